@@ -1,0 +1,247 @@
+"""What can be set from outside, and the only place that reads the environment.
+
+Each setting is an environment variable: `LCLEDGER_` and its name in capitals. A secret can instead be a file, named by the setting
+of its name with `_file`, or under the variable's name (in any case) in the folder `LCLEDGER_SECRETS_DIR`.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "LCLEDGER_"
+KEY_BYTES: Final = 32
+"""The length of the vault's key: AES-256."""
+_MIB: Final = 1024 * 1024
+
+
+class NotSetUp(Exception):
+    """The settings do not say what is needed to start."""
+
+
+class VaultKeyIsMissing(NotSetUp):
+    """There is a ledger but no key of its vault. Put the key file back: under another key nothing in the vault can be read."""
+
+    def __init__(self, wanted: Path) -> None:
+        super().__init__(f"{self.__doc__} (wanted: {wanted})")
+
+
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    BeforeValidator(lambda level: level.lower() if isinstance(level, str) else level),
+]
+
+
+class Settings(BaseSettings):
+    """How this process runs. Nothing here says what an award is worth: that is in its terms."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Field(
+        Path("lcledger-data"),
+        description="Folder of the SQLite files and of the keys made on the first start. Created if missing.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL, as `postgresql+psycopg://user@host:5432/name`; several hosts as `?host=a:5432&host=b:5432`."
+        " Not set: SQLite in `data_dir`.",
+    )
+    database_password: SecretStr | None = Field(None, description="PostgreSQL's password, where the URL does not hold it.")
+    database_password_file: Path | None = Field(None, description="File that holds PostgreSQL's password.")
+    vault_key: SecretStr | None = Field(
+        None,
+        description="Key of the vault: 32 random bytes in base64. Not set, with SQLite: made on the first start, `vault.key` in"
+        " `data_dir`. Whoever loses it loses what the vault holds.",
+    )
+    vault_key_file: Path | None = Field(None, description="File that holds the vault's key.")
+    secrets_dir: Path | None = Field(
+        None, description="Folder with a file for each secret, named as its variable, such as `lcledger_vault_key`."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: LogLevel = Field("info", description="Least severe level that is logged: `debug`, `info`, `warning` or `error`.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="`console` for people, `json` (one object a line) for machines."
+    )
+    page_size_most: int = Field(500, ge=1, le=10_000, description="Most entries of a list in one answer.")
+    body_bytes_most: int = Field(8 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest request body, in bytes.")
+    queue_most: int = Field(1_000, ge=1, le=100_000, description="Most commands that wait to be written; further ones get 503.")
+    min_position_wait_s: float = Field(
+        5.0, ge=0, le=60, description="Longest wait, in seconds, of a read for the position that it asks for."
+    )
+    shutdown_grace_s: float = Field(
+        30.0, ge=0, le=600, description="Time, in seconds, that accepted requests have to finish when the service is stopped."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, given: Any) -> Any:
+        """Take each secret whose file is named from that file."""
+        if not isinstance(given, dict):
+            return given
+        taken = dict(given)
+        for secret in ("database_password", "vault_key"):
+            file = given.get(f"{secret}_file")
+            if file is None:
+                continue
+            if given.get(secret) is not None:
+                raise ValueError(f"{secret} and {secret}_file are both set: keep one")
+            taken[secret] = _read_secret(Path(file))
+        return taken
+
+    @model_validator(mode="after")
+    def _check_database(self) -> Self:
+        if self.database_url is None:
+            return self
+        parts = urlsplit(self.database_url.get_secret_value())
+        if parts.scheme not in {"postgresql", "postgresql+psycopg"}:
+            raise ValueError("database_url must begin with postgresql+psycopg:// (for SQLite set data_dir only)")
+        if parts.password and self.database_password is not None:
+            raise ValueError("database_url and database_password both hold a password: keep one")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the ledger lives in SQLite files in `data_dir`."""
+        return self.database_url is None
+
+    @property
+    def log_url(self) -> str:
+        """Where the log and the vault are, for SQLAlchemy, with the password."""
+        return self._postgresql() or _sqlite(self.log_file)
+
+    @property
+    def views_url(self) -> str:
+        """Where the read models are, for SQLAlchemy, with the password: another SQLite file, or the same PostgreSQL."""
+        return self._postgresql() or _sqlite(self.data_dir / "views.sqlite3")
+
+    @property
+    def log_file(self) -> Path:
+        """The SQLite file of the log and the vault."""
+        return self.data_dir / "ledger.sqlite3"
+
+    def _postgresql(self) -> str | None:
+        if self.database_url is None:
+            return None
+        parts = urlsplit(self.database_url.get_secret_value())
+        account, at, hosts = parts.netloc.rpartition("@")
+        if self.database_password is not None:
+            account, at = f"{account}:{quote(self.database_password.get_secret_value(), safe='')}", "@"
+        return urlunsplit(parts._replace(scheme="postgresql+psycopg", netloc=f"{account}{at}{hosts}"))
+
+
+def settings(**given: Any) -> Settings:
+    """The settings of the environment and of secret files; those given by name win. Raises `NotSetUp` with every fault."""
+    try:
+        return Settings(_secrets_dir=given.get("secrets_dir") or os.environ.get(f"{PREFIX}SECRETS_DIR") or None, **given)
+    except ValidationError as wrong:
+        raise NotSetUp("\n".join(_told(fault["loc"], fault["msg"]) for fault in wrong.errors())) from None
+
+
+def vault_key(settings: Settings) -> bytes:
+    """The 32 bytes under which the vault is encrypted.
+
+    The embedded ledger makes its own on the first start, in a file that only its owner can read. Raises `VaultKeyIsMissing` if
+    there is a ledger already but no key, and `NotSetUp` if the key is not one.
+    """
+    if settings.vault_key is not None:
+        return _decoded(settings.vault_key.get_secret_value())
+    if not settings.embedded:
+        raise NotSetUp(f"{PREFIX}VAULT_KEY_FILE or {PREFIX}VAULT_KEY must be set with PostgreSQL")
+    file = settings.data_dir / "vault.key"
+    begun = settings.log_file.exists()  # asked before the key, which is made before the log: so two that start together agree
+    if not file.exists():
+        if begun:
+            raise VaultKeyIsMissing(file)
+        _make_key(file)
+    return _decoded(_read_secret(file))
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A setting as the README and `--help` tell it."""
+
+    variable: str
+    default: str
+    description: str
+
+
+def described() -> Iterator[Described]:
+    """Every setting, in the order of importance in which `Settings` lists them."""
+    for name, field in Settings.model_fields.items():
+        yield Described(f"{PREFIX}{name.upper()}", _default(field), field.description or "")
+
+
+def table() -> str:
+    """Every setting as a Markdown table: the README holds it word for word, and a test keeps it so."""
+    rows = (f"| `{one.variable}` | {one.default} | {one.description} |" for one in described())
+    return "\n".join(("| variable | default | what it sets |", "| --- | --- | --- |", *rows))
+
+
+def _default(field: FieldInfo) -> str:
+    return "" if field.default is None else f"`{field.default}`"
+
+
+def _told(where: tuple[int | str, ...], what: str) -> str:
+    return f"{PREFIX}{'.'.join(map(str, where)).upper()}: {what}" if where else what.removeprefix("Value error, ")
+
+
+def _sqlite(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def _read_secret(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise NotSetUp(f"cannot read the secret file {file}: {fault.__class__.__name__}") from None
+
+
+def _decoded(key: str) -> bytes:
+    try:
+        found = base64.b64decode(key, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        found = b""
+    if len(found) != KEY_BYTES:
+        raise NotSetUp(f"the vault's key must be {KEY_BYTES} bytes in base64")
+    return found
+
+
+def _make_key(file: Path) -> None:
+    """Make a key. Of several processes that start together one makes it, whole, and the others read that one."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
+            out.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        try:
+            os.link(draft, file)  # appears whole or not at all, and never over another's
+        except FileExistsError:
+            return
+        _sync_folder(file.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
