@@ -1,7 +1,7 @@
 """What can be set from outside, and the only place that reads the environment.
 
-Each setting is an environment variable: `LCLEDGER_` and its name in capitals. A secret can instead be a file, named by the setting
-of its name with `_file`, or under the variable's name (in any case) in the folder `LCLEDGER_SECRETS_DIR`.
+Each setting is an environment variable: `LCLEDGER_` and its name in capitals. A secret can instead be a file, either named by
+the setting of its name with `_file`, or under the variable's name (in any case) in the folder `LCLEDGER_SECRETS_DIR`.
 """
 
 import base64
