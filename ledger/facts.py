@@ -1,0 +1,188 @@
+"""What a command may know, and a note of what it read.
+
+A decision is made on what was committed (and, in the writer's turn, on what the batch decided before it). The note says which streams
+were read at which version, also those that were absent, and which participants were taken for new: the writer checks all of it again.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby, islice
+from typing import Any, Final, Protocol, cast
+
+from domain.aggregate import Commitment, PersonId, S, Stream, Token, fold
+from domain.event import Event
+from ledger.entry import Registry, reader
+from ledger.log import Participant, Reads, Text
+from ledger.states import ABSENT, Known, States
+from ledger.vault import Seals
+
+_AT_ONCE: Final = 500
+"""Streams that are read by one statement."""
+_SINGLY: Final = 8
+"""References that are looked up one by one before all of an award are."""
+
+
+class Shelf(Protocol):
+    """Where folded streams are looked for before they are read."""
+
+    def known(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """The stream as it is now, as far as is known without reading."""
+
+    def base(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """The stream as it once was."""
+
+
+class Remembered:
+    """What this process remembers, taken as it is: the writer checks it."""
+
+    def __init__(self, states: States) -> None:
+        self._states = states
+
+    def known(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """What is remembered."""
+        return self._states.get(stream.name)
+
+    base = known
+
+
+class Folder:
+    """Reads streams and folds them."""
+
+    def __init__(self, reads: Reads, registry: Registry, states: States) -> None:
+        self._reads = reads
+        self._read = reader(registry)
+        self._states = states
+
+    def fold(self, stream: Stream[S], base: Known[S] | None, upto: int | None = None) -> Known[S]:
+        """A stream as it is now, or after the log's first so many entries, from as it once was."""
+        base = base or ABSENT
+        found = self._reads.states(stream.name, base.version, upto)
+        known = self._folded(stream, base, found)
+        if upto is None:
+            self._states.put(stream.name, known)
+        return known
+
+    def fold_all(self, streams: Iterable[Stream[Any]]) -> dict[str, Known[Any]]:
+        """Many streams as they are now, in few statements."""
+        known: dict[str, Known[Any]] = {}
+        for some in _portions(streams):
+            by_name = {stream.name: stream for stream in some}
+            known.update(dict.fromkeys(by_name, ABSENT))
+            for name, states in groupby(self._reads.states_of(by_name), key=lambda found: found[0]):
+                known[name] = self._folded(by_name[name], ABSENT, [(version, state) for _, version, state in states])
+                self._states.put(name, known[name])
+        return known
+
+    def _folded(self, stream: Stream[S], base: Known[S], found: list[tuple[int, bytes]]) -> Known[S]:
+        if not found:
+            return base
+        state = fold(stream.of, self._happened(state for _, state in found), base.state)
+        return Known(state, found[-1][0], base.weight + sum(len(state) for _, state in found))
+
+    def _happened(self, states: Iterable[bytes]) -> Iterator[tuple[Event, PersonId]]:
+        for state in states:
+            event, said = self._read(state)
+            yield event, PersonId(said["person"])
+
+
+class NotedFacts:
+    """The facts of one decision, as `domain.aggregate.Facts` has them."""
+
+    def __init__(
+        self, shelf: Shelf, folder: Folder, reads: Reads, seals: Seals, met: Mapping[str, Participant] | None = None
+    ) -> None:
+        self._shelf = shelf
+        self._folder = folder
+        self._reads = reads
+        self._seals = seals
+        self._met = met or {}
+        """Whom the batch met before this decision, by mark."""
+        self._tokens: dict[str, str] = {}
+        self._awards_known: dict[str, Mapping[str, str] | int] = {}
+        self._concealed: dict[str, str] = {}
+        self.known: dict[str, Known[Any]] = {}
+        """Every stream that was read."""
+        self.strangers: dict[str, Participant] = {}
+        """Participants who were taken for new, by mark."""
+        self.texts: list[Text] = []
+
+    def __getitem__(self, stream: Stream[S], /) -> S:
+        state = self.get(stream)
+        if state is None:
+            raise stream.of.missing(name=stream.last)
+        return state
+
+    def get(self, stream: Stream[S], /) -> S | None:
+        """The state of a stream, or nothing if it has no events."""
+        return self.look(stream).state
+
+    def look(self, stream: Stream[S], /) -> Known[S]:
+        """The state of a stream and its version."""
+        found = self.known.get(stream.name)
+        if found is None:
+            found = self._shelf.known(stream) or self._folder.fold(stream, self._shelf.base(stream))
+            self.known[stream.name] = found
+        return cast("Known[S]", found)
+
+    def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
+        """Read streams that will be asked for, at once."""
+        unknown = []
+        for stream in streams:
+            if stream.name in self.known:
+                continue
+            found = self._shelf.known(stream)
+            if found is None:
+                unknown.append(stream)
+            else:
+                self.known[stream.name] = found
+        self.known.update(self._folder.fold_all(unknown))
+
+    def pseudonym(self, award: str, reference: str, /) -> Token:
+        """The token of a participant of an award, known or new."""
+        mark = self._seals.mark(award, reference)
+        token = self._tokens.get(mark) or self._recognised(award, mark)
+        if token is None:
+            stranger = self._seals.meet(award, reference, mark)
+            self.strangers[mark] = stranger
+            token = stranger.token
+        self._tokens[mark] = token
+        return Token(token)
+
+    def reference(self, award: str, token: Token, /) -> str | None:
+        """The participant's reference behind a token, or nothing if it was erased."""
+        met = (one for one in (*self.strangers.values(), *self._met.values()) if (one.award, one.token) == (award, token))
+        for one in (*met, *self._reads.participants(award, [token])):
+            return self._seals.reference(one)
+        return None
+
+    def conceal(self, text: str, award: str | None = None, /) -> Commitment:
+        """Put a text into the vault, together with the decision."""
+        kept = self._seals.conceal(text, award)
+        self.texts.append(kept)
+        self._concealed[kept.commitment] = text
+        return Commitment(kept.commitment)
+
+    def reveal(self, commitment: Commitment, /) -> str | None:
+        """The text behind a commitment, or nothing if it was erased."""
+        if commitment in self._concealed:
+            return self._concealed[commitment]
+        for kept in self._reads.texts([commitment]):
+            return self._seals.reveal(kept)
+        return None
+
+    def _recognised(self, award: str, mark: str) -> str | None:
+        if mark in self._met:
+            return self._met[mark].token
+        known = self._awards_known.get(award, 0)
+        if isinstance(known, int):
+            if known < _SINGLY:
+                self._awards_known[award] = known + 1
+                return self._reads.recognised([mark]).get(mark)
+            # A claim names thousands: one statement for all of the award is quicker than one for each.
+            known = self._awards_known[award] = self._reads.recognised_in(award)
+        return known.get(mark)
+
+
+def _portions(streams: Iterable[Stream[Any]]) -> Iterator[list[Stream[Any]]]:
+    rest = iter({stream.name: stream for stream in streams}.values())
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some

@@ -1,0 +1,224 @@
+"""The one way into the log, and the one way to read it, for everything above."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import URL
+
+from domain.aggregate import Command, Commitment, Decision, Facts, S, Stream, Token
+from domain.event import Event
+from ledger import schema, store
+from ledger.bell import Wake
+from ledger.entry import Entry, Registry, decode, written
+from ledger.facts import Folder
+from ledger.lock_file import LockFile
+from ledger.log import Clock, Head, Log
+from ledger.states import MOST_BYTES, States
+from ledger.vault import Vault
+from ledger.writer import MOST_WAITING, DoesNotBalance, Pending, Recorded, Request, Rules, Writer
+
+__all__ = ["Ledger", "Recorded", "Request"]
+
+DECIDERS: Final = 4
+"""Threads that decide commands; one of them writes."""
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """A ledger that is open. `record` and `change` are the only ways in."""
+
+    def __init__(
+        self,
+        log: Log,
+        vault: Vault,
+        *,
+        registry: Registry,
+        balance_check: Callable[[Event], None],
+        most_waiting: int = MOST_WAITING,
+        most_remembered_bytes: int = MOST_BYTES,
+        lock_file: LockFile | None = None,
+    ) -> None:
+        self.log = log
+        self.vault = vault
+        self.registry = registry
+        self.lock_file = lock_file
+        self._states = States(most_remembered_bytes)
+        self._writer = Writer(log, Rules(registry, vault.seals, self._states, balance_check), most_waiting=most_waiting)
+        self._folder = Folder(log.reads, registry, self._states)
+        self._deciders = ThreadPoolExecutor(DECIDERS, thread_name_prefix="decider")
+
+    @classmethod
+    def open(
+        cls,
+        url: str | URL,
+        *,
+        vault_key: bytes,
+        clock: Clock | None = None,
+        serving: bool = False,
+        registry: Registry | None = None,
+        balance_check: Callable[[Event], None] | None = None,
+        most_waiting: int = MOST_WAITING,
+        most_remembered_bytes: int = MOST_BYTES,
+    ) -> Self:
+        """Open a ledger, after looking it over: its tables, its triggers, its durability, its vault's key.
+
+        An SQLite file is made and migrated if need be; `NotMigrated` says that a PostgreSQL database is not. With `serving`, nobody
+        else may serve the same SQLite file (`ServedElsewhere`); commands beside it are fine. `vault_key` has 32 bytes or more.
+        """
+        address = store.database(url)
+        lock_file = None
+        if store.is_sqlite(address) and serving:
+            path = store.file_of(address)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock_file = LockFile(path.with_name(path.name + ".lock")).take()
+        try:
+            engine = store.engine(address)
+            if store.is_sqlite(address):
+                schema.migrate(engine)
+            log = Log(engine, clock)
+            log.start()
+            vault = Vault(log, vault_key)
+            vault.start()
+        except BaseException:
+            if lock_file is not None:
+                lock_file.release()
+            raise
+        return cls(
+            log,
+            vault,
+            registry=_registry() if registry is None else registry,
+            balance_check=balance_check or balances,
+            most_waiting=most_waiting,
+            most_remembered_bytes=most_remembered_bytes,
+            lock_file=lock_file,
+        )
+
+    async def record(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
+        """Decide a command and record what it decides; the answer comes when it is on disk.
+
+        Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`. A request that was recorded before is answered with
+        the entries of that time. A dry run does everything, but nothing is written.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Recorded] = loop.create_future()
+        self._writer.admit()
+        self._deciders.submit(self._writer.run, Pending(decide, request, dry_run, partial(_tell, loop, future)))
+        return await future
+
+    def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
+        """As `record`, for whoever has no event loop."""
+        future: Future[Recorded] = Future()
+        self._writer.admit()
+        self._writer.run(Pending(decide, request, dry_run, partial(_tell_now, future)))
+        return future.result()
+
+    async def change(
+        self, stream: Stream[S], method: Callable[[S], Event | Sequence[Event]], request: Request, *, dry_run: bool = False
+    ) -> Recorded:
+        """Let one stream's state say what happens next, and record it."""
+        return await self.record(partial(_change, stream, method), request, dry_run=dry_run)
+
+    def change_now(
+        self, stream: Stream[S], method: Callable[[S], Event | Sequence[Event]], request: Request, *, dry_run: bool = False
+    ) -> Recorded:
+        """As `change`, for whoever has no event loop."""
+        return self.record_now(partial(_change, stream, method), request, dry_run=dry_run)
+
+    def load(self, stream: Stream[S], as_of: int | None = None) -> tuple[S, int]:
+        """A stream's state and version, now or after the log's first `as_of` entries; its kind's `missing` if there was none."""
+        base = self._states.get(stream.name) if as_of is None else None
+        known = self._folder.fold(stream, base, as_of)
+        if known.state is None:
+            raise stream.of.missing(name=stream.last)
+        return known.state, known.version
+
+    def entries(self, after: int = 0, limit: int = 500, award: str | None = None, upto: int | None = None) -> list[Entry]:
+        """Entries in order of position: those after one, up to one, of one award; at most `limit`."""
+        return [decode(row, self.registry) for row in self.log.reads.rows(after, limit, award=award, upto=upto)]
+
+    def head(self) -> Head:
+        """How far the log goes, and its root."""
+        return self.log.head()
+
+    def size_at(self, moment: datetime) -> int:
+        """How many entries there were at a moment: the position to ask for the state of things as recorded then."""
+        return self.log.reads.size_at(written(moment))
+
+    def subscribe_wake(self) -> Wake:
+        """What a follower sleeps on; close it in the end."""
+        return Wake(self.log.bell)
+
+    def now(self) -> datetime:
+        """What the ledger's clock says."""
+        return self.log.clock()
+
+    def reveal(self, commitments: Iterable[Commitment]) -> dict[Commitment, str]:
+        """The texts behind commitments; those that were erased are left out."""
+        return self.vault.reveal(commitments)
+
+    def references(self, award: str, tokens: Iterable[Token]) -> dict[Token, str]:
+        """The references behind an award's tokens; those that were erased are left out."""
+        return self.vault.references(award, tokens)
+
+    def close(self) -> None:
+        """Finish what was taken in, and close everything."""
+        self._writer.close()
+        self._deciders.shutdown()
+        self.log.close()
+        if self.lock_file is not None:
+            self.lock_file.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def balances(event: Event) -> None:
+    """Raise `DoesNotBalance` unless the postings of an event sum to zero."""
+    from domain.postings import postings
+
+    if over := sum(posting.amount for posting in postings(event)):
+        raise DoesNotBalance(f"{DoesNotBalance.__doc__} ({event.type} is {over} pence out)")
+
+
+def _registry() -> Mapping[str, type[Event]]:
+    from domain.events import BY_NAME
+
+    return BY_NAME
+
+
+def _change(stream: Stream[S], method: Callable[[S], Event | Sequence[Event]], facts: Facts) -> Decision:
+    decided = method(facts[stream])
+    return {stream: (decided,) if isinstance(decided, Event) else tuple(decided)}
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Recorded]", recorded: Recorded | None, failure: BaseException | None
+) -> None:
+    def tell() -> None:
+        if future.done():  # Whoever asked has gone; what was recorded stays recorded.
+            return
+        if failure is not None:
+            future.set_exception(failure)
+        elif recorded is not None:
+            future.set_result(recorded)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(tell)
+
+
+def _tell_now(future: "Future[Recorded]", recorded: Recorded | None, failure: BaseException | None) -> None:
+    if failure is not None:
+        future.set_exception(failure)
+    elif recorded is not None:
+        future.set_result(recorded)
+
+
+_ = Any

@@ -1,0 +1,429 @@
+"""The log in its tables: the one place where its SQL is, the same for SQLite and PostgreSQL.
+
+Whoever writes takes a *turn*: one transaction at a time, whatever the number of processes, held by SQLite's `BEGIN IMMEDIATE` or by
+PostgreSQL's advisory lock. So positions are dense, the order of commits is the order of positions, and the log is sealed in the
+transaction that writes it. Statements go to the driver as they are: what SQLAlchemy would compile per row costs more than the row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ledger import merkle, schema, store
+from ledger.bell import Bell, bell_of
+from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, moment_of, place, written
+
+Clock = Callable[[], datetime]
+
+_TURN: Final = 0x6C636C_02
+"""The key of the advisory lock under which PostgreSQL's writers take turns."""
+_TIPS_KEPT: Final = 10_000
+_COLUMNS: Final = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
+
+
+class Damaged(RuntimeError):
+    """The last head does not stand for the last entry: something other than the ledger wrote to the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the log goes, and the root that seals it so far."""
+
+    size: int
+    root: bytes
+    recorded_at: datetime | None
+
+
+class Receipt(NamedTuple):
+    """What became of a request: the entries from `first` to `last` (none if `last` is less)."""
+
+    person: str
+    key: str
+    fingerprint: str
+    first: int
+    last: int
+
+
+class Text(NamedTuple):
+    """A text in the vault, sealed; without its seal it was erased."""
+
+    commitment: str
+    award: str | None
+    salt: bytes
+    sealed: bytes | None
+
+
+class Participant(NamedTuple):
+    """What the vault knows of a participant: the mark by which the reference is recognised, and the reference, sealed."""
+
+    award: str
+    token: str
+    mark: str
+    sealed: bytes | None
+
+
+class Statements:
+    """Our SQL in one database's dialect. `?` is a parameter; `{texts}` is a list of texts as a table `n` with a column `value`."""
+
+    def __init__(self, dialect: str) -> None:
+        self.sqlite = dialect == "sqlite"
+
+    def __call__(self, sql: str) -> str:
+        if self.sqlite:
+            return sql.replace("{texts}", "json_each(?) AS n").replace("{any}", "(SELECT value FROM json_each(?))")
+        return (
+            sql.replace("{texts}", "unnest(?::text[]) AS n(value)").replace("{any}", "(SELECT unnest(?::text[]))").replace("?", "%s")
+        )
+
+    def texts(self, texts: Iterable[str]) -> Any:
+        """A list of texts as one parameter."""
+        listed = list(texts)
+        return orjson.dumps(listed).decode() if self.sqlite else listed
+
+    def insert(self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert many rows at once: `executemany` for SQLite, one `unnest` for PostgreSQL. Columns are (name, PostgreSQL's type)."""
+        names = ", ".join(name for name, _ in columns)
+        if self.sqlite:
+            marks = ", ".join("?" * len(columns))
+            connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 (our own names)
+            return
+        arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
+        connection.exec_driver_sql(
+            f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})",  # noqa: S608 (our own names)
+            tuple(list(column) for column in zip(*rows, strict=True)),
+        )
+
+
+_ENTRY: Final = tuple(
+    (name.strip(), {"position": "bigint", "version": "bigint", "award_sequence": "bigint"}.get(name.strip(), "text"))
+    if name.strip() not in {"header", "state", "leaf"}
+    else (name.strip(), "bytea")
+    for name in _COLUMNS.split(",")
+)
+_HEAD: Final = (("size", "bigint"), ("frontier", "bytea"), ("root", "bytea"), ("recorded_at", "text"))
+_RECEIPT: Final = (("person", "text"), ("key", "text"), ("fingerprint", "text"), ("first", "bigint"), ("last", "bigint"))
+_TEXT: Final = (("commitment", "text"), ("award", "text"), ("salt", "bytea"), ("sealed", "bytea"))
+_PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), ("sealed", "bytea"))
+
+
+class Reads:
+    """What can be asked of the log, on any connection."""
+
+    def __init__(self, statements: Statements, ask: Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]) -> None:
+        self._sql = statements
+        self._ask = ask
+
+    def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._ask(self._sql(sql), parameters)
+
+    def head(self) -> tuple[int, bytes, bytes, str] | None:
+        """The last head: size, frontier, root and time."""
+        found = self._rows("SELECT size, frontier, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
+        return (found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+
+    def size_at(self, moment: str) -> int:
+        """How many entries there were at a moment, as `written` writes it."""
+        found = self._rows(
+            "SELECT size FROM heads WHERE recorded_at <= ? ORDER BY recorded_at DESC, size DESC LIMIT 1", moment
+        )
+        return int(found[0][0]) if found else 0
+
+    def versions(self, streams: Iterable[str]) -> dict[str, int]:
+        """The last version of each stream; 0 of one that has no entries."""
+        found = self._rows(
+            "SELECT n.value, (SELECT max(version) FROM entries WHERE stream = n.value) FROM {texts}", self._sql.texts(streams)
+        )
+        return {stream: version or 0 for stream, version in found}
+
+    def tips(self, awards: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+        """The number and the leaf of each award's last entry."""
+        found = self._rows(
+            "SELECT n.value, e.award_sequence, e.leaf FROM {texts} JOIN entries e ON e.award = n.value "
+            "AND e.award_sequence = (SELECT max(award_sequence) FROM entries WHERE award = n.value)",
+            self._sql.texts(awards),
+        )
+        return {award: (sequence, bytes(leaf)) for award, sequence, leaf in found}
+
+    def states(self, stream: str, after: int = 0, upto: int | None = None) -> list[tuple[int, bytes]]:
+        """A stream's versions and states, in order; only those at positions up to one, if one is given."""
+        sql = "SELECT version, state FROM entries WHERE stream = ? AND version > ?"
+        if upto is None:
+            return [(version, bytes(state)) for version, state in self._rows(f"{sql} ORDER BY version", stream, after)]
+        found = self._rows(f"{sql} AND position <= ? ORDER BY version", stream, after, upto)
+        return [(version, bytes(state)) for version, state in found]
+
+    def states_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
+        """The versions and states of many streams, each stream's in order."""
+        found = self._rows(
+            "SELECT e.stream, e.version, e.state FROM {texts} JOIN entries e ON e.stream = n.value ORDER BY e.stream, e.version",
+            self._sql.texts(streams),
+        )
+        return [(stream, version, bytes(state)) for stream, version, state in found]
+
+    def rows(self, after: int = 0, limit: int = 500, *, award: str | None = None, upto: int | None = None) -> list[Row]:
+        """Entries in order of position, after one, at most so many."""
+        where = ["position > ?"]
+        parameters: list[Any] = [after]
+        if award is not None:
+            where.append("award = ?")
+            parameters.append(award)
+        if upto is not None:
+            where.append("position <= ?")
+            parameters.append(upto)
+        # An award's numbers rise with positions: ordering by them lets the database walk the award's own index.
+        order = "position" if award is None else "award_sequence"
+        found = self._rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?",  # noqa: S608 (our own words)
+            *parameters,
+            limit,
+        )
+        return [Row(*row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9])) for row in found]
+
+    def receipts(self, spent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
+        """The receipts of requests, by person and key."""
+        wanted = set(spent)
+        found = self._rows(
+            "SELECT person, key, fingerprint, first, last FROM receipts WHERE key IN {any} AND person IN {any}",
+            self._sql.texts({key for _, key in wanted}),
+            self._sql.texts({person for person, _ in wanted}),
+        )
+        return {(row[0], row[1]): Receipt(*row) for row in found}
+
+    def recognised(self, marks: Iterable[str]) -> dict[str, str]:
+        """The tokens of participants, by the marks of their references, where they are known."""
+        return dict(self._rows("SELECT mark, token FROM participants WHERE mark IN {any}", self._sql.texts(marks)))  # type: ignore[arg-type]
+
+    def recognised_in(self, award: str) -> dict[str, str]:
+        """The tokens of all participants of an award, by the marks of their references."""
+        return dict(self._rows("SELECT mark, token FROM participants WHERE award = ?", award))  # type: ignore[arg-type]
+
+    def participants(self, award: str, tokens: Iterable[str]) -> list[Participant]:
+        """What the vault knows of an award's participants."""
+        found = self._rows(
+            "SELECT award, token, mark, sealed FROM participants WHERE award = ? AND token IN {any}", award, self._sql.texts(tokens)
+        )
+        return [Participant(award, token, mark, _bytes(sealed)) for award, token, mark, sealed in found]
+
+    def texts(self, commitments: Iterable[str]) -> list[Text]:
+        """Texts of the vault."""
+        found = self._rows(
+            "SELECT commitment, award, salt, sealed FROM texts WHERE commitment IN {any}", self._sql.texts(commitments)
+        )
+        return [Text(commitment, award, bytes(salt), _bytes(sealed)) for commitment, award, salt, sealed in found]
+
+
+def _bytes(stored: Any) -> bytes | None:
+    return None if stored is None else bytes(stored)
+
+
+class Turn(Reads):
+    """The one who may write, for as long as its transaction lasts. Nothing is written before `write`."""
+
+    def __init__(self, connection: Connection, statements: Statements, clock: Clock, kept: "_Kept") -> None:
+        def ask(sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+            return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+
+        super().__init__(statements, ask)
+        self.connection = connection
+        self.statements = statements
+        last = self.head()
+        self.size, frontier, _, last_moment = last or (0, b"", b"", "")
+        self._frontier = merkle.unpacked(frontier)
+        self.recorded_at = max(written(clock()), last_moment)
+        self._kept = kept
+        if kept.size != self.size:
+            kept.tips.clear()
+        self._tips = kept.tips
+        self._versions: dict[str, int] = {}
+        self._root = b""
+        self.placed: list[Row] = []
+        self.receipts_made: list[Receipt] = []
+        self.texts_made: list[Text] = []
+        self.participants_made: list[Participant] = []
+
+    @property
+    def position(self) -> int:
+        """The position of the last entry, counting those that are placed and not yet written."""
+        return self.size + len(self.placed)
+
+    def learn(self, streams: Iterable[str]) -> None:
+        """Look up the versions of streams at once."""
+        unknown = [stream for stream in streams if stream not in self._versions]
+        if unknown:
+            self._versions.update(self.versions(unknown))
+
+    def version(self, stream: str) -> int:
+        """A stream's version, counting what is placed and not yet written."""
+        if stream not in self._versions:
+            self.learn((stream,))
+        return self._versions[stream]
+
+    def place(self, drafts: Iterable[Draft], *, keep: bool = True) -> list[Row]:
+        """Give entries their places; they are written with the turn, unless they are not to be kept (a dry run)."""
+        drafts = list(drafts)
+        self._learn_tips(drafts)
+        tips = self._tips if keep else dict(self._tips)
+        position = self.position
+        rows = []
+        for drafted in drafts:
+            position += 1
+            sequence, previous = tips.get(drafted.award, (0, NO_LEAF)) if drafted.award else (-1, NO_LEAF)
+            row = place(drafted, position, self.recorded_at, sequence + 1, previous)
+            if len(row.header) + len(row.state) > MOST_BYTES:
+                raise ValueError(f"an entry of {drafted.stream} is longer than {MOST_BYTES} bytes")
+            if drafted.award:
+                tips[drafted.award] = (sequence + 1, row.leaf)
+            rows.append(row)
+        if keep:
+            self.placed.extend(rows)
+            self._versions.update((drafted.stream, drafted.version) for drafted in drafts)
+        return rows
+
+    def _learn_tips(self, drafts: Iterable[Draft]) -> None:
+        unknown = {drafted.award for drafted in drafts if drafted.award} - self._tips.keys()
+        if unknown:
+            self._tips.update(dict.fromkeys(unknown, (0, NO_LEAF)) | self.tips(unknown))
+
+    def write(self) -> bool:
+        """Write everything that was placed and made, and the head that seals it; whether there was anything."""
+        sql = self.statements
+        if self.placed:
+            sql.insert(self.connection, "entries", _ENTRY, self.placed)
+            for row in self.placed:
+                merkle.grow(self._frontier, row.position - 1, row.leaf)
+            head = (self.position, merkle.packed(self._frontier), merkle.root_of(self._frontier), self.recorded_at)
+            sql.insert(self.connection, "heads", _HEAD, [head])
+        for table, columns, rows in (
+            ("receipts", _RECEIPT, self.receipts_made),
+            ("texts", _TEXT, self.texts_made),
+            ("participants", _PARTICIPANT, self.participants_made),
+        ):
+            if rows:
+                sql.insert(self.connection, table, columns, rows)
+        return bool(self.placed or self.receipts_made or self.texts_made or self.participants_made)
+
+    def kept(self) -> None:
+        """The turn is on disk: what it learned of the awards holds until somebody else writes."""
+        self._kept.size = self.position
+        if len(self._kept.tips) > _TIPS_KEPT:
+            self._kept.tips.clear()
+
+
+class _Kept:
+    """What the last turn of this process knew, good for as long as the log has the size that it left."""
+
+    def __init__(self) -> None:
+        self.size = -1
+        self.tips: dict[str, tuple[int, bytes]] = {}
+
+
+class Log:
+    """A log that is open: connections for whoever reads, and one for whoever has the turn."""
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self.engine = engine
+        self.clock: Clock = clock or (lambda: datetime.now(UTC))
+        self.statements = Statements(engine.dialect.name)
+        self.reads = Reads(self.statements, self._ask)
+        self.bell: Bell = bell_of(engine.url.render_as_string(hide_password=False))
+        self._turn = Lock()
+        self._writing: Connection | None = None
+        self._kept = _Kept()
+        self._begin = (
+            "BEGIN IMMEDIATE" if self.statements.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_TURN})"
+        )
+
+    def start(self) -> None:
+        """Look everything over before the first write: tables, triggers, durability, and that the last head fits."""
+        with self.engine.connect() as connection:
+            schema.check(connection)
+            store.assert_durable(connection)
+            size, last = connection.exec_driver_sql("SELECT (SELECT max(size) FROM heads), (SELECT max(position) FROM entries)").one()
+        if size != last:
+            raise Damaged(f"{Damaged.__doc__} ({size} and {last})")
+
+    def head(self) -> Head:
+        """How far the log goes now."""
+        found = self.reads.head()
+        return Head(found[0], found[2], moment_of(found[3])) if found else Head(0, merkle.EMPTY_ROOT, None)
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Write alone: what is placed in the turn is on disk when it ends, or nothing is if it raises."""
+        with self._turn:
+            connection = self._writer()
+            try:
+                connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
+                turn = Turn(connection, self.statements, self.clock, self._kept)
+                yield turn
+                wrote = turn.write()
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection, turn)
+            turn.kept()
+        if wrote:
+            self.bell.ring()
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._turn:
+            self._drop_writer()
+        self.engine.dispose()
+
+    def _ask(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with self.engine.connect() as connection:
+            return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+
+    def _writer(self) -> Connection:
+        if self._writing is None:
+            connection = self.engine.connect()
+            try:
+                store.assert_durable(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._writing = connection
+        return self._writing
+
+    def _commit(self, connection: Connection, turn: Turn) -> None:
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            self._roll_back(connection)
+            # The connection may have been lost on the way back: whether the entries are on disk is looked up, never guessed.
+            if not (turn.placed and self._is_stored(turn.placed[-1])):
+                raise
+
+    def _is_stored(self, row: Row) -> bool:
+        connection = self._writer()
+        try:
+            # Waiting for the turn waits for the end of the lost connection's transaction, one way or the other.
+            connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
+            sql = self.statements("SELECT leaf FROM entries WHERE position = ?")
+            found = connection.exec_driver_sql(sql, (row.position,)).scalar()
+        finally:
+            self._roll_back(connection)
+        return found is not None and bytes(found) == row.leaf
+
+    def _roll_back(self, connection: Connection) -> None:
+        self._kept.size = -1
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except DBAPIError:
+            self._drop_writer()
+
+    def _drop_writer(self) -> None:
+        if self._writing is not None:
+            connection, self._writing = self._writing, None
+            connection.invalidate()
+            connection.close()
+
+

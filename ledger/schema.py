@@ -1,0 +1,143 @@
+"""The tables of the log: made by migrations, one process at a time, and looked over at every start.
+
+The embedded default (SQLite) migrates itself. A PostgreSQL database is migrated by its owner, and the service refuses to start until
+that is done; the service's own role need not own anything: `migrate(engine, grant_to="lcl_service")` lets that role read and
+insert in the log, work in the vault, and own what it makes in the schema of the read models.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, inspect
+
+from ledger import store
+from ledger.lock_file import LockFile
+
+REVISION: Final = "0001"
+"""The last step of the migrations that this release brings."""
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_MIGRATING: Final = 0x6C636C_01
+"""The key of PostgreSQL's advisory lock round migrations."""
+
+_SQLITE_TRIGGERS: Final = frozenset({
+    "entries_never_change", "entries_never_vanish", "entries_are_dense", "entries_replace_nothing",
+    "heads_never_change", "heads_never_vanish", "heads_go_on",
+    "receipts_never_change", "receipts_never_vanish", "receipts_replace_nothing",
+})  # fmt: skip
+_POSTGRESQL_TRIGGERS: Final = _SQLITE_TRIGGERS - {"entries_replace_nothing", "receipts_replace_nothing"}
+_ROLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
+
+_GRANTS: Final = """
+GRANT USAGE ON SCHEMA log TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA log TO {role};
+GRANT INSERT ON log.entries, log.heads, log.receipts, log.vault_key, log.texts, log.participants, log.tracking TO {role};
+GRANT UPDATE, DELETE ON log.texts, log.participants, log.tracking TO {role};
+GRANT USAGE, CREATE ON SCHEMA views TO {role}
+"""
+
+
+class NotMigrated(RuntimeError):
+    """The database has not the tables of this release; run `lcledger migrate` as their owner."""
+
+
+class Unprotected(RuntimeError):
+    """The triggers that keep the log from being changed are not all there; the ledger does not start on it."""
+
+
+def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
+    """Bring the log's tables up to this release; several processes may do it at once, and one does.
+
+    `grant_to` names the PostgreSQL role of the service where that is not the owner of the tables.
+    """
+    with alone(engine) as connection:
+        if revision(connection) != REVISION:
+            upgrade(connection, MIGRATIONS)
+        if grant_to is not None:
+            grant(connection, grant_to)
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that no other process is in: everything that is said on it happens, or nothing does."""
+    if engine.dialect.name == "sqlite":
+        path = store.file_of(engine.url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A lock of our own, because switching to WAL does not wait for the database's.
+        with LockFile(path.with_name(path.name + ".migrating")), engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            with _transaction(connection, "BEGIN IMMEDIATE"):
+                yield connection
+        return
+    with engine.connect() as connection, _transaction(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING})"):
+        for schema in ("log", "views"):
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        yield connection
+
+
+def upgrade(connection: Connection, migrations: Path) -> None:
+    """Run a folder of alembic migrations on a connection that is in a transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def grant(connection: Connection, role: str) -> None:
+    """Let a role that owns nothing do what the service does, and no more."""
+    if connection.dialect.name == "sqlite":
+        raise ValueError("an SQLite file knows no roles: leave --grant-to out")
+    if not _ROLE.fullmatch(role):
+        raise ValueError(f"{role!r} is no name of a role")
+    for statement in _GRANTS.format(role=f'"{role}"').split(";"):
+        connection.exec_driver_sql(statement)
+
+
+def revision(connection: Connection) -> str | None:
+    """The last step that was taken on this database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def check(connection: Connection) -> None:
+    """Refuse a database that is not of this release, or whose log is not protected; `NotMigrated` or `Unprotected`."""
+    found = revision(connection)
+    if found != REVISION:
+        raise NotMigrated(f"{NotMigrated.__doc__} (it is at {found or 'nothing'}, this release at {REVISION})")
+    missing = protections(connection.dialect.name) - _triggers(connection)
+    if missing:
+        raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
+
+
+def protections(dialect: str) -> frozenset[str]:
+    """The triggers without which a log is not started on."""
+    return _SQLITE_TRIGGERS if dialect == "sqlite" else _POSTGRESQL_TRIGGERS
+
+
+def _triggers(connection: Connection) -> set[str]:
+    asked = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if connection.dialect.name == "sqlite"
+        else "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+        "WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') AND relnamespace = to_regnamespace('log')"
+    )
+    return {str(name) for (name,) in connection.exec_driver_sql(asked)}
+
+
+@contextmanager
+def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+    connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")

@@ -1,0 +1,103 @@
+"""The two databases: the log with its vault, and the read models.
+
+With SQLite these are two files, side by side: `ledger.db` and `ledger-views.db`; with PostgreSQL two schemas of one database, `log`
+and `views`. Two, because with one the follower and the writer stand in each other's way.
+"""
+
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from sqlalchemy import Connection, Engine, URL, create_engine, event, make_url
+
+Part = Literal["log", "views"]
+
+BUSY_TIMEOUT_S: Final = 30
+POOL_SIZE: Final = 8
+
+
+class NotDurable(RuntimeError):
+    """The database could lose what it said it had written; the ledger does not start on it."""
+
+
+class _Cursor(Protocol):
+    def execute(self, statement: str, /) -> Any: ...
+    def close(self) -> None: ...
+
+
+class _Connection(Protocol):
+    def cursor(self) -> _Cursor: ...
+
+
+def database(url: str | URL) -> URL:
+    """The address of a database with the driver that we use: `sqlite:///…` or `postgresql://…`."""
+    address = make_url(url)
+    if address.drivername in {"postgresql", "postgres"}:
+        return address.set(drivername="postgresql+psycopg")
+    if address.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise ValueError(f"a ledger is kept in SQLite or PostgreSQL, not in {address.drivername!r}")
+    if is_sqlite(address) and address.database in {None, "", ":memory:"}:
+        raise ValueError("a ledger is kept in a file: give a path, such as sqlite:///ledger.db")
+    return address
+
+
+def is_sqlite(address: URL) -> bool:
+    """Whether an address is that of an SQLite file."""
+    return address.get_backend_name() == "sqlite"
+
+
+def file_of(address: URL, part: Part = "log") -> Path:
+    """The SQLite file of a part: the read models stand beside the log."""
+    path = Path(address.database or "")
+    return path if part == "log" else path.with_name(f"{path.stem}-views{path.suffix}")
+
+
+def engine(url: str | URL, part: Part = "log", *, pool_size: int = POOL_SIZE) -> Engine:
+    """Connections to a part of the ledger, in autocommit: who wants several statements at once says BEGIN."""
+    address = database(url)
+    if is_sqlite(address):
+        return _sqlite(address.set(database=str(file_of(address, part))), part, pool_size)
+    return create_engine(
+        address,
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"options": f"-csearch_path={part}"},
+    )
+
+
+def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
+    made = create_engine(
+        address,
+        isolation_level="AUTOCOMMIT",
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+    )
+    # Read models can be made again from the log: they need not wait for the disk at every commit.
+    synchronous = "FULL" if part == "log" else "NORMAL"
+
+    @event.listens_for(made, "connect")
+    def _settle(connection: _Connection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA synchronous={synchronous}")
+        cursor.close()
+
+    return made
+
+
+def assert_durable(connection: Connection) -> None:
+    """Refuse a connection of the writer on which a commit could be lost; `NotDurable` says which setting."""
+    asked = (
+        [("PRAGMA journal_mode", {"wal"}), ("PRAGMA synchronous", {"2", "3"})]
+        if connection.dialect.name == "sqlite"
+        else [
+            ("SHOW fsync", {"on"}),
+            ("SHOW full_page_writes", {"on"}),
+            ("SHOW synchronous_commit", {"on", "remote_apply"}),
+        ]
+    )
+    for question, safe in asked:
+        answer = str(connection.exec_driver_sql(question).scalar()).lower()
+        if answer not in safe:
+            raise NotDurable(f"{NotDurable.__doc__} ({question.split()[-1]} is {answer}, must be {' or '.join(sorted(safe))})")

@@ -1,0 +1,409 @@
+"""Group commit: many commands, one transaction, one wait for the disk.
+
+A command is decided first by a thread of its own, outside the lock. Then it queues, and whoever finds nobody writing becomes the
+writer: it takes what is waiting, writes it in one transaction, wakes those who wait, and goes on until nothing waits. So a lone
+command goes straight to the disk, and a crowd shares it. (A thread that did nothing but write would cost the lone one a hand-over.)
+
+In the writer's turn everything that a decision read is checked again. If something moved, the command is decided again right there,
+under the lock, seeing what the batch decided before it, so that it never conflicts twice. A command that is refused or fails leaves
+the batch, and harms nobody.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Lock
+from typing import Any, Final, Protocol
+
+from domain.aggregate import Actor, Command, Stream, fold
+from domain.event import Event
+from domain.refusal import Invalid, Refused
+from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
+from ledger.facts import Folder, NotedFacts, Remembered
+from ledger.log import Log, Participant, Receipt, Text, Turn
+from ledger.states import ABSENT, Known, States
+from ledger.vault import Seals
+
+MOST_WAITING: Final = 1_024
+"""Commands that may be under way; more are turned away at once, rather than answered late."""
+MOST_COMMANDS_A_BATCH: Final = 256
+MOST_ENTRIES_A_BATCH: Final = 20_000
+
+
+class Overloaded(RuntimeError):
+    """More commands are waiting than the ledger takes in; send it again in a moment."""
+
+
+class Closed(RuntimeError):
+    """The ledger is shutting down; what it took in is finished, and nothing more is taken in."""
+
+
+class DoesNotBalance(RuntimeError):
+    """The postings of an event do not sum to zero: a defect of the ledger, and nothing was recorded."""
+
+
+class KeySpent(Invalid):
+    """This idempotency key was used for another request; a new request needs a new key."""
+
+
+class VersionHasMoved(Refused):
+    """What was to be changed is no longer at the version that was named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, and what makes the request known again."""
+
+    actor: Actor
+    key: str | None = None
+    """The idempotency key, spent once per person."""
+    fingerprint: str = ""
+    """A hash of method, path and body: the same key with another one is another request."""
+    correlation: str | None = None
+    causation: str | None = None
+    expected: Mapping[str, int] = field(default_factory=dict)
+    """The version at which each of these streams must be, by name."""
+
+    @property
+    def spent(self) -> tuple[str, str] | None:
+        """What no other request may have: person and key."""
+        return None if self.key is None else (self.actor.person, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a command: its entries, from position `first` to `last`. Without entries, `last` is the last position of all."""
+
+    first: int
+    last: int
+    entries: tuple[Entry, ...]
+    repeated: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A decision with all that will be written for it, and what it was made on."""
+
+    read: Mapping[str, int]
+    strangers: Mapping[str, Participant]
+    texts: Sequence[Text]
+    drafts: Sequence[Draft]
+    events: Sequence[Event]
+    after: Mapping[str, Known[Any]]
+
+
+class Answer(Protocol):
+    """Where an answer goes."""
+
+    def __call__(self, recorded: Recorded | None, failure: BaseException | None, /) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A command on its way."""
+
+    command: Command
+    request: Request
+    dry_run: bool
+    answer: Answer
+    prepared: Prepared | None = None
+    rows: Sequence[Row] = ()
+    repeats: Receipt | None = None
+    failure: BaseException | None = None
+    recorded: Recorded | None = None
+    position: int = 0
+
+
+class Rules:
+    """How a command becomes what is written: everything that needs no lock."""
+
+    def __init__(self, registry: Registry, seals: Seals, states: States, balance_check: Callable[[Event], None]) -> None:
+        self.registry = registry
+        self.seals = seals
+        self.states = states
+        self._check = balance_check
+
+    def prepare(self, command: Command, request: Request, facts: NotedFacts) -> Prepared:
+        """Decide, and make the entries; raises the command's refusal."""
+        decision = {stream: tuple(events) for stream, events in command(facts).items() if events}
+        facts.prefetch(decision)
+        drafts: list[Draft] = []
+        happened: list[Event] = []
+        after: dict[str, Known[Any]] = {}
+        for stream, events in decision.items():
+            before = facts.look(stream)
+            made = [self._draft(stream, number, event, request) for number, event in enumerate(events, before.version + 1)]
+            # Folded before it is recorded: an event that cannot be folded would make the stream unreadable for ever.
+            state = fold(stream.of, ((event, request.actor.person) for event in events), before.state)
+            weight = before.weight + sum(len(drafted.state) for drafted in made)
+            after[stream.name] = Known(state, before.version + len(events), weight)
+            drafts += made
+            happened += events
+        read = {name: known.version for name, known in facts.known.items()}
+        return Prepared(read, facts.strangers, facts.texts, drafts, happened, after)
+
+    def _draft(self, stream: Stream[Any], version: int, event: Event, request: Request) -> Draft:
+        self._check(event)
+        return draft(stream.name, version, event, request.actor.person, request.correlation, request.causation)
+
+
+class _Batch:
+    """What one turn has decided so far; also the shelf from which its later decisions read."""
+
+    def __init__(self, turn: Turn, rules: Rules) -> None:
+        self.turn = turn
+        self._rules = rules
+        self.receipts: dict[tuple[str, str], Receipt] = {}
+        self.met: dict[str, Participant] = {}
+        self.recognised: dict[str, str] = {}
+        self._after: dict[str, Known[Any]] = {}
+
+    def known(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """What the batch made of a stream, or what is remembered of it if that is how it is now."""
+        found = self._after.get(stream.name) or self._rules.states.get(stream.name)
+        version = self.turn.version(stream.name)
+        if version == 0:
+            return ABSENT
+        return found if found is not None and found.version == version else None
+
+    def base(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """What is remembered of a stream, if it has moved on since."""
+        found = self._rules.states.get(stream.name)
+        return found if found is not None and found.version <= self.turn.version(stream.name) else None
+
+    def decide(self, pending: Pending) -> Prepared:
+        """Decide a command again, under the lock."""
+        folder = Folder(self.turn, self._rules.registry, self._rules.states)
+        facts = NotedFacts(self, folder, self.turn, self._rules.seals, self.met)
+        return self._rules.prepare(pending.command, pending.request, facts)
+
+    def holds(self, prepared: Prepared) -> bool:
+        """Whether everything that a decision was made on still holds."""
+        return all(self.turn.version(stream) == version for stream, version in prepared.read.items()) and not any(
+            mark in self.met or mark in self.recognised for mark in prepared.strangers
+        )
+
+    def keep(self, pending: Pending, prepared: Prepared) -> None:
+        """Let a decision be written with this turn."""
+        pending.rows = self.turn.place(prepared.drafts)
+        request = pending.request
+        if request.spent is not None:
+            receipt = Receipt(*request.spent, request.fingerprint, pending.position + 1, self.turn.position)
+            self.receipts[request.spent] = receipt
+            self.turn.receipts_made.append(receipt)
+        self.turn.texts_made.extend(prepared.texts)
+        self.turn.participants_made.extend(prepared.strangers.values())
+        self.met.update(prepared.strangers)
+        self._after.update(prepared.after)
+
+
+class Writer:
+    """Takes commands in, decides them, and commits them together."""
+
+    def __init__(self, log: Log, rules: Rules, *, most_waiting: int = MOST_WAITING) -> None:
+        self._log = log
+        self._rules = rules
+        self._most = most_waiting
+        self._under_way = 0
+        self._changed = Condition()
+        self._closed = False
+        self._waiting: deque[Pending] = deque()
+        self._writing = Lock()
+
+    def admit(self) -> None:
+        """Take one command in; `Overloaded` or `Closed` if that cannot be."""
+        with self._changed:
+            if self._closed:
+                raise Closed(Closed.__doc__)
+            if self._under_way >= self._most:
+                raise Overloaded(Overloaded.__doc__)
+            self._under_way += 1
+
+    def run(self, pending: Pending) -> None:
+        """Decide an admitted command and see it recorded; its answer is given by whoever writes it."""
+        try:
+            done = self._decide(pending)
+        except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+            pending.failure = failure
+            done = True
+        if done:
+            self._answer([pending])
+            return
+        self._waiting.append(pending)
+        self._write_what_waits()
+
+    def close(self) -> None:
+        """Take nothing more in, and finish what was taken in."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: self._under_way == 0)
+
+    def _decide(self, pending: Pending) -> bool:
+        """Decide outside the lock; whether that is the answer already."""
+        facts = NotedFacts(
+            Remembered(self._rules.states),
+            Folder(self._log.reads, self._rules.registry, self._rules.states),
+            self._log.reads,
+            self._rules.seals,
+        )
+        request = pending.request
+        try:
+            self._refuse_moved(request)
+            pending.prepared = self._rules.prepare(pending.command, request, facts)
+        except Exception:
+            if request.spent is not None and (receipt := self._log.reads.receipts([request.spent]).get(request.spent)):
+                _refuse_another(request, receipt)
+                pending.recorded = self._repeated(receipt, dry_run=pending.dry_run)
+                return True
+            if self._moved(facts):
+                return False  # Refused on what no longer holds: it is decided again in the writer's turn.
+            raise
+        return False
+
+    def _refuse_moved(self, request: Request) -> None:
+        if request.expected:
+            _refuse_unexpected(request, self._log.reads.versions(request.expected))
+
+    def _moved(self, facts: NotedFacts) -> bool:
+        now = self._log.reads.versions(facts.known)
+        return any(known.version != now[name] for name, known in facts.known.items())
+
+    def _write_what_waits(self) -> None:
+        while self._waiting and self._writing.acquire(blocking=False):
+            try:
+                while batch := self._take():
+                    self._write(batch)
+            finally:
+                self._writing.release()
+
+    def _take(self) -> list[Pending]:
+        batch: list[Pending] = []
+        entries = 0
+        while self._waiting and len(batch) < MOST_COMMANDS_A_BATCH and entries < MOST_ENTRIES_A_BATCH:
+            pending = self._waiting.popleft()
+            entries += len(pending.prepared.drafts) if pending.prepared else 0
+            batch.append(pending)
+        return batch
+
+    def _write(self, batch: list[Pending]) -> None:
+        try:
+            with self._log.turn() as turn:
+                self._settle_all(_Batch(turn, self._rules), batch)
+            self._conclude(batch, turn)
+        except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+            for pending in batch:
+                if pending.recorded is None:
+                    pending.failure = pending.failure or failure
+        self._answer(batch)
+
+    def _settle_all(self, made: _Batch, batch: Iterable[Pending]) -> None:
+        turn = made.turn
+        turn.learn({stream for pending in batch if pending.prepared for stream in pending.prepared.read})
+        if spent := [pending.request.spent for pending in batch if pending.request.spent is not None]:
+            made.receipts = turn.receipts(spent)
+        if marks := {mark for pending in batch if pending.prepared for mark in pending.prepared.strangers}:
+            made.recognised = turn.recognised(marks)
+        for pending in batch:
+            try:
+                self._settle(made, pending)
+            except Exception as failure:  # noqa: BLE001 (it is this command's answer, and nobody else's)
+                pending.failure = failure
+
+    def _settle(self, made: _Batch, pending: Pending) -> None:
+        turn, request = made.turn, pending.request
+        if request.spent is not None and (receipt := made.receipts.get(request.spent)):
+            _refuse_another(request, receipt)
+            pending.repeats = receipt
+            return
+        if request.expected:
+            turn.learn(request.expected)
+            _refuse_unexpected(request, {stream: turn.version(stream) for stream in request.expected})
+        prepared = pending.prepared
+        if prepared is None or not made.holds(prepared):
+            prepared = pending.prepared = made.decide(pending)
+        pending.position = turn.position
+        if pending.dry_run:
+            pending.rows = turn.place(prepared.drafts, keep=False)
+        else:
+            made.keep(pending, prepared)
+
+    def _conclude(self, batch: Iterable[Pending], turn: Turn) -> None:
+        """Make the answers, now that everything is on disk."""
+        for pending in batch:
+            if pending.failure is None:
+                try:
+                    pending.recorded = self._concluded(pending, turn)
+                except Exception as failure:  # noqa: BLE001 (it is this command's answer, and nobody else's)
+                    pending.failure = failure
+
+    def _concluded(self, pending: Pending, turn: Turn) -> Recorded | None:
+        if pending.repeats is not None:
+            return self._repeated(pending.repeats, dry_run=pending.dry_run)
+        if pending.prepared is None:
+            return None
+        if not pending.dry_run:
+            for name, known in pending.prepared.after.items():
+                self._rules.states.put(name, known)
+        entries = _entries(pending, pending.prepared, turn)
+        return Recorded(pending.position + 1, pending.position + len(entries), entries, dry_run=pending.dry_run)
+
+    def _repeated(self, receipt: Receipt, *, dry_run: bool) -> Recorded:
+        many = receipt.last - receipt.first + 1
+        rows = self._log.reads.rows(receipt.first - 1, many) if many else ()
+        entries = tuple(decode(row, self._rules.registry) for row in rows)
+        return Recorded(receipt.first, receipt.last, entries, repeated=True, dry_run=dry_run)
+
+    def _answer(self, batch: list[Pending]) -> None:
+        for pending in batch:
+            pending.answer(pending.recorded, pending.failure)
+        with self._changed:
+            self._under_way -= len(batch)
+            self._changed.notify_all()
+
+
+def answered(future: "Future[Recorded]") -> Answer:
+    """An answer that goes to a future of a thread."""
+
+    def answer(recorded: Recorded | None, failure: BaseException | None) -> None:
+        if failure is not None:
+            future.set_exception(failure)
+        elif recorded is not None:
+            future.set_result(recorded)
+
+    return answer
+
+
+def _entries(pending: Pending, prepared: Prepared, turn: Turn) -> tuple[Entry, ...]:
+    recorded_at = moment_of(turn.recorded_at)
+    request = pending.request
+    return tuple(
+        Entry(
+            position=row.position,
+            stream=row.stream,
+            version=row.version,
+            type=row.type,
+            recorded_at=recorded_at,
+            award=row.award,
+            award_sequence=row.award_sequence or 0,
+            previous=previous_of(row),
+            person=request.actor.person,
+            correlation=request.correlation,
+            causation=request.causation,
+            event=event,
+            leaf=row.leaf,
+        )
+        for row, event in zip(pending.rows, prepared.events, strict=True)
+    )
+
+
+def _refuse_another(request: Request, receipt: Receipt) -> None:
+    if receipt.fingerprint != request.fingerprint:
+        raise KeySpent(key=request.key)
+
+
+def _refuse_unexpected(request: Request, versions: Mapping[str, int]) -> None:
+    for stream, version in request.expected.items():
+        if versions[stream] != version:
+            raise VersionHasMoved(expected=version, now=versions[stream])
