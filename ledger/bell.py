@@ -51,7 +51,7 @@ class Wake:
         bell.listen(self._event)
 
     def wait(self, timeout_s: float = LOOK_EVERY_S) -> bool:
-        """Sleep until something was committed since the last wait, or the time is up; whether something was, as far as is known."""
+        """Sleep until something was committed since the last wait, or the time is up; tells whether this process committed."""
         rung = self._event.wait(timeout_s)
         self._event.clear()
         return rung

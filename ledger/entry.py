@@ -1,8 +1,8 @@
-"""What is stored, byte by byte, for ever.
+r"""What is stored, byte by byte, for ever.
 
 An entry is a header of one ASCII line, followed by its `state`:
 
-    lcl1 <position> <recorded_at> <award or -> <award's own sequence number or 0> <previous leaf of that award>\\n
+    lcl1 <position> <recorded_at> <award or -> <award's own sequence number or 0> <previous leaf of that award>\n
     {"causation":…,"correlation":…,"event":{…},"person":…,"salt":…,"stream":…,"type":…,"version":…}
 
 `recorded_at` is UTC with microseconds (`2024-07-01T09:30:00.000000Z`); the previous leaf is 64 hexadecimal digits, zeros for an
@@ -98,9 +98,9 @@ def draft(
     version: int,
     event: Event,
     person: str,
+    *,
     correlation: str | None = None,
     causation: str | None = None,
-    *,
     salt: str | None = None,
 ) -> Draft:
     """An entry's state, made before anybody holds the lock; `EntryTooLong` if it is."""

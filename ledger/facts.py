@@ -1,7 +1,8 @@
 """What a command may know, and a note of what it read.
 
-A decision is made on what was committed (and, in the writer's turn, on what the batch decided before it). The note says which streams
-were read at which version, also those that were absent, and which participants were taken for new: the writer checks all of it again.
+A decision is made on what was committed (and, in the writer's turn, on what the batch decided before it). The note says which
+streams were read at which version, also those that were absent, and which participants were taken for new: the writer checks all
+of it again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 from sqlalchemy import URL
 
@@ -25,8 +25,6 @@ __all__ = ["Ledger", "Recorded", "Request"]
 
 DECIDERS: Final = 4
 """Threads that decide commands; one of them writes."""
-
-T = TypeVar("T")
 
 
 class Ledger:
@@ -67,8 +65,9 @@ class Ledger:
     ) -> Self:
         """Open a ledger, after looking it over: its tables, its triggers, its durability, its vault's key.
 
-        An SQLite file is made and migrated if need be; `NotMigrated` says that a PostgreSQL database is not. With `serving`, nobody
-        else may serve the same SQLite file (`ServedElsewhere`); commands beside it are fine. `vault_key` has 32 bytes or more.
+        An SQLite file is made and migrated if need be; `NotMigrated` says that a PostgreSQL database is not. With `serving`,
+        nobody else may serve the same SQLite file (`ServedElsewhere`); commands beside it are fine. `vault_key` has 32 bytes or
+        more.
         """
         address = store.database(url)
         lock_file = None
@@ -101,8 +100,8 @@ class Ledger:
     async def record(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """Decide a command and record what it decides; the answer comes when it is on disk.
 
-        Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`. A request that was recorded before is answered with
-        the entries of that time. A dry run does everything, but nothing is written.
+        Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`. A request that was recorded before is answered
+        with the entries of that time. A dry run does everything, but nothing is written.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
@@ -219,6 +218,3 @@ def _tell_now(future: "Future[Recorded]", recorded: Recorded | None, failure: Ba
         future.set_exception(failure)
     elif recorded is not None:
         future.set_result(recorded)
-
-
-_ = Any

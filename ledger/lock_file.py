@@ -1,14 +1,15 @@
 """A file that one process holds, and others find held; the system lets go of it when the process dies, however it dies."""
 
 import os
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # pragma: no cover (Windows)
-    fcntl = None  # type: ignore[assignment]
 
 
 class ServedElsewhere(RuntimeError):
@@ -47,9 +48,7 @@ class LockFile:
 
 
 def _hold(descriptor: int, *, wait: bool) -> None:
-    if fcntl is None:  # pragma: no cover (Windows)
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,9 @@
 """The log in its tables: the one place where its SQL is, the same for SQLite and PostgreSQL.
 
-Whoever writes takes a *turn*: one transaction at a time, whatever the number of processes, held by SQLite's `BEGIN IMMEDIATE` or by
-PostgreSQL's advisory lock. So positions are dense, the order of commits is the order of positions, and the log is sealed in the
-transaction that writes it. Statements go to the driver as they are: what SQLAlchemy would compile per row costs more than the row.
+Whoever writes takes a *turn*: one transaction at a time, whatever the number of processes, held by SQLite's `BEGIN IMMEDIATE` or
+by PostgreSQL's advisory lock. So positions are dense, the order of commits is the order of positions, and the log is sealed in
+the transaction that writes it. Statements go to the driver as they are: what SQLAlchemy would compile per row costs more than the
+row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ Clock = Callable[[], datetime]
 _TURN: Final = 0x6C636C_02
 """The key of the advisory lock under which PostgreSQL's writers take turns."""
 _TIPS_KEPT: Final = 10_000
+_LEAST: Final = -(2**62)
+_MOST: Final = 2**62
 _COLUMNS: Final = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
 
 
@@ -70,16 +73,19 @@ class Participant(NamedTuple):
 
 
 class Statements:
-    """Our SQL in one database's dialect. `?` is a parameter; `{texts}` is a list of texts as a table `n` with a column `value`."""
+    """Our SQL in one database's dialect. `?` is a parameter, `{texts}` a list of texts as a table `n` with a column `value`."""
 
     def __init__(self, dialect: str) -> None:
         self.sqlite = dialect == "sqlite"
 
     def __call__(self, sql: str) -> str:
+        """A statement as the driver takes it."""
         if self.sqlite:
             return sql.replace("{texts}", "json_each(?) AS n").replace("{any}", "(SELECT value FROM json_each(?))")
         return (
-            sql.replace("{texts}", "unnest(?::text[]) AS n(value)").replace("{any}", "(SELECT unnest(?::text[]))").replace("?", "%s")
+            sql.replace("{texts}", "unnest(?::text[]) AS n(value)")
+            .replace("{any}", "(SELECT unnest(?::text[]))")
+            .replace("?", "%s")
         )
 
     def texts(self, texts: Iterable[str]) -> Any:
@@ -87,8 +93,10 @@ class Statements:
         listed = list(texts)
         return orjson.dumps(listed).decode() if self.sqlite else listed
 
-    def insert(self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert many rows at once: `executemany` for SQLite, one `unnest` for PostgreSQL. Columns are (name, PostgreSQL's type)."""
+    def insert(
+        self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Insert many rows at once: `executemany` for SQLite, one `unnest` for PostgreSQL. Columns: (name, PostgreSQL's type)."""
         names = ", ".join(name for name, _ in columns)
         if self.sqlite:
             marks = ", ".join("?" * len(columns))
@@ -130,9 +138,7 @@ class Reads:
 
     def size_at(self, moment: str) -> int:
         """How many entries there were at a moment, as `written` writes it."""
-        found = self._rows(
-            "SELECT size FROM heads WHERE recorded_at <= ? ORDER BY recorded_at DESC, size DESC LIMIT 1", moment
-        )
+        found = self._rows("SELECT size FROM heads WHERE recorded_at <= ? ORDER BY recorded_at DESC, size DESC LIMIT 1", moment)
         return int(found[0][0]) if found else 0
 
     def versions(self, streams: Iterable[str]) -> dict[str, int]:
@@ -184,7 +190,56 @@ class Reads:
             *parameters,
             limit,
         )
-        return [Row(*row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9])) for row in found]
+        return [Row._make((*row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9]))) for row in found]
+
+    def stored(
+        self, stream: str, after: int | None, upto: int | None, *, desc: bool, limit: int | None
+    ) -> list[tuple[str, int, str, bytes]]:
+        """A stream's versions, types and states, from one version to another, either way round."""
+        found = self._rows(
+            "SELECT stream, version, type, state FROM entries WHERE stream = ? AND version > ? AND version <= ? "
+            f"ORDER BY version {'DESC' if desc else 'ASC'} LIMIT ?",
+            stream,
+            _LEAST if after is None else after,
+            _MOST if upto is None else upto,
+            _MOST if limit is None else limit,
+        )
+        return [(name, version, kind, bytes(state)) for name, version, kind, state in found]
+
+    def notifications(
+        self, after: int, limit: int, upto: int | None, types: Sequence[str]
+    ) -> list[tuple[int, str, int, str, bytes]]:
+        """Positions, streams, versions, types and states, of some types or of all."""
+        found = self._rows(
+            "SELECT position, stream, version, type, state FROM entries WHERE position > ? AND position <= ? "
+            f"{'AND type IN {any}' if types else ''} ORDER BY position LIMIT ?",
+            after,
+            _MOST if upto is None else upto,
+            *((self._sql.texts(types),) if types else ()),
+            limit,
+        )
+        return [(position, stream, version, kind, bytes(state)) for position, stream, version, kind, state in found]
+
+    def taken(self, wanted: Iterable[tuple[str, int]]) -> bool:
+        """Whether one of these versions of streams is recorded."""
+        by_stream: dict[str, list[int]] = {}
+        for stream, version in wanted:
+            by_stream.setdefault(stream, []).append(version)
+        for stream, versions in by_stream.items():
+            found = self._rows(
+                "SELECT version FROM entries WHERE stream = ? AND version >= ? AND version <= ?",
+                stream,
+                min(versions),
+                max(versions),
+            )
+            if not {version for (version,) in found}.isdisjoint(versions):
+                return True
+        return False
+
+    def tracked(self, follower: str) -> int | None:
+        """How far a follower of the `eventsourcing` library has come."""
+        found = self._rows("SELECT notification_id FROM tracking WHERE application_name = ?", follower)
+        return int(found[0][0]) if found else None
 
     def receipts(self, spent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
         """The receipts of requests, by person and key."""
@@ -198,16 +253,18 @@ class Reads:
 
     def recognised(self, marks: Iterable[str]) -> dict[str, str]:
         """The tokens of participants, by the marks of their references, where they are known."""
-        return dict(self._rows("SELECT mark, token FROM participants WHERE mark IN {any}", self._sql.texts(marks)))  # type: ignore[arg-type]
+        return dict(self._rows("SELECT mark, token FROM participants WHERE mark IN {any}", self._sql.texts(marks)))
 
     def recognised_in(self, award: str) -> dict[str, str]:
         """The tokens of all participants of an award, by the marks of their references."""
-        return dict(self._rows("SELECT mark, token FROM participants WHERE award = ?", award))  # type: ignore[arg-type]
+        return dict(self._rows("SELECT mark, token FROM participants WHERE award = ?", award))
 
     def participants(self, award: str, tokens: Iterable[str]) -> list[Participant]:
         """What the vault knows of an award's participants."""
         found = self._rows(
-            "SELECT award, token, mark, sealed FROM participants WHERE award = ? AND token IN {any}", award, self._sql.texts(tokens)
+            "SELECT award, token, mark, sealed FROM participants WHERE award = ? AND token IN {any}",
+            award,
+            self._sql.texts(tokens),
         )
         return [Participant(award, token, mark, _bytes(sealed)) for award, token, mark, sealed in found]
 
@@ -336,16 +393,16 @@ class Log:
         self._turn = Lock()
         self._writing: Connection | None = None
         self._kept = _Kept()
-        self._begin = (
-            "BEGIN IMMEDIATE" if self.statements.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_TURN})"
-        )
+        self._begin = "BEGIN IMMEDIATE" if self.statements.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_TURN})"
 
     def start(self) -> None:
         """Look everything over before the first write: tables, triggers, durability, and that the last head fits."""
         with self.engine.connect() as connection:
             schema.check(connection)
             store.assert_durable(connection)
-            size, last = connection.exec_driver_sql("SELECT (SELECT max(size) FROM heads), (SELECT max(position) FROM entries)").one()
+            size, last = connection.exec_driver_sql(
+                "SELECT (SELECT max(size) FROM heads), (SELECT max(position) FROM entries)"
+            ).one()
         if size != last:
             raise Damaged(f"{Damaged.__doc__} ({size} and {last})")
 
@@ -425,5 +482,3 @@ class Log:
             connection, self._writing = self._writing, None
             connection.invalidate()
             connection.close()
-
-

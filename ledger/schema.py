@@ -1,8 +1,8 @@
 """The tables of the log: made by migrations, one process at a time, and looked over at every start.
 
-The embedded default (SQLite) migrates itself. A PostgreSQL database is migrated by its owner, and the service refuses to start until
-that is done; the service's own role need not own anything: `migrate(engine, grant_to="lcl_service")` lets that role read and
-insert in the log, work in the vault, and own what it makes in the schema of the read models.
+The embedded default (SQLite) migrates itself. A PostgreSQL database is migrated by its owner, and the service refuses to start
+until that is done; the service's own role need not own anything: `migrate(engine, grant_to="lcl_service")` lets that role read
+and insert in the log, work in the vault, and own what it makes in the schema of the read models.
 """
 
 import re

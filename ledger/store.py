@@ -1,13 +1,13 @@
 """The two databases: the log with its vault, and the read models.
 
-With SQLite these are two files, side by side: `ledger.db` and `ledger-views.db`; with PostgreSQL two schemas of one database, `log`
-and `views`. Two, because with one the follower and the writer stand in each other's way.
+With SQLite these are two files, side by side: `ledger.db` and `ledger-views.db`; with PostgreSQL two schemas of one database,
+`log` and `views`. Two, because with one the follower and the writer stand in each other's way.
 """
 
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from sqlalchemy import Connection, Engine, URL, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 Part = Literal["log", "views"]
 

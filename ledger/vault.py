@@ -1,9 +1,10 @@
 """What may have to go (L5), kept beside the log, so that it can go and the log stays as it is.
 
-A text stands here sealed; the log holds SHA-256(salt ‖ text), its *commitment*. A participant's reference stands here sealed; the log
-holds a *token*, which is random and says nothing. A reference is recognised by its *mark*, an HMAC that nobody without the vault's key
-can make, of the award and the reference in capitals: the same reference in two awards has two marks, so that nobody can be followed
-from one award into another. What was erased has lost its seal; the mark stays, so that nothing is recognised twice.
+A text stands here sealed; the log holds SHA-256(salt ‖ text), its *commitment*. A participant's reference stands here sealed; the
+log holds a *token*, which is random and says nothing. A reference is recognised by its *mark*, an HMAC that nobody without the
+vault's key can make, of the award and the reference in capitals: the same reference in two awards has two marks, so that nobody
+can be followed from one award into another. What was erased has lost its seal; the mark stays, so that nothing is recognised
+twice.
 """
 
 import hmac

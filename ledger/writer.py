@@ -2,11 +2,11 @@
 
 A command is decided first by a thread of its own, outside the lock. Then it queues, and whoever finds nobody writing becomes the
 writer: it takes what is waiting, writes it in one transaction, wakes those who wait, and goes on until nothing waits. So a lone
-command goes straight to the disk, and a crowd shares it. (A thread that did nothing but write would cost the lone one a hand-over.)
+command goes straight to the disk, and a crowd shares it. (A thread that only writes would cost the lone one a hand-over.)
 
-In the writer's turn everything that a decision read is checked again. If something moved, the command is decided again right there,
-under the lock, seeing what the batch decided before it, so that it never conflicts twice. A command that is refused or fails leaves
-the batch, and harms nobody.
+In the writer's turn everything that a decision read is checked again. If something moved, the command is decided again right
+there, under the lock, seeing what the batch decided before it, so that it never conflicts twice. A command that is refused or
+fails leaves the batch, and harms nobody.
 """
 
 from collections import deque
@@ -73,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a command: its entries, from position `first` to `last`. Without entries, `last` is the last position of all."""
+    """What became of a command: its entries, from position `first` to `last`; with none, `last` is the last position of all."""
 
     first: int
     last: int
@@ -97,7 +97,8 @@ class Prepared:
 class Answer(Protocol):
     """Where an answer goes."""
 
-    def __call__(self, recorded: Recorded | None, failure: BaseException | None, /) -> None: ...
+    def __call__(self, recorded: Recorded | None, failure: BaseException | None, /) -> None:
+        """Give it: what was recorded, or why nothing was."""
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +147,9 @@ class Rules:
 
     def _draft(self, stream: Stream[Any], version: int, event: Event, request: Request) -> Draft:
         self._check(event)
-        return draft(stream.name, version, event, request.actor.person, request.correlation, request.causation)
+        return draft(
+            stream.name, version, event, request.actor.person, correlation=request.correlation, causation=request.causation
+        )
 
 
 class _Batch:

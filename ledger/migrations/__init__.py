@@ -1,1 +1,4 @@
-"""How the log's tables came to be, one step a file. A released step never changes; log tables are never rebuilt (that drops triggers)."""
+"""How the log's tables came to be, one step a file.
+
+A released step never changes, and log tables are never rebuilt (alembic's batch mode drops triggers without a word).
+"""

@@ -78,7 +78,7 @@ BEGIN SELECT RAISE(ABORT, 'the log has no gaps: an entry comes at the last posit
 CREATE TRIGGER entries_replace_nothing BEFORE INSERT ON entries
 WHEN EXISTS (SELECT 1 FROM entries WHERE stream = NEW.stream AND version = NEW.version)
   OR EXISTS (SELECT 1 FROM entries WHERE award = NEW.award AND award_sequence = NEW.award_sequence)
-BEGIN SELECT RAISE(ABORT, 'the log never changes: there is an entry of this stream and version, or of this number of the award'); END;
+BEGIN SELECT RAISE(ABORT, 'the log never changes: this version of the stream is there, or this number of the award'); END;
 CREATE TRIGGER heads_go_on BEFORE INSERT ON heads
 WHEN NEW.size IS NOT (SELECT max(position) FROM entries) OR EXISTS (SELECT 1 FROM heads WHERE size >= NEW.size)
 BEGIN SELECT RAISE(ABORT, 'a head is made for the last entry, once'); END;
