@@ -197,7 +197,7 @@ class Reads:
     ) -> list[tuple[str, int, str, bytes]]:
         """A stream's versions, types and states, from one version to another, either way round."""
         found = self._rows(
-            "SELECT stream, version, type, state FROM entries WHERE stream = ? AND version > ? AND version <= ? "
+            "SELECT stream, version, type, state FROM entries WHERE stream = ? AND version > ? AND version <= ? "  # noqa: S608 (our own words)
             f"ORDER BY version {'DESC' if desc else 'ASC'} LIMIT ?",
             stream,
             _LEAST if after is None else after,
@@ -211,8 +211,9 @@ class Reads:
     ) -> list[tuple[int, str, int, str, bytes]]:
         """Positions, streams, versions, types and states, of some types or of all."""
         found = self._rows(
-            "SELECT position, stream, version, type, state FROM entries WHERE position > ? AND position <= ? "
-            f"{'AND type IN {any}' if types else ''} ORDER BY position LIMIT ?",
+            "SELECT position, stream, version, type, state FROM entries WHERE position > ? AND position <= ? "  # noqa: S608 (our own words)
+            + ("AND type IN {any} " if types else "")
+            + "ORDER BY position LIMIT ?",
             after,
             _MOST if upto is None else upto,
             *((self._sql.texts(types),) if types else ()),
@@ -227,7 +228,7 @@ class Reads:
             by_stream.setdefault(stream, []).append(version)
         for stream, versions in by_stream.items():
             found = self._rows(
-                "SELECT version FROM entries WHERE stream = ? AND version >= ? AND version <= ?",
+                "SELECT version FROM entries WHERE stream = ? AND version BETWEEN ? AND ?",
                 stream,
                 min(versions),
                 max(versions),

@@ -83,7 +83,7 @@ class EventMapper(Mapper[str]):
 
 
 class LedgerFactory(InfrastructureFactory[LogTracking]):
-    """Opens our log for the library. `LEDGER_URL` in its environment says where; `LEDGER_EVENTS` which events (`module:registry`)."""
+    """Opens our log for the library: `LEDGER_URL` in its environment says where, `LEDGER_EVENTS` of which events."""
 
     URL: Final = "LEDGER_URL"
     EVENTS: Final = "LEDGER_EVENTS"

@@ -2,7 +2,7 @@
 
 The library's own recorders are not used: its SQLite one cannot be subscribed to and gives the number of a deleted last row to the
 next; its PostgreSQL one is slow, and where it is fast it loses events for its subscribers. This one stores whatever bytes it is
-given: `state` is opaque to it. What it writes is placed, chained and sealed like everything else in the log, in a turn of its own.
+given: `state` is opaque to it. What it writes is placed, chained and sealed as everything in the log is, in a turn of its own.
 """
 
 from collections.abc import Sequence

