@@ -1,0 +1,455 @@
+"""A payment: what one payer owes its payee by one assessment, from falling due until the bank has settled it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
+from domain.calendar import Day, FinancialYear
+from domain.event import Event
+from domain.money import NOTHING, Money
+from domain.reference import OrganisationId, Reference, canonical
+from domain.refusal import Absent, FourEyes, Invalid, Refused
+from domain.settlement import BankReference
+
+# Events ---------------------------------------------------------------------------------------------------------------
+
+
+class Stage(StrEnum):
+    """Where a payment is on its way to the payee."""
+
+    DUE = "due"
+    HELD = "held"
+    APPROVED = "approved"
+    IN_RUN = "in-run"
+    SENT = "sent"
+    PAID = "paid"
+    RETURNED = "returned"
+
+
+class ReturnReason(StrEnum):
+    """Why the money came back; a closed list."""
+
+    ACCOUNT_CLOSED = "account-closed"
+    ACCOUNT_DETAILS_WRONG = "account-details-wrong"
+    REFUSED_BY_PAYEE = "refused-by-payee"
+    OTHER = "other"
+
+
+class PaymentFellDue(Event):
+    """An assessment makes a payer owe its payee an amount; the claim's own events post it as due, line by line."""
+
+    type: Literal["payment.fell-due"] = "payment.fell-due"
+    award: Reference
+    assessment: int
+    payer: OrganisationId
+    payee: OrganisationId
+    amount: Money
+    years: dict[FinancialYear, Money]
+    due_on: Day
+    on: Day
+    claim: Reference
+    claimed_by: PersonId
+    verified_by: tuple[PersonId, ...]
+    pays: Literal["through-runs", "by-itself"]
+
+
+class PaymentMoved(Event):
+    """What every step of a payment says: whose money moves, how much for each year of achievement, and in effect from when."""
+
+    leads_to: ClassVar[Stage]
+    """Where the payment is after this step."""
+
+    payer: OrganisationId
+    years: dict[FinancialYear, Money]
+    on: Day
+
+    @property
+    def amount(self) -> Money:
+        """What moves: the whole payment."""
+        return sum(self.years.values(), NOTHING)
+
+
+class PaymentHeld(PaymentMoved):
+    """Somebody stops the payment for a reason."""
+
+    type: Literal["payment.held"] = "payment.held"
+    leads_to: ClassVar[Stage] = Stage.HELD
+    reason: Commitment
+
+
+class PaymentHoldLifted(PaymentMoved):
+    """The reason for the hold is gone; the payment is due again."""
+
+    type: Literal["payment.hold-lifted"] = "payment.hold-lifted"
+    leads_to: ClassVar[Stage] = Stage.DUE
+
+
+class PaymentApproved(PaymentMoved):
+    """Somebody who neither claimed nor verified lets the payment go forward."""
+
+    type: Literal["payment.approved"] = "payment.approved"
+    leads_to: ClassVar[Stage] = Stage.APPROVED
+
+
+class PaymentDrawnUp(PaymentMoved):
+    """The payment is in a run that waits for its release."""
+
+    type: Literal["payment.drawn-up"] = "payment.drawn-up"
+    leads_to: ClassVar[Stage] = Stage.IN_RUN
+    run: Reference
+
+
+class PaymentTakenOffRun(PaymentMoved):
+    """The run was cancelled; the payment is approved, as before."""
+
+    type: Literal["payment.taken-off-run"] = "payment.taken-off-run"
+    leads_to: ClassVar[Stage] = Stage.APPROVED
+    run: Reference
+
+
+class PaymentSent(PaymentMoved):
+    """The run was released to the bank."""
+
+    type: Literal["payment.sent"] = "payment.sent"
+    leads_to: ClassVar[Stage] = Stage.SENT
+    run: Reference
+
+
+class PaymentSettled(PaymentMoved):
+    """The bank settled the payment; `on` is the bank's value date."""
+
+    type: Literal["payment.settled"] = "payment.settled"
+    leads_to: ClassVar[Stage] = Stage.PAID
+    run: Reference
+    bank_reference: BankReference
+
+    @property
+    def value_date(self) -> date:
+        """The day on which the money moved."""
+        return self.on
+
+
+class PaymentReturned(PaymentMoved):
+    """The money came back, or never arrived; `on` is the day that the bank states."""
+
+    type: Literal["payment.returned"] = "payment.returned"
+    leads_to: ClassVar[Stage] = Stage.RETURNED
+    was: Literal[Stage.SENT, Stage.PAID]
+    reason: ReturnReason
+    note: Commitment | None = None
+
+
+class PaymentReissued(PaymentMoved):
+    """A returned payment is due again, and needs a new approval."""
+
+    type: Literal["payment.reissued"] = "payment.reissued"
+    leads_to: ClassVar[Stage] = Stage.DUE
+    due_on: Day
+
+
+class PaymentReported(Event):
+    """A payer that pays by itself says that it paid; it counts as paid when a second person confirms it."""
+
+    type: Literal["payment.reported"] = "payment.reported"
+    reference: BankReference
+    value_date: Day
+
+
+class PaymentReportWithdrawn(Event):
+    """The report was wrong; another may follow."""
+
+    type: Literal["payment.report-withdrawn"] = "payment.report-withdrawn"
+
+
+class PaymentReportConfirmed(PaymentMoved):
+    """A second person confirms that the payer paid; `on` is the value date that was reported."""
+
+    type: Literal["payment.report-confirmed"] = "payment.report-confirmed"
+    leads_to: ClassVar[Stage] = Stage.PAID
+    reference: BankReference
+
+    @property
+    def value_date(self) -> date:
+        """The day on which the money moved."""
+        return self.on
+
+
+PaymentStep = (
+    PaymentHeld
+    | PaymentHoldLifted
+    | PaymentApproved
+    | PaymentDrawnUp
+    | PaymentTakenOffRun
+    | PaymentSent
+    | PaymentSettled
+    | PaymentReturned
+    | PaymentReissued
+    | PaymentReportConfirmed
+)
+PaymentEvent = PaymentFellDue | PaymentStep | PaymentReported | PaymentReportWithdrawn
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+class NoSuchPayment(Absent):
+    """There is no payment by this payer for this assessment."""
+
+
+class PaymentAtWrongStage(Refused):
+    """The payment is not at the stage from which this can be done."""
+
+
+class PayerPaysByItself(Refused):
+    """This payer pays by itself: it reports what it paid, without approval or a run."""
+
+
+class PayerPaysThroughRuns(Refused):
+    """This payer pays through the ledger's runs, so its payments are approved and released, never reported."""
+
+
+class ApproverTookPart(FourEyes):
+    """The approver submitted or verified the claim that this payment is for."""
+
+
+class ReturnNeedsNote(Invalid):
+    """A return for another reason than the listed ones needs a note that says which."""
+
+
+class DateBeforeLastStep(Invalid):
+    """The date lies before the payment's last step."""
+
+
+class DateAhead(Invalid):
+    """The date lies in the future."""
+
+
+class DueDateHasPassed(Invalid):
+    """The new due date lies in the past."""
+
+
+class PaymentIsReported(Refused):
+    """The payment has been reported as paid already; confirm that report or withdraw it."""
+
+
+class PaymentIsNotReported(Refused):
+    """Nobody has reported this payment as paid."""
+
+
+class ReporterMayNotConfirm(FourEyes):
+    """Whoever reported the payment may not confirm it; a second person must."""
+
+
+# The payment ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a payer that pays by itself says it paid."""
+
+    reference: str
+    value_date: date
+    reported_by: PersonId
+
+
+@dataclass(frozen=True, slots=True)
+class Payment(Aggregate):
+    """What one payer owes by one assessment. `since` is the day on which its last step took effect."""
+
+    missing = NoSuchPayment
+
+    award: str
+    assessment: int
+    payer: str
+    payee: str
+    amount: Money
+    years: Mapping[FinancialYear, Money]
+    due_on: date
+    since: date
+    claim: str
+    claimed_by: PersonId
+    verified_by: tuple[PersonId, ...]
+    pays_by_itself: bool
+    stage: Stage = Stage.DUE
+    approved_by: PersonId | None = None
+    run: str | None = None
+    report: Report | None = None
+
+    def hold(self, reason: Commitment, *, today: date) -> PaymentHeld:
+        """Stop a payment that is due and has not been reported as paid."""
+        self._expect(Stage.DUE)
+        self._expect_unreported()
+        return PaymentHeld(payer=self.payer, years=dict(self.years), on=today, reason=reason)
+
+    def lift_hold(self, *, today: date) -> PaymentHoldLifted:
+        """Let a held payment be due again."""
+        self._expect(Stage.HELD)
+        return PaymentHoldLifted(payer=self.payer, years=dict(self.years), on=today)
+
+    def approve(self, by: Actor, *, today: date) -> PaymentApproved:
+        """Let the payment go forward, as somebody who had no part in the claim (L1)."""
+        self._expect_through_runs()
+        self._expect(Stage.DUE)
+        if by.person == self.claimed_by or by.person in self.verified_by:
+            raise ApproverTookPart
+        return PaymentApproved(payer=self.payer, years=dict(self.years), on=today)
+
+    def draw_up(self, run: str, *, today: date) -> PaymentDrawnUp:
+        """Put an approved payment into a run; it is in one live run at most (L2)."""
+        self._expect_through_runs()
+        self._expect(Stage.APPROVED)
+        return PaymentDrawnUp(payer=self.payer, years=dict(self.years), on=today, run=run)
+
+    def take_off_run(self, *, today: date) -> PaymentTakenOffRun:
+        """Take the payment off a run that is cancelled."""
+        self._expect(Stage.IN_RUN)
+        return PaymentTakenOffRun(payer=self.payer, years=dict(self.years), on=today, run=self._its_run())
+
+    def send(self, *, today: date) -> PaymentSent:
+        """Let the payment go to the bank with its run."""
+        self._expect(Stage.IN_RUN)
+        return PaymentSent(payer=self.payer, years=dict(self.years), on=today, run=self._its_run())
+
+    def settle(self, bank_reference: str, *, value_date: date, today: date) -> PaymentSettled:
+        """Record that the bank settled the payment."""
+        self._expect(Stage.SENT)
+        self._expect_possible(value_date, today)
+        return PaymentSettled(
+            payer=self.payer, years=dict(self.years), on=value_date, run=self._its_run(), bank_reference=bank_reference
+        )
+
+    def give_back(self, reason: ReturnReason, note: Commitment | None = None, *, on: date, today: date) -> PaymentReturned:
+        """Record that the money came back on a day, whether the bank had settled it before or not."""
+        self._expect(Stage.SENT, Stage.PAID)
+        if reason is ReturnReason.OTHER and note is None:
+            raise ReturnNeedsNote
+        self._expect_possible(on, today)
+        was: Literal[Stage.SENT, Stage.PAID] = Stage.SENT if self.stage is Stage.SENT else Stage.PAID
+        return PaymentReturned(payer=self.payer, years=dict(self.years), on=on, was=was, reason=reason, note=note)
+
+    def reissue(self, *, due_on: date, today: date) -> PaymentReissued:
+        """Make a returned payment due again."""
+        self._expect(Stage.RETURNED)
+        if due_on < today:
+            raise DueDateHasPassed(due_on=due_on, today=today)
+        return PaymentReissued(payer=self.payer, years=dict(self.years), on=today, due_on=due_on)
+
+    def report_paid(self, reference: str, *, value_date: date, today: date) -> PaymentReported:
+        """Report that a payer that pays by itself paid."""
+        self._expect_by_itself()
+        self._expect(Stage.DUE)
+        self._expect_unreported()
+        self._expect_possible(value_date, today)
+        return PaymentReported(reference=reference, value_date=value_date)
+
+    def withdraw_report(self) -> PaymentReportWithdrawn:
+        """Withdraw a report that nobody has confirmed."""
+        self._expect_by_itself()
+        self._expect_reported()
+        return PaymentReportWithdrawn()
+
+    def confirm_report(self, by: Actor) -> PaymentReportConfirmed:
+        """Confirm a report, as a second person."""
+        self._expect_by_itself()
+        report = self._expect_reported()
+        if by.person == report.reported_by:
+            raise ReporterMayNotConfirm
+        return PaymentReportConfirmed(payer=self.payer, years=dict(self.years), on=report.value_date, reference=report.reference)
+
+    def _expect(self, *stages: Stage) -> None:
+        if self.stage not in stages:
+            raise PaymentAtWrongStage(
+                award=self.award, assessment=self.assessment, payer=self.payer, stage=self.stage, must_be=" or ".join(stages)
+            )
+
+    def _expect_through_runs(self) -> None:
+        if self.pays_by_itself:
+            raise PayerPaysByItself(payer=self.payer)
+
+    def _expect_by_itself(self) -> None:
+        if not self.pays_by_itself:
+            raise PayerPaysThroughRuns(payer=self.payer)
+
+    def _expect_unreported(self) -> None:
+        if self.report:
+            raise PaymentIsReported(reference=self.report.reference)
+
+    def _expect_reported(self) -> Report:
+        if self.report is None:
+            raise PaymentIsNotReported
+        return self.report
+
+    def _expect_possible(self, day: date, today: date) -> None:
+        if day > today:
+            raise DateAhead(date=day, today=today)
+        if day < self.since:
+            raise DateBeforeLastStep(date=day, last_step=self.since)
+
+    def _its_run(self) -> str:
+        if self.run is None:
+            raise LookupError(f"a payment that is {self.stage} has no run")
+        return self.run
+
+    @classmethod
+    def evolve(cls, state: "Payment | None", event: PaymentEvent, by: PersonId) -> "Payment":
+        """The payment after an event."""
+        if isinstance(event, PaymentFellDue):
+            return _fallen_due(event)
+        if state is None:
+            raise LookupError(f"{event.type} before payment.fell-due")
+        if isinstance(event, PaymentMoved):
+            return _moved(replace(state, stage=event.leads_to, since=event.on), event, by)
+        match event:
+            case PaymentReported(reference=reference, value_date=value_date):
+                return replace(state, report=Report(reference, value_date, reported_by=by))
+            case PaymentReportWithdrawn():
+                return replace(state, report=None)
+
+
+def _moved(payment: Payment, event: PaymentStep, by: PersonId) -> Payment:  # noqa: PLR0911 (a case for every step)
+    match event:
+        case PaymentHeld() | PaymentHoldLifted() | PaymentSent() | PaymentSettled():
+            return payment
+        case PaymentApproved():
+            return replace(payment, approved_by=by)
+        case PaymentDrawnUp(run=run):
+            return replace(payment, run=run)
+        case PaymentTakenOffRun():
+            return replace(payment, run=None)
+        case PaymentReturned():
+            return replace(payment, run=None, approved_by=None)
+        case PaymentReissued(due_on=due_on):
+            return replace(payment, due_on=due_on)
+        case PaymentReportConfirmed():
+            return replace(payment, report=None)
+
+
+def _fallen_due(event: PaymentFellDue) -> Payment:
+    return Payment(
+        award=event.award,
+        assessment=event.assessment,
+        payer=event.payer,
+        payee=event.payee,
+        amount=event.amount,
+        years=event.years,
+        due_on=event.due_on,
+        since=event.on,
+        claim=event.claim,
+        claimed_by=event.claimed_by,
+        verified_by=event.verified_by,
+        pays_by_itself=event.pays == "by-itself",
+    )
+
+
+def payment_stream(award: str, assessment: int, payer: str) -> Stream[Payment]:
+    """The stream of what a payer owes by an assessment of an award."""
+    return Stream(f"award/{canonical(award)}/assessment/{assessment}/payment/{canonical(payer)}", Payment)
+
+
+def hold(facts: Facts, payment: Stream[Payment], reason: str, *, today: date) -> Decision:
+    """Hold a payment for a reason in words, which go into the vault (L5)."""
+    due = facts[payment]
+    return {payment: (due.hold(facts.conceal(reason, due.award), today=today),)}
