@@ -1,0 +1,341 @@
+"""Section 2 applied to accepted quantities (M3, M5, M6, M7): a pure function that explains itself.
+
+Read `assess` first: a line's value is curtailed by the limits, in their order, then split into parts, then allotted.
+What it returns is what is stored and shown; nobody works an amount out a second time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from typing import Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.aggregate import Token
+from domain.calendar import Day, financial_year
+from domain.money import NONE, NOTHING, Money, Quantity, Share, largest_remainder, value, whole_weights
+from domain.reference import canonical
+from domain.terms import Agreement, Outcome, Payer, Terms
+
+
+class Kind(StrEnum):
+    """Why something was assessed."""
+
+    CLAIM = "claim"
+    DEFERRED_DECISION = "deferred-decision"
+
+
+N = TypeVar("N", Money, Quantity)
+
+LimitName = Literal["outcome_quantity", "participant_amount", "outcome_amount", "year_amount", "award_amount"]
+"""The limits in the order in which they curtail (M5)."""
+
+
+_ENDLESS: Final = Money(10**18)
+"""Left of the maximum of a payer that has none."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Curtailment(_Part):
+    """What one limit did to a line: how much of it was left, and how much of the line's value it cut off."""
+
+    limit: LimitName
+    left: str
+    curtailed: Money
+
+
+class Allotment(_Part):
+    """What a line means for one payer (M6, M7): its part of the assessed amount, and what of all shortfalls and parts it pays."""
+
+    payer: str
+    share: Share
+    part: Money
+    shortfall: Money
+    allotted: Money
+
+
+class AssessedLine(_Part):
+    """One line's assessment with everything that it follows from."""
+
+    line: int
+    outcome: str
+    achieved_on: Day
+    version: int
+    price: Money
+    per: int
+    quantity: Quantity
+    accepted: Money
+    payable: Quantity
+    limits: tuple[Curtailment, ...]
+    assessed: Money
+    before: Money
+    after: Money
+    allotments: tuple[Allotment, ...]
+    unfunded: Money
+
+    @property
+    def curtailed(self) -> Money:
+        """What the limits took off the accepted value together."""
+        return sum((limit.curtailed for limit in self.limits), NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedLine:
+    """What a decision newly accepted of a claim's line, with what had been payable of it before (M4)."""
+
+    line: int
+    outcome: str
+    participant: Token | None
+    achieved_on: date
+    quantity: Quantity
+    accepted: Money
+    payable_before: Quantity = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulator:
+    """For one ordered list of payers and shares: the cumulative assessed amount G, and the parts given so far (M6)."""
+
+    assessed: Money = NOTHING
+    parts: tuple[Money, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an award's assessments have consumed and given so far. Dictionaries are never changed in place."""
+
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    outcomes: Mapping[str, Money] = field(default_factory=dict)
+    years: Mapping[str, Money] = field(default_factory=dict)
+    assessed: Money = NOTHING
+    accumulators: Mapping[str, Accumulator] = field(default_factory=dict)
+    allotted: Mapping[str, Money] = field(default_factory=dict)
+    unfunded: Money = NOTHING
+
+    def consumed(self) -> dict[str, Mapping[str, Quantity | Money]]:
+        """What stands against each limit, by the limit's name."""
+        return {
+            "outcome_quantity": self.quantities,
+            "outcome_amount": self.outcomes,
+            "year_amount": self.years,
+            "award_amount": {"": self.assessed},
+            "maximum": self.allotted,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What came out: every line explained, and the award's and the participants' standing after it."""
+
+    lines: tuple[AssessedLine, ...]
+    standing: Standing
+    participants: Mapping[Token, Money]
+
+
+def shares_key(payers: Iterable[Payer]) -> str:
+    """The name of an ordered list of payers and shares, the same in whatever version it stands (M6)."""
+    return " ".join(f"{payer.party}={payer.share}" for payer in payers)
+
+
+def assess(
+    lines: Iterable[AcceptedLine],
+    agreement: Agreement,
+    standing: Standing,
+    *,
+    decided_on: date,
+    received_on: date,
+    participants: Mapping[Token, Money],
+) -> Assessment:
+    """Assess accepted lines in their order.
+
+    Prices, shares and shortfall policy are those in force on each line's `achieved_on`; limits and maxima those in force on
+    `decided_on` (M2). `participants` has what was assessed before for each participant who stands in the lines.
+    """
+    table = _Table(agreement, standing, decided_on, received_on, dict(participants))
+    assessed = tuple(table.assess(line) for line in sorted(lines, key=lambda line: line.line))
+    return Assessment(assessed, table.standing(), table.participants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    name: LimitName
+    most: Money
+    consumed: Money
+
+
+class _Table:
+    """The work sheet of one assessment: what is consumed so far, line after line."""
+
+    def __init__(
+        self, agreement: Agreement, standing: Standing, decided_on: date, received_on: date, participants: dict[Token, Money]
+    ) -> None:
+        self.agreement = agreement
+        self.decided_on = decided_on
+        self.received_on = received_on
+        self.limits = agreement.on(decided_on).terms
+        self.participants = participants
+        self.before = standing
+        self.quantities = dict(standing.quantities)
+        self.outcomes = dict(standing.outcomes)
+        self.years = dict(standing.years)
+        self.assessed = standing.assessed
+        self.accumulators = dict(standing.accumulators)
+        self.allotted = dict(standing.allotted)
+        self.unfunded = standing.unfunded
+
+    def standing(self) -> Standing:
+        return Standing(
+            self.quantities, self.outcomes, self.years, self.assessed, self.accumulators, self.allotted, self.unfunded
+        )
+
+    def assess(self, line: AcceptedLine) -> AssessedLine:
+        version = self.agreement.on(line.achieved_on)
+        priced = version.terms.outcome(line.outcome)
+        if priced is None:
+            raise LookupError(f"line {line.line} was accepted for {line.outcome}, which version {version.number} does not name")
+        payable, limits = self._curtail(line, priced)
+        assessed = line.accepted - sum(limit.curtailed for limit in limits)
+        self._consume(line, payable, assessed)
+        before, parts = self._parts(version.terms, assessed)
+        allotments, unfunded = self._allot(version.terms, parts)
+        return AssessedLine(
+            line=line.line,
+            outcome=priced.code,
+            achieved_on=line.achieved_on,
+            version=version.number,
+            price=priced.price,
+            per=priced.per,
+            quantity=line.quantity,
+            accepted=line.accepted,
+            payable=payable,
+            limits=limits,
+            assessed=assessed,
+            before=before,
+            after=before + assessed,
+            allotments=allotments,
+            unfunded=unfunded,
+        )
+
+    # M5: each limit curtails what the one before it left.
+
+    def _curtail(self, line: AcceptedLine, priced: Outcome) -> tuple[Quantity, tuple[Curtailment, ...]]:
+        payable, curtailments = self._cut_quantity(line, priced)
+        remaining = line.accepted - sum(each.curtailed for each in curtailments)
+        for limit in self._amount_limits(line):
+            left = max(limit.most - limit.consumed, NOTHING)
+            cut = max(remaining - left, NOTHING)
+            curtailments.append(Curtailment(limit=limit.name, left=str(left), curtailed=cut))
+            remaining -= cut
+        return payable, tuple(curtailments)
+
+    def _cut_quantity(self, line: AcceptedLine, priced: Outcome) -> tuple[Quantity, list[Curtailment]]:
+        outcome = self.agreement.outcome_limits(line.outcome, self.decided_on)
+        if outcome.max_quantity is None:
+            return line.quantity, []
+        left = max(outcome.max_quantity - self.quantities.get(canonical(line.outcome), NONE), NONE)
+        payable = min(line.quantity, left)
+        cut = NOTHING
+        if payable < line.quantity:
+            had = value(priced.price, line.payable_before, priced.per)
+            worth = value(priced.price, line.payable_before + payable, priced.per) - had
+            cut = line.accepted - min(worth, line.accepted)
+        return payable, [Curtailment(limit="outcome_quantity", left=str(left), curtailed=cut)]
+
+    def _amount_limits(self, line: AcceptedLine) -> Iterable[_Limit]:
+        code, year = canonical(line.outcome), financial_year(line.achieved_on)
+        if line.participant is not None and self.limits.participant_amount is not None:
+            consumed = self.participants.get(line.participant, NOTHING)
+            yield _Limit("participant_amount", self.limits.participant_amount, consumed)
+        outcome = self.agreement.outcome_limits(line.outcome, self.decided_on)
+        if outcome.max_amount is not None:
+            yield _Limit("outcome_amount", outcome.max_amount, self.outcomes.get(code, NOTHING))
+        of_year = self.limits.limit_of_year(year)
+        if of_year is not None:
+            yield _Limit("year_amount", of_year, self.years.get(year, NOTHING))
+        yield _Limit("award_amount", self.limits.award_amount, self.assessed)
+
+    def _consume(self, line: AcceptedLine, payable: Quantity, assessed: Money) -> None:
+        code, year = canonical(line.outcome), financial_year(line.achieved_on)
+        self.quantities[code] = self.quantities.get(code, NONE) + payable
+        self.outcomes[code] = self.outcomes.get(code, NOTHING) + assessed
+        self.years[year] = self.years.get(year, NOTHING) + assessed
+        self.assessed += assessed
+        if line.participant is not None:
+            self.participants[line.participant] = self.participants.get(line.participant, NOTHING) + assessed
+
+    # M6: the split of the cumulative amount, less the parts given before.
+
+    def _parts(self, terms: Terms, assessed: Money) -> tuple[Money, list[Money]]:
+        key = shares_key(terms.payers)
+        so_far = self.accumulators.get(key) or Accumulator(parts=(NOTHING,) * len(terms.payers))
+        weights = whole_weights([payer.share for payer in terms.payers])
+        parts = next_parts(so_far, assessed, weights)
+        given = tuple(had + part for had, part in zip(so_far.parts, parts, strict=True))
+        self.accumulators[key] = Accumulator(so_far.assessed + assessed, given)
+        return so_far.assessed, parts
+
+    # M7: what each payer is allotted, at most what is left of its maximum.
+
+    def _allot(self, terms: Terms, parts: Sequence[Money]) -> tuple[tuple[Allotment, ...], Money]:
+        pays = {payer.party: min(part, self._left(payer)) for payer, part in zip(terms.payers, parts, strict=True)}
+        shortfalls = [part - pays[payer.party] for payer, part in zip(terms.payers, parts, strict=True)]
+        for party, amount in pays.items():
+            self.allotted[party] = self.allotted.get(party, NOTHING) + amount
+        unfunded = sum(shortfalls, NOTHING)
+        residual = terms.takes_shortfalls and terms.payer(terms.takes_shortfalls)
+        if residual and unfunded:
+            taken = min(unfunded, self._left(residual))
+            pays[residual.party] += taken
+            self.allotted[residual.party] += taken
+            unfunded -= taken
+        self.unfunded += unfunded
+        allotments = tuple(
+            Allotment(payer=payer.party, share=payer.share, part=part, shortfall=short, allotted=pays[payer.party])
+            for payer, part, short in zip(terms.payers, parts, shortfalls, strict=True)
+        )
+        return allotments, unfunded
+
+    def _left(self, payer: Payer) -> Money:
+        limits = self.agreement.payer_limits(payer.party, self.decided_on)
+        if limits.claims_until and self.received_on > limits.claims_until:
+            return NOTHING
+        if limits.maximum is None:
+            return _ENDLESS
+        return max(limits.maximum - self.allotted.get(payer.party, NOTHING), NOTHING)
+
+
+def next_parts(so_far: Accumulator, assessed: Money, weights: Sequence[int]) -> list[Money]:
+    """The parts of a further assessed amount: the split of the new G less the parts given so far (M6).
+
+    None is negative: one that would be is nothing, and its pennies come off one by one, each from the part that is then the
+    largest. They sum to `assessed`.
+    """
+    split = largest_remainder(so_far.assessed + assessed, weights)
+    parts = [part - had for part, had in zip(split, so_far.parts, strict=True)]
+    owed = -sum(part for part in parts if part < 0)
+    parts = [max(part, 0) for part in parts]
+    for _ in range(owed):
+        parts[parts.index(max(parts))] -= 1
+    return [Money(part) for part in parts]
+
+
+def changes(before: Standing, after: Standing) -> Standing:
+    """What one assessment added: the difference of two standings, without what it left alone."""
+    return replace(
+        after,
+        quantities=_grown(before.quantities, after.quantities),
+        outcomes=_grown(before.outcomes, after.outcomes),
+        years=_grown(before.years, after.years),
+        assessed=after.assessed - before.assessed,
+        accumulators={key: each for key, each in after.accumulators.items() if before.accumulators.get(key) != each},
+        allotted=_grown(before.allotted, after.allotted),
+        unfunded=after.unfunded - before.unfunded,
+    )
+
+
+def _grown(before: Mapping[str, N], after: Mapping[str, N]) -> dict[str, N]:
+    return {name: type(amount)(amount - before.get(name, 0)) for name, amount in after.items() if amount != before.get(name, 0)}

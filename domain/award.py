@@ -1,0 +1,308 @@
+"""An award: its parties' terms, version by version, and what its assessments have consumed so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
+from domain.assessment import Accumulator, Kind, Standing
+from domain.calendar import Day
+from domain.event import Event
+from domain.money import NONE, NOTHING, Money, Quantity
+from domain.reference import Reference, canonical
+from domain.refusal import Absent, FourEyes, Refused
+from domain.terms import Agreement, Terms, Title, Version, check, lowered
+
+# Events ---------------------------------------------------------------------------------------------------------------
+
+
+class AwardRegistered(Event):
+    """Somebody brings an award into the ledger; it means nothing until a second person agrees (L1)."""
+
+    type: Literal["award.registered"] = "award.registered"
+    reference: Reference
+    title: Title
+    currency: Literal["GBP"] = "GBP"
+    sources: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+
+
+class TermsProposed(Event):
+    """Somebody proposes a version of the terms; the first comes with the registration."""
+
+    type: Literal["award.terms-proposed"] = "award.terms-proposed"
+    version: int
+    terms: Terms
+    reason: Commitment | None = None
+    document_sha256: str | None = None
+
+
+class AwardAgreed(Event):
+    """A second person agrees the registration and the first version of the terms."""
+
+    type: Literal["award.agreed"] = "award.agreed"
+
+
+class TermsAgreed(Event):
+    """A second person agrees a further version of the terms."""
+
+    type: Literal["award.terms-agreed"] = "award.terms-agreed"
+    version: int
+
+
+class ClaimOpened(Event):
+    """The award has a claim that waits for a decision."""
+
+    type: Literal["award.claim-opened"] = "award.claim-opened"
+    claim: Reference
+
+
+class ClaimConcluded(Event):
+    """A claim of the award no longer waits; `deferred` says that lines of it may still be decided later."""
+
+    type: Literal["award.claim-concluded"] = "award.claim-concluded"
+    claim: Reference
+    deferred: bool = False
+
+
+class AwardAssessed(Event):
+    """What one assessment added to what the award has consumed, and the accumulators after it (M5-M7).
+
+    Its lines stand explained in the claim's own stream; the amounts are posted there, line by line.
+    """
+
+    type: Literal["award.assessed"] = "award.assessed"
+    assessment: int
+    kind: Kind
+    claim: Reference
+    on: Day
+    quantities: dict[str, Quantity]
+    outcomes: dict[str, Money]
+    years: dict[str, Money]
+    assessed: Money
+    curtailed: Money
+    accumulated: dict[str, tuple[Money, tuple[Money, ...]]]
+    allotted: dict[str, Money]
+    unfunded: Money
+
+
+class AwardClosedToClaims(Event):
+    """No more claims are taken."""
+
+    type: Literal["award.closed-to-claims"] = "award.closed-to-claims"
+    on: Day
+
+
+AwardEvent = (
+    AwardRegistered
+    | TermsProposed
+    | AwardAgreed
+    | TermsAgreed
+    | ClaimOpened
+    | ClaimConcluded
+    | AwardAssessed
+    | AwardClosedToClaims
+)
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+class NoSuchAward(Absent):
+    """There is no award of this reference."""
+
+
+class AwardExists(Refused):
+    """An award of this reference, without regard to case, is registered already."""
+
+
+class AwardIsNotAgreed(Refused):
+    """A second person has not agreed the award yet, so nothing can happen under it."""
+
+
+class AwardIsAgreed(Refused):
+    """The award is agreed already."""
+
+
+class AwardIsClosedToClaims(Refused):
+    """The award is closed to claims."""
+
+
+class ClaimsAreOpen(Refused):
+    """Claims of the award still wait for a decision; decide or withdraw them before closing."""
+
+
+class ProposerMayNotAgree(FourEyes):
+    """Whoever proposed this may not agree it; a second person must."""
+
+
+class NoSuchVersion(Absent):
+    """The award's terms have no version of this number."""
+
+
+class VersionIsAgreed(Refused):
+    """This version of the terms is agreed already."""
+
+
+class TermsAreBackDated(Refused):
+    """A further version of the terms must take effect after the day on which it is proposed and agreed."""
+
+
+class LimitsUnderWhatStands(Refused):
+    """A limit or maximum of these terms is less than what has been assessed or allotted already (M9)."""
+
+
+# The award ------------------------------------------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """Where an award stands in its life."""
+
+    REGISTERED = "registered"
+    ACTIVE = "active"
+    CLOSED_TO_CLAIMS = "closed-to-claims"
+
+
+@dataclass(frozen=True, slots=True)
+class Award(Aggregate):
+    """One funded contract. `versions` are in the order of their numbers, `agreed` has the numbers in the order of agreement."""
+
+    missing = NoSuchAward
+
+    reference: str
+    title: str
+    sources: tuple[str, ...]
+    registered_by: PersonId
+    versions: tuple[Version, ...] = ()
+    agreed: tuple[int, ...] = ()
+    agreement: Agreement = field(default_factory=lambda: Agreement(()), compare=False)
+    status: Status = Status.REGISTERED
+    open_claims: frozenset[str] = frozenset()
+    deferred_claims: frozenset[str] = frozenset()
+    assessments: int = 0
+    standing: Standing = field(default_factory=Standing)
+
+    def propose(
+        self, terms: Terms, *, today: date, reason: Commitment | None = None, document_sha256: str | None = None
+    ) -> TermsProposed:
+        """Propose a further version of the terms."""
+        self.expect_agreed()
+        check(terms)
+        self._expect_acceptable(terms, today)
+        return TermsProposed(version=len(self.versions) + 1, terms=terms, reason=reason, document_sha256=document_sha256)
+
+    def agree(self, by: Actor) -> AwardAgreed:
+        """Agree the registration and the first version, as a second person."""
+        if self.status is not Status.REGISTERED:
+            raise AwardIsAgreed
+        if by.person in (self.registered_by, self.versions[0].proposed_by):
+            raise ProposerMayNotAgree
+        return AwardAgreed()
+
+    def agree_terms(self, number: int, by: Actor, *, today: date) -> TermsAgreed:
+        """Agree a further version, as a second person."""
+        self.expect_agreed()
+        if not 1 <= number <= len(self.versions):
+            raise NoSuchVersion(version=number)
+        version = self.versions[number - 1]
+        if version.agreed_by:
+            raise VersionIsAgreed(version=number)
+        if by.person == version.proposed_by:
+            raise ProposerMayNotAgree
+        self._expect_acceptable(version.terms, today)
+        return TermsAgreed(version=number)
+
+    def close(self, *, today: date) -> AwardClosedToClaims:
+        """Take no more claims."""
+        self.expect_open()
+        if waiting := sorted(self.open_claims | self.deferred_claims):
+            raise ClaimsAreOpen(claims=waiting)
+        return AwardClosedToClaims(on=today)
+
+    def expect_agreed(self) -> None:
+        """Refuse unless a second person agreed the award."""
+        if self.status is Status.REGISTERED:
+            raise AwardIsNotAgreed
+
+    def expect_open(self) -> None:
+        """Refuse unless the award is agreed and takes claims."""
+        self.expect_agreed()
+        if self.status is Status.CLOSED_TO_CLAIMS:
+            raise AwardIsClosedToClaims
+
+    def _expect_acceptable(self, terms: Terms, today: date) -> None:
+        if terms.effective_from <= today:
+            raise TermsAreBackDated(effective_from=terms.effective_from, today=today)
+        if faults := tuple(lowered(terms, self.standing.consumed())):
+            raise LimitsUnderWhatStands(faults)
+
+    @classmethod
+    def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: PLR0911 (one case an event)
+        """The award after an event."""
+        if isinstance(event, AwardRegistered):
+            return cls(event.reference, event.title, event.sources, registered_by=by)
+        if state is None:
+            raise LookupError(f"{event.type} before award.registered")
+        match event:
+            case TermsProposed(version=number, terms=terms):
+                version = Version(number=number, terms=terms, proposed_by=by)
+                return replace(state, versions=(*state.versions, version))
+            case AwardAgreed():
+                return replace(_with_agreed(state, 1, by), status=Status.ACTIVE)
+            case TermsAgreed(version=number):
+                return _with_agreed(state, number, by)
+            case ClaimOpened(claim=claim):
+                return replace(state, open_claims=state.open_claims | {canonical(claim)})
+            case ClaimConcluded(claim=claim, deferred=deferred):
+                name = frozenset({canonical(claim)})
+                others = state.deferred_claims - name
+                return replace(state, open_claims=state.open_claims - name, deferred_claims=others | name if deferred else others)
+            case AwardAssessed():
+                return replace(state, assessments=event.assessment, standing=_added(state.standing, event))
+            case AwardClosedToClaims():
+                return replace(state, status=Status.CLOSED_TO_CLAIMS)
+
+
+def _with_agreed(award: Award, number: int, by: PersonId) -> Award:
+    numbers = (*award.agreed, number)
+    versions = tuple(
+        version.model_copy(update={"agreed_by": by}) if version.number == number else version for version in award.versions
+    )
+    return replace(award, versions=versions, agreed=numbers, agreement=Agreement([versions[each - 1] for each in numbers]))
+
+
+def _added(standing: Standing, event: AwardAssessed) -> Standing:
+    grown = {key: Accumulator(assessed, parts) for key, (assessed, parts) in event.accumulated.items()}
+    return Standing(
+        quantities={**standing.quantities, **{n: standing.quantities.get(n, NONE) + q for n, q in event.quantities.items()}},
+        outcomes=_sum(standing.outcomes, event.outcomes),
+        years=_sum(standing.years, event.years),
+        assessed=standing.assessed + event.assessed,
+        accumulators={**standing.accumulators, **grown},
+        allotted=_sum(standing.allotted, event.allotted),
+        unfunded=standing.unfunded + event.unfunded,
+    )
+
+
+def _sum(before: Mapping[str, Money], more: Mapping[str, Money]) -> dict[str, Money]:
+    return {**before, **{name: before.get(name, NOTHING) + amount for name, amount in more.items()}}
+
+
+FIRST_VERSION: Final = 1
+
+
+def award_stream(reference: str) -> Stream[Award]:
+    """The stream of an award."""
+    return Stream(f"award/{canonical(reference)}", Award)
+
+
+def register(facts: Facts, registration: AwardRegistered, terms: Terms) -> Decision:
+    """Register an award with the first version of its terms."""
+    check(terms)
+    stream = award_stream(registration.reference)
+    if facts.get(stream):
+        raise AwardExists(award=registration.reference)
+    return {stream: (registration, TermsProposed(version=FIRST_VERSION, terms=terms))}

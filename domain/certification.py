@@ -1,0 +1,218 @@
+"""Certification: the commissioner signs a verified claim off, or declines it; and what follows once a claim may be assessed."""
+
+from collections import defaultdict
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from domain.aggregate import Actor, Decision, Facts, Stream, Token
+from domain.assessment import AcceptedLine, AssessedLine, Assessment, Kind, assess, changes
+from domain.award import Award, AwardAssessed, ClaimConcluded, award_stream
+from domain.calendar import financial_year
+from domain.claim import (
+    Claim,
+    ClaimCertified,
+    ClaimDeclined,
+    ClaimLinesAssessed,
+    ClaimLinesDeclined,
+    Note,
+    ReasonCode,
+    chunks,
+    claim_stream,
+    declined_lines,
+)
+from domain.event import Event
+from domain.money import NOTHING, Money
+from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
+from domain.payment import PaymentFellDue, payment_stream
+from domain.reference import canonical
+from domain.refusal import FourEyes, Refused
+
+
+class Certificate(BaseModel):
+    """What the commissioner says of a verified claim."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decision: Literal["certified", "declined"]
+    reason: ReasonCode | None = None
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _says_why(self) -> "Certificate":
+        if self.decision == "declined" and not self.reason:
+            raise ValueError("declining needs a reason (L6)")
+        if self.reason is ReasonCode.OTHER and not self.note:
+            raise ValueError("the reason 'other' needs a note (L6)")
+        return self
+
+
+class NothingToCertify(Refused):
+    """Nothing of the claim waits for certification."""
+
+
+class VerifierMayNotCertify(FourEyes):
+    """Whoever verified the claim may not certify or decline it (L1)."""
+
+
+def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, by: Actor, today: date) -> Decision:
+    """Sign off, or decline, what was verified of a claim."""
+    under, on = facts[award_stream(award)], facts[claim_stream(award, claim)]
+    on.expect_independent(by)
+    if by.person in on.verified_by:
+        raise VerifierMayNotCertify
+    if not on.awaiting:
+        raise NothingToCertify
+    if certificate.decision == "declined":
+        return _decline(facts, under, on, certificate, today)
+    certified = ClaimCertified(on=today)
+    stream = claim_stream(award, claim)
+    return joined({stream: (certified,)}, conclude(facts, under, Claim.evolve(on, certified, by.person), today=today))
+
+
+def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate, today: date) -> Decision:
+    moved = declined_lines(claim)
+    declined = ClaimDeclined(
+        on=today,
+        reason=certificate.reason or ReasonCode.OTHER,
+        note=facts.conceal(certificate.note, canonical(award.reference)) if certificate.note else None,
+        value=sum((each.amount for each in moved), NOTHING),
+    )
+    released: defaultdict[Token, tuple[Achievement, ...]] = defaultdict(tuple)
+    for line in claim.awaiting:
+        if token := line.claimed.participant:
+            given = Achievement(
+                line=line.claimed.line,
+                outcome=line.claimed.outcome,
+                achieved_on=line.claimed.achieved_on,
+                quantity=line.awaiting,
+            )
+            released[token] = (*released[token], given)
+    return {
+        _stream(claim): (*(ClaimLinesDeclined(lines=chunk) for chunk in chunks(moved)), declined),
+        award_stream(award.reference): (_concluded(claim),),
+        **{
+            participant_stream(award.reference, token): (ParticipantReleased(claim=claim.submitted.claim, achievements=each),)
+            for token, each in released.items()
+        },
+    }
+
+
+def conclude(facts: Facts, award: Award, claim: Claim, *, today: date) -> Decision:
+    """Assess what of the claim awaits it, make the payments due, and note that the claim no longer waits."""
+    if not claim.awaiting:
+        return {award_stream(award.reference): (_concluded(claim),)}
+    assessment = _assess(facts, award, claim, today)
+    number = award.assessments + 1
+    assessed = _award_assessed(award, claim, assessment, number, today)
+    return {
+        _stream(claim): tuple(ClaimLinesAssessed(assessment=number, lines=chunk) for chunk in chunks(assessment.lines)),
+        award_stream(award.reference): (assessed, _concluded(claim)),
+        **_payments(award, claim, assessment, number, today),
+        **_participants(award, claim, assessment, number),
+    }
+
+
+def _assess(facts: Facts, award: Award, claim: Claim, today: date) -> Assessment:
+    lines = [
+        AcceptedLine(
+            line=line.claimed.line,
+            outcome=line.claimed.outcome,
+            participant=line.claimed.participant,
+            achieved_on=line.claimed.achieved_on,
+            quantity=line.awaiting,
+            accepted=line.awaiting_value,
+            payable_before=line.payable,
+        )
+        for line in claim.awaiting
+    ]
+    streams = {line.participant: participant_stream(award.reference, line.participant) for line in lines if line.participant}
+    facts.prefetch(streams.values())
+    before = {token: known.assessed for token, stream in streams.items() if (known := facts.get(stream))}
+    return assess(
+        lines,
+        award.agreement,
+        award.standing,
+        decided_on=today,
+        received_on=claim.submitted.received_on,
+        participants=before,
+    )
+
+
+def _award_assessed(award: Award, claim: Claim, assessment: Assessment, number: int, today: date) -> AwardAssessed:
+    added = changes(award.standing, assessment.standing)
+    return AwardAssessed(
+        assessment=number,
+        kind=Kind.DEFERRED_DECISION if claim.assessments else Kind.CLAIM,
+        claim=claim.submitted.claim,
+        on=today,
+        quantities=dict(added.quantities),
+        outcomes=dict(added.outcomes),
+        years=dict(added.years),
+        assessed=added.assessed,
+        curtailed=sum((line.curtailed for line in assessment.lines), NOTHING),
+        accumulated={key: (each.assessed, each.parts) for key, each in added.accumulators.items()},
+        allotted=dict(added.allotted),
+        unfunded=added.unfunded,
+    )
+
+
+def _payments(award: Award, claim: Claim, assessment: Assessment, number: int, today: date) -> dict[Stream[Any], tuple[Event]]:
+    days = award.agreement.on(today).terms.payment_days
+    made: dict[Stream[Any], tuple[Event]] = {}
+    for party, years in _by_payer_and_year(assessment.lines).items():
+        payer = award.agreement.payer_limits(party, today)
+        made[payment_stream(award.reference, number, party)] = (
+            PaymentFellDue(
+                award=award.reference,
+                assessment=number,
+                payer=party,
+                payee=payer.payee,
+                amount=sum(years.values(), NOTHING),
+                years=years,
+                on=today,
+                due_on=today + timedelta(days=days),
+                claim=claim.submitted.claim,
+                claimed_by=claim.submitted_by,
+                verified_by=tuple(sorted(set(claim.verified_by))),
+                pays=payer.pays,
+            ),
+        )
+    return made
+
+
+def _by_payer_and_year(lines: tuple[AssessedLine, ...]) -> dict[str, dict[str, Money]]:
+    payers: dict[str, dict[str, Money]] = {}
+    for line in lines:
+        year = financial_year(line.achieved_on)
+        for allotment in line.allotments:
+            if allotment.allotted:
+                years = payers.setdefault(allotment.payer, {})
+                years[year] = years.get(year, NOTHING) + allotment.allotted
+    return payers
+
+
+def _participants(award: Award, claim: Claim, assessment: Assessment, number: int) -> dict[Stream[Any], tuple[Event]]:
+    amounts: defaultdict[Token, Money] = defaultdict(Money)
+    for line in assessment.lines:
+        if token := claim.lines[line.line - 1].claimed.participant:
+            amounts[token] += line.assessed
+    return {
+        participant_stream(award.reference, token): (ParticipantAssessed(assessment=number, amount=amount),)
+        for token, amount in amounts.items()
+        if amount
+    }
+
+
+def _stream(claim: Claim) -> Stream[Claim]:
+    return claim_stream(claim.submitted.award, claim.submitted.claim)
+
+
+def _concluded(claim: Claim) -> ClaimConcluded:
+    return ClaimConcluded(claim=claim.submitted.claim, deferred=any(line.deferred for line in claim.lines))
+
+
+def joined(first: Decision, then: Decision) -> Decision:
+    """Both decisions as one, the first one's events before the other's in each stream."""
+    return {stream: (*first.get(stream, ()), *then.get(stream, ())) for stream in (*first, *(s for s in then if s not in first))}

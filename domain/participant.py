@@ -1,0 +1,92 @@
+"""What stands accepted and assessed for one participant of an award, known only by a token (L5, M5)."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.aggregate import Aggregate, PersonId, Stream, Token
+from domain.calendar import Day
+from domain.event import Event
+from domain.money import NONE, NOTHING, Money, Quantity
+from domain.reference import canonical
+
+
+class Achievement(BaseModel):
+    """A quantity of an outcome that stands accepted for the participant by one line of a claim."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: int
+    outcome: str
+    achieved_on: Day
+    quantity: Quantity
+
+
+class ParticipantRecognised(Event):
+    """A verification accepted outcomes of the participant."""
+
+    type: Literal["participant.recognised"] = "participant.recognised"
+    claim: str
+    achievements: tuple[Achievement, ...]
+
+
+class ParticipantReleased(Event):
+    """Certification was declined: what the verification had accepted no longer counts."""
+
+    type: Literal["participant.released"] = "participant.released"
+    claim: str
+    achievements: tuple[Achievement, ...]
+
+
+class ParticipantAssessed(Event):
+    """An assessment assessed an amount for the participant; it counts against `participant_amount`."""
+
+    type: Literal["participant.assessed"] = "participant.assessed"
+    assessment: int
+    amount: Money
+
+
+ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAssessed
+
+
+@dataclass(frozen=True, slots=True)
+class Participant(Aggregate):
+    """A participant's achievements, with `released` ones as negative quantities, and the amount assessed."""
+
+    achievements: tuple[Achievement, ...] = ()
+    assessed: Money = NOTHING
+
+    def accepted(self, outcome: str, *, by: date | None = None) -> Quantity:
+        """How much of an outcome stands accepted; with `by`, as achieved on that day or before."""
+        code = canonical(outcome)
+        return sum(
+            (
+                each.quantity
+                for each in self.achievements
+                if canonical(each.outcome) == code and (by is None or each.achieved_on <= by)
+            ),
+            NONE,
+        )
+
+    def recognising(self, achievements: tuple[Achievement, ...]) -> "Participant":
+        """The participant with further achievements."""
+        return replace(self, achievements=(*self.achievements, *achievements))
+
+    @classmethod
+    def evolve(cls, state: "Participant | None", event: ParticipantEvent, by: PersonId) -> "Participant":  # noqa: ARG003 (whoever it was)
+        """The participant after an event."""
+        state = state or cls()
+        match event:
+            case ParticipantRecognised(achievements=achievements):
+                return state.recognising(achievements)
+            case ParticipantReleased(achievements=achievements):
+                return state.recognising(tuple(each.model_copy(update={"quantity": -each.quantity}) for each in achievements))
+            case ParticipantAssessed(amount=amount):
+                return replace(state, assessed=state.assessed + amount)
+
+
+def participant_stream(award: str, token: Token) -> Stream[Participant]:
+    """The stream of a participant of an award."""
+    return Stream(f"award/{canonical(award)}/participant/{token}", Participant)

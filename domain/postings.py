@@ -1,0 +1,151 @@
+"""What every event means in money: which amounts it moves, from which stage to which, on which effective date.
+
+Two planes, each summing to zero in every event:
+
+- **claims**, by outcome and financial year of achievement: `claimed` is the (negative) source; what was claimed is at any time
+  `undecided`, `rejected`, `deferred`, `awaiting`, `declined`, `curtailed.<limit>` or `assessed`;
+- **money**, by payer and financial year of achievement: `apportioned` is the (negative) source; what was assessed is at any time
+  `unfunded`, `due`, `held`, `approved`, `in-run`, `sent`, `paid` or `returned`.
+
+| event | effective date |
+| --- | --- |
+| `claim.lines-*` | the line's `achieved_on`: when the outcome came about, so that a year end sees what was earned by then |
+| `payment.settled`, `payment.report-confirmed` | the value date |
+| other `payment.*` | the Europe/London day on which it was recorded (`on`) |
+| all others | move nothing |
+
+`payment.fell-due` moves nothing either: its amount was posted to `due` line by line when it was assessed.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import NamedTuple, cast
+
+from domain import award, claim, key, participant, party, payment, person, run, settlement
+from domain.assessment import AssessedLine
+from domain.calendar import financial_year
+from domain.event import Event
+from domain.events import AnyEvent
+from domain.money import Money
+
+
+class Posting(NamedTuple):
+    """An amount on an account (stage, outcome, payer, financial year), from an effective date on."""
+
+    stage: str
+    outcome: str | None
+    payer: str | None
+    year: str
+    effective: date
+    amount: Money
+
+
+def postings(event: Event) -> list[Posting]:
+    """The postings of an event, one for each account and effective date, none of nothing; they sum to zero."""
+    sums: Counter[tuple[str, str | None, str | None, str, date]] = Counter()
+    for posting in _each(cast("AnyEvent", event)):
+        sums[posting[:-1]] += posting.amount
+    return [Posting(*account, Money(amount)) for account, amount in sums.items() if amount]
+
+
+def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an event)
+    match event:
+        case claim.ClaimLinesListed(lines=listed):
+            for row in listed:
+                yield from _claim(row, {"claimed": -row.value, "undecided": row.value})
+        case claim.ClaimLinesWithdrawn(lines=withdrawn):
+            for moved in withdrawn:
+                yield from _claim(moved, {"undecided": -moved.amount, "claimed": moved.amount})
+        case claim.ClaimLinesDecided(lines=decided):
+            for decision in decided:
+                yield from _claim(decision, _decided(decision))
+        case claim.ClaimLinesDeclined(lines=declined):
+            for moved in declined:
+                yield from _claim(moved, {"awaiting": -moved.amount, "declined": moved.amount})
+        case claim.ClaimLinesAssessed(lines=assessed):
+            for line in assessed:
+                yield from _assessed(line)
+        case payment.PaymentMoved():
+            yield from _moved(event)
+        case (
+            party.PartyRegistered()
+            | person.PersonRegistered()
+            | person.AdministratorAppointed()
+            | key.KeyIssued()
+            | key.KeyAgreed()
+            | key.KeyRevoked()
+            | award.AwardRegistered()
+            | award.TermsProposed()
+            | award.AwardAgreed()
+            | award.TermsAgreed()
+            | award.ClaimOpened()
+            | award.ClaimConcluded()
+            | award.AwardAssessed()
+            | award.AwardClosedToClaims()
+            | claim.ClaimSubmitted()
+            | claim.ClaimReceiptConfirmed()
+            | claim.ClaimQueried()
+            | claim.ClaimAnswered()
+            | claim.ClaimWithdrawn()
+            | claim.ClaimVerified()
+            | claim.ClaimCertified()
+            | claim.ClaimDeclined()
+            | participant.ParticipantRecognised()
+            | participant.ParticipantReleased()
+            | participant.ParticipantAssessed()
+            | payment.PaymentFellDue()
+            | payment.PaymentReported()
+            | payment.PaymentReportWithdrawn()
+            | run.RunDrawnUp()
+            | run.RunReleased()
+            | run.RunCancelled()
+            | run.RunSettlementRecorded()
+            | run.RunReturnRecorded()
+            | settlement.SettlementRecorded()
+        ):
+            return
+
+
+def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[Posting]:
+    year = financial_year(line.achieved_on)
+    for stage, amount in stages.items():
+        yield Posting(stage, line.outcome, None, year, line.achieved_on, amount)
+
+
+_Line = claim.ClaimLine | claim.Moved | claim.DecidedLine | AssessedLine
+
+
+def _decided(decision: claim.DecidedLine) -> dict[str, Money]:
+    stages = {"awaiting": decision.accepted_value, "rejected": decision.rejected_value, "deferred": decision.deferred_value}
+    return {**stages, "undecided": -sum(stages.values(), Money(0))}
+
+
+def _assessed(line: AssessedLine) -> Iterator[Posting]:
+    cut = {f"curtailed.{limit.limit}": limit.curtailed for limit in line.limits}
+    yield from _claim(line, {"awaiting": -line.accepted, "assessed": line.assessed, **cut})
+    year, on = financial_year(line.achieved_on), line.achieved_on
+    yield Posting("apportioned", None, None, year, on, -line.assessed)
+    yield Posting("unfunded", None, None, year, on, line.unfunded)
+    for allotment in line.allotments:
+        yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
+
+
+_STEPS: dict[type[payment.PaymentMoved], tuple[str, str]] = {
+    payment.PaymentHeld: ("due", "held"),
+    payment.PaymentHoldLifted: ("held", "due"),
+    payment.PaymentApproved: ("due", "approved"),
+    payment.PaymentDrawnUp: ("approved", "in-run"),
+    payment.PaymentTakenOffRun: ("in-run", "approved"),
+    payment.PaymentSent: ("in-run", "sent"),
+    payment.PaymentSettled: ("sent", "paid"),
+    payment.PaymentReissued: ("returned", "due"),
+    payment.PaymentReportConfirmed: ("due", "paid"),
+}
+
+
+def _moved(event: payment.PaymentMoved) -> Iterator[Posting]:
+    source, target = (event.was, "returned") if isinstance(event, payment.PaymentReturned) else _STEPS[type(event)]
+    for year, amount in event.years.items():
+        yield Posting(source, None, event.payer, year, event.on, -amount)
+        yield Posting(target, None, event.payer, year, event.on, amount)
