@@ -1,0 +1,55 @@
+"""Ledgers of pots, on both databases."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ledger.ledger import Ledger
+from tests.ledger.pots import POTS, nothing_to_balance
+
+VAULT_KEY = b"a key of thirty-two bytes or more"
+
+Opening = Callable[..., Ledger]
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def go(self, **by: int) -> None:
+        self.moment += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def opening(database_url: str, clock: Clock) -> Iterator[Opening]:
+    """Opens the test's ledger, as often as it is asked, and closes it at the end."""
+    opened: list[Ledger] = []
+
+    def open_(**settings: Any) -> Ledger:
+        ledger = Ledger.open(
+            database_url,
+            **{"vault_key": VAULT_KEY, "clock": clock, "registry": POTS, "balance_check": nothing_to_balance} | settings,
+        )
+        opened.append(ledger)
+        return ledger
+
+    yield open_
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(opening: Opening) -> Ledger:
+    return opening()
