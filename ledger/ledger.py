@@ -75,15 +75,15 @@ class Ledger:
             path = store.file_of(address)
             path.parent.mkdir(parents=True, exist_ok=True)
             lock_file = LockFile(path.with_name(path.name + ".lock")).take()
+        log = Log(store.engine(address), clock)
         try:
-            engine = store.engine(address)
             if store.is_sqlite(address):
-                schema.migrate(engine)
-            log = Log(engine, clock)
+                schema.migrate(log.engine)
             log.start()
             vault = Vault(log, vault_key)
             vault.start()
         except BaseException:
+            log.close()
             if lock_file is not None:
                 lock_file.release()
             raise

@@ -93,11 +93,14 @@ class LedgerFactory(InfrastructureFactory[LogTracking]):
         url = self.env.get(self.URL)
         if not url:
             raise OSError(f"the environment of {self.env.name or 'the application'} does not say {self.URL}")
-        engine = store.engine(url)
-        if store.is_sqlite(engine.url):
-            schema.migrate(engine)
-        self.log = Log(engine)
-        self.log.start()
+        self.log = Log(store.engine(url))
+        try:
+            if store.is_sqlite(self.log.engine.url):
+                schema.migrate(self.log.engine)
+            self.log.start()
+        except BaseException:
+            self.log.close()
+            raise
 
     def mapper(self, transcoder: Transcoder | None = None, mapper_class: Any = None) -> Mapper[Any]:  # noqa: ARG002 (the library's)
         """The one mapper that can read the log."""

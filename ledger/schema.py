@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 
 from ledger import store
@@ -53,8 +56,12 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
     `grant_to` names the PostgreSQL role of the service where that is not the owner of the tables.
     """
     with alone(engine) as connection:
-        if revision(connection) != REVISION:
-            upgrade(connection, MIGRATIONS)
+        found = revision(connection)
+        if found != REVISION:
+            try:
+                upgrade(connection, MIGRATIONS)
+            except CommandError as error:
+                raise _not_migrated(found) from error
         if grant_to is not None:
             grant(connection, grant_to)
 
@@ -79,9 +86,6 @@ def alone(engine: Engine) -> Iterator[Connection]:
 
 def upgrade(connection: Connection, migrations: Path) -> None:
     """Run a folder of alembic migrations on a connection that is in a transaction."""
-    from alembic import command
-    from alembic.config import Config
-
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -111,10 +115,14 @@ def check(connection: Connection) -> None:
     """Refuse a database that is not of this release, or whose log is not protected; `NotMigrated` or `Unprotected`."""
     found = revision(connection)
     if found != REVISION:
-        raise NotMigrated(f"{NotMigrated.__doc__} (it is at {found or 'nothing'}, this release at {REVISION})")
+        raise _not_migrated(found)
     missing = protections(connection.dialect.name) - _triggers(connection)
     if missing:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
+
+
+def _not_migrated(found: str | None) -> NotMigrated:
+    return NotMigrated(f"{NotMigrated.__doc__} (it is at {found or 'nothing'}, this release at {REVISION})")
 
 
 def protections(dialect: str) -> frozenset[str]:

@@ -56,7 +56,7 @@ class Server:
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Where a database is, for SQLAlchemy."""
-        return f"postgresql://{user}@/{database}?host={quote(str(self.folder))}"
+        return f"postgresql://{user}@/{database}?host={quote(str(self.folder), safe='')}"
 
     def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection that commits at once."""

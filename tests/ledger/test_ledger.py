@@ -12,7 +12,19 @@ from ledger.entry import NO_LEAF, leaf_of
 from ledger.ledger import Ledger, Request
 from ledger.writer import DoesNotBalance, KeySpent, VersionHasMoved
 from tests.ledger.conftest import Clock, Opening
-from tests.ledger.pots import BRIDGE, KIRKLEES, NoSuchPot, Pot, PotFilled, PotIsClosed, PotIsThere, PotOpened, open_pot, open_pots, pot
+from tests.ledger.pots import (
+    BRIDGE,
+    KIRKLEES,
+    NoSuchPot,
+    Pot,
+    PotFilled,
+    PotIsClosed,
+    PotIsThere,
+    PotOpened,
+    open_pot,
+    open_pots,
+    pot,
+)
 
 ASKED = Request(KIRKLEES)
 

@@ -1,0 +1,300 @@
+"""Many at once: nothing lost, nothing refused without reason, and one that fails harms nobody."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from domain.aggregate import Decision, Facts
+from domain.money import Money
+from domain.refusal import Refused
+from ledger import log as log_module
+from ledger import merkle
+from ledger.ledger import Ledger, Recorded, Request
+from ledger.writer import Closed, KeySpent, Overloaded
+from tests.ledger.conftest import Opening
+from tests.ledger.pots import KIRKLEES, Pot, PotClosed, PotFilled, PotIsClosed, PotOpened, open_pot, open_pots, pot
+
+ASKED = Request(KIRKLEES)
+WRITERS = 16
+
+
+def is_whole(ledger: Ledger) -> bool:
+    rows = ledger.log.reads.rows(limit=100_000)
+    dense = [row.position for row in rows] == list(range(1, len(rows) + 1))
+    return dense and ledger.head().size == len(rows) and ledger.head().root == merkle.root(row.leaf for row in rows)
+
+
+class TestSixteenAtOnce:
+    async def test_on_one_stream_lose_nothing_and_are_not_refused(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+
+        async def write(writer: int) -> None:
+            for number in range(20):
+                await ledger.change(pot("2021-Q3"), Pot.fill, Request(KIRKLEES, key=f"{writer}-{number}"))
+
+        await asyncio.gather(*map(write, range(WRITERS)))
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(WRITERS * 20)), WRITERS * 20 + 1)
+        assert is_whole(ledger)
+
+    async def test_break_no_limit(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+
+        def fill_up_to_ten(it: Pot) -> PotFilled:
+            if it.amount >= 10:
+                raise PotIsClosed
+            return it.fill()
+
+        answers = await asyncio.gather(
+            *(ledger.change(pot("2021-Q3"), fill_up_to_ten, ASKED) for _ in range(WRITERS)), return_exceptions=True
+        )
+        assert sum(isinstance(answer, Recorded) for answer in answers) == 10
+        assert ledger.load(pot("2021-Q3"))[0].amount == 10
+
+    async def test_with_one_key_are_recorded_once(self, ledger: Ledger) -> None:
+        answers = await asyncio.gather(*(ledger.record(open_pot, Request(KIRKLEES, key="k")) for _ in range(WRITERS)))
+        assert sum(not answer.repeated for answer in answers) == 1
+        assert len({answer.entries for answer in answers}) == 1
+        assert ledger.head().size == 1
+
+    async def test_with_one_key_for_two_requests_record_one_of_them(self, ledger: Ledger) -> None:
+        answers = await asyncio.gather(
+            *(
+                ledger.record(partial(open_pot, name=name), Request(KIRKLEES, key="k", fingerprint=name))
+                for name in ("2021-Q3", "2021-Q4")
+            ),
+            return_exceptions=True,
+        )
+        assert {type(answer) for answer in answers} == {Recorded, KeySpent}
+        assert ledger.head().size == 1
+
+    async def test_from_two_processes_lose_nothing(self, opening: Opening) -> None:
+        ledgers = [opening(), opening()]
+        await ledgers[0].record(open_pot, ASKED)
+
+        async def write(writer: int) -> None:
+            for _ in range(10):
+                await ledgers[writer % 2].change(pot("2021-Q3"), Pot.fill, ASKED)
+
+        await asyncio.gather(*map(write, range(WRITERS)))
+        assert all(ledger.load(pot("2021-Q3"))[0].amount == WRITERS * 10 for ledger in ledgers)
+        assert all(is_whole(ledger) for ledger in ledgers)
+
+
+class TestReadSet:
+    async def test_what_was_only_read_is_checked_too(self, ledger: Ledger) -> None:
+        """Close-to-claims against submit-claim: neither writes the other's stream, and one of them is refused."""
+        await ledger.record(partial(open_pots, names=["award", "claims"]), ASKED)
+        both_have_read = threading.Barrier(2, timeout=10)
+        first_time = threading.local()
+
+        def meet() -> None:
+            if not getattr(first_time, "met", False):
+                first_time.met = True
+                both_have_read.wait()
+
+        def close(facts: Facts) -> Decision:
+            claims = facts[pot("claims")]
+            meet()
+            if claims.amount > 0:
+                raise PotIsClosed
+            return {pot("award"): (PotClosed(),)}
+
+        def submit(facts: Facts) -> Decision:
+            award = facts[pot("award")]
+            meet()
+            if award.closed:
+                raise PotIsClosed
+            return {pot("claims"): (PotFilled(amount=Money(1)),)}
+
+        answers = await asyncio.gather(ledger.record(close, ASKED), ledger.record(submit, ASKED), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {Recorded, PotIsClosed}
+
+    async def test_absence_is_checked_too(self, opening: Opening) -> None:
+        one, other = opening(), opening()
+
+        def open_unless_there(facts: Facts) -> Decision:
+            if facts.get(pot("Q1")) is None and not asked:
+                asked.append(1)
+                other.record_now(partial(open_pot, name="Q1"), ASKED)
+                return {pot("Q2"): (PotOpened(amount=Money(1)),)}
+            return {pot("Q2"): (PotOpened(amount=Money(2)),)}
+
+        asked: list[int] = []
+        await one.record(open_unless_there, ASKED)
+        assert one.load(pot("Q2"))[0].amount == 2
+
+    async def test_a_refusal_on_what_no_longer_holds_is_decided_again(self, opening: Opening) -> None:
+        one, other = opening(), opening()
+        await one.record(partial(open_pot, pence=5), ASKED)
+        await other.change(pot("2021-Q3"), lambda it: it.fill(-5), ASKED)
+
+        def only_when_empty(it: Pot) -> PotFilled:
+            if it.amount:
+                raise PotIsClosed
+            return it.fill(7)
+
+        # What `one` remembers is 5 pence; it would refuse on that.
+        assert (await one.change(pot("2021-Q3"), only_when_empty, ASKED)).last == 3
+
+    async def test_is_decided_at_most_twice(self, opening: Opening) -> None:
+        one, other = opening(), opening()
+        await one.record(open_pot, ASKED)
+        decided = 0
+
+        def fill(it: Pot) -> PotFilled:
+            nonlocal decided
+            decided += 1
+            if decided == 1:
+                other.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+            return it.fill()
+
+        await one.change(pot("2021-Q3"), fill, ASKED)
+        assert decided == 2
+        assert one.load(pot("2021-Q3"))[0].amount == 2
+
+
+class TestBatch:
+    async def test_one_that_fails_harms_nobody(self, ledger: Ledger) -> None:
+        await ledger.record(partial(open_pots, names=[f"Q{number}" for number in range(WRITERS)]), ASKED)
+
+        def fill(number: int, it: Pot) -> PotFilled:
+            if number % 3 == 0:
+                raise PotIsClosed
+            if number % 3 == 1:
+                raise ZeroDivisionError
+            return it.fill()
+
+        answers = await asyncio.gather(
+            *(ledger.change(pot(f"Q{number}"), partial(fill, number), ASKED) for number in range(WRITERS)), return_exceptions=True
+        )
+        wanted: list[type] = [PotIsClosed, ZeroDivisionError, Recorded]
+        assert [type(answer) for answer in answers] == [wanted[number % 3] for number in range(WRITERS)]
+        assert is_whole(ledger)
+
+    async def test_one_refused_in_the_writer_s_turn_harms_nobody(self, ledger: Ledger) -> None:
+        await ledger.record(partial(open_pots, names=["Q1", "Q2"]), ASKED)
+        with _held(ledger) as go:
+            decided = [
+                asyncio.create_task(ledger.change(pot("Q1"), lambda _: PotClosed(), ASKED)),
+                asyncio.create_task(ledger.change(pot("Q1"), Pot.fill, ASKED)),
+                asyncio.create_task(ledger.change(pot("Q2"), Pot.fill, ASKED)),
+            ]
+            await asyncio.sleep(0.1)
+            go()
+        answers = await asyncio.gather(*decided, return_exceptions=True)
+        assert isinstance(answers[2], Recorded)
+        assert sum(isinstance(answer, Refused) for answer in answers[:2]) <= 1
+        assert is_whole(ledger)
+
+
+class TestOverload:
+    async def test_more_than_can_wait_is_turned_away(self, opening: Opening) -> None:
+        ledger = opening(most_waiting=2)
+        with _held(ledger) as go:
+            waiting = [asyncio.create_task(ledger.record(partial(open_pot, name=name), ASKED)) for name in ("Q1", "Q2")]
+            await asyncio.sleep(0.05)
+            with pytest.raises(Overloaded):
+                await ledger.record(partial(open_pot, name="Q3"), ASKED)
+            go()
+        await asyncio.gather(*waiting)
+        await ledger.record(partial(open_pot, name="Q3"), ASKED)
+        assert ledger.head().size == 3
+
+
+class TestClose:
+    async def test_what_was_taken_in_is_finished(self, opening: Opening) -> None:
+        ledger = opening()
+        tasks = [asyncio.create_task(ledger.record(partial(open_pot, name=f"Q{number}"), ASKED)) for number in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(ledger.close)
+        assert len({answer.last for answer in await asyncio.gather(*tasks)}) == 50
+        with pytest.raises(Closed):
+            await ledger.record(open_pot, ASKED)
+        assert opening().head().size == 50
+
+    async def test_whoever_goes_away_leaves_what_was_recorded(self, ledger: Ledger) -> None:
+        with _held(ledger) as go:
+            task = asyncio.create_task(ledger.record(open_pot, ASKED))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            go()
+        await ledger.record(partial(open_pot, name="Q2"), ASKED)
+        assert ledger.head().size == 2
+
+
+class TestFaults:
+    """Every write fails in two ways: it fails and is not stored, or it fails and is stored."""
+
+    def test_fails_and_is_not_stored(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch, pytest.raises(OperationalError):
+            _fail_at_commit(patch, before=True)
+            ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
+        assert ledger.head().size == 0
+        assert not ledger.record_now(open_pot, Request(KIRKLEES, key="k")).repeated
+        assert is_whole(ledger)
+
+    def test_fails_and_is_stored(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            _fail_at_commit(patch, before=False)
+            recorded = ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
+        assert recorded.last == 1
+        assert ledger.record_now(open_pot, Request(KIRKLEES, key="k")).repeated
+        ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        assert is_whole(ledger)
+
+    def test_fails_while_it_is_written(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        ledger.record_now(open_pot, ASKED)
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+            patch.setattr(log_module.merkle, "root_of", lambda _: 1 // 0)
+            ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        assert ledger.load(pot("2021-Q3"))[0].amount == 1
+        assert is_whole(ledger)
+
+
+def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
+    said: Callable[..., Any] = Connection.exec_driver_sql
+    failed = False
+
+    def fail(self: Connection, statement: str, *others: Any, **settings: Any) -> Any:
+        nonlocal failed
+        if statement == "COMMIT" and not failed:
+            failed = True
+            if not before:
+                said(self, statement, *others, **settings)
+            raise OperationalError(statement, None, OSError("the connection is lost"))
+        return said(self, statement, *others, **settings)
+
+    patch.setattr(Connection, "exec_driver_sql", fail)
+
+
+class _held:  # noqa: N801 (reads as a word)
+    """Keeps the writer's turn from everybody, until the test lets go."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._turn = ledger.log.turn()
+
+    def __enter__(self) -> Callable[[], None]:
+        self._turn.__enter__()
+        self._held = True
+        return self._let_go
+
+    def __exit__(self, *_: object) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._held = False
+            self._turn.__exit__(None, None, None)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("Thread-")]
