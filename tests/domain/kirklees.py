@@ -1,6 +1,7 @@
 """Kirklees Better Outcomes Partnership as the tests know it: real totals, real parties' roles, an invented rate card."""
 
 from datetime import date
+from typing import Any
 
 from domain.aggregate import Actor, PersonId
 from domain.award import AwardRegistered, award_stream, register
@@ -74,7 +75,7 @@ def line(outcome: str = "HOME", quantity: str = "1", achieved_on: str = "2021-07
     return {"outcome": outcome, "quantity": quantity, "achieved_on": achieved_on, **more}
 
 
-def submission(*lines: dict[str, object], claim: str = "2021-Q3", **more: object) -> Submission:
+def submission(*lines: dict[str, object], claim: str = "2021-Q3", **more: Any) -> Submission:
     """A claim for the summer of 2021."""
     period = {"first": "2021-07-01", "last": "2021-09-30"}
     return Submission.model_validate({"claim": claim, "period": period, "lines": lines or (line(),), **more})

@@ -1,6 +1,6 @@
 """The worked examples of the rules, to the penny (M2, M3, M5, M6, M7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pytest
@@ -19,7 +19,7 @@ def pounds(text: str) -> Money:
     return Money.parse(text)
 
 
-def an_agreement(*versions: dict[str, object]) -> Agreement:
+def an_agreement(*versions: Mapping[str, object]) -> Agreement:
     return Agreement([Version(number=n, terms=terms(**each), proposed_by="amina") for n, each in enumerate(versions or ({},), 1)])
 
 

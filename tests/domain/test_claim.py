@@ -2,6 +2,7 @@
 
 from datetime import date
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ CLAIM = claim_stream(REFERENCE, "2021-Q3")
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
-def submitted(*lines: dict[str, object], of: Terms | None = None, **more: object) -> MemoryFacts:
+def submitted(*lines: dict[str, object], of: Terms | None = None, **more: Any) -> MemoryFacts:
     facts = agreed(of)
     facts.play(partial(submit, award=REFERENCE, submission=submission(*lines, **more), by=CLAIRE, today=TODAY), CLAIRE.person)
     return facts
