@@ -23,8 +23,11 @@ def _names_nobody(text: str) -> str:
 Reference = Annotated[str, Field(pattern=_SHAPE, examples=["2021-Q3"]), AfterValidator(_names_nobody)]
 """A name that somebody gives: 1 to 64 letters, digits, dots, underscores, hyphens (L2)."""
 
-OrganisationId = Annotated[str, Field(pattern=_ORGANISATION, examples=["GB-COH-11503344"])]
-"""An org-id, such as `GB-LAE-KIR` or `GB-COH-11503344` (http://org-id.guide)."""
+OrganisationId = Annotated[str, Field(pattern=_ORGANISATION, examples=["GB-COH-11503344"]), AfterValidator(str.upper)]
+"""An org-id, such as `GB-LAE-KIR` or `GB-COH-11503344` (http://org-id.guide).
+
+It is kept in capitals, however it is written, so that one organisation is one: for maxima, accumulators and four eyes.
+"""
 
 
 def canonical(reference: str) -> str:
