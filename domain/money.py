@@ -17,9 +17,11 @@ PENCE_A_POUND: Final = 100
 UNITS_A_WHOLE: Final = 10_000
 MOST: Final = 999_999_999_99
 """The largest amount that is taken in, in pence (M1)."""
+MOST_UNITS: Final = 999_999_999_9999
+"""The largest quantity that is taken in, in ten-thousandths; sums of many may be larger."""
 
 _MONEY = re.compile(r"(-?)(0|[1-9][0-9]{0,15})\.([0-9]{2})", re.ASCII)
-_QUANTITY = re.compile(r"(-?)(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,4}))?", re.ASCII)
+_QUANTITY = re.compile(r"(-?)(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,4}))?", re.ASCII)
 _SHARE = re.compile(r"(0|[1-9][0-9]{0,11})(?:/([1-9][0-9]{0,11}))?", re.ASCII)
 
 
@@ -100,7 +102,7 @@ class Quantity(_Exact):
     '24.5'
     """
 
-    pattern = r"^-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,4})?$"
+    pattern = r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,4})?$"
     examples = ("1", "3.4286")
 
     @classmethod
@@ -136,8 +138,8 @@ def _positive_amount(value: Money) -> Money:
 
 
 def _positive_quantity(value: Quantity) -> Quantity:
-    if value <= 0:
-        raise ValueError("must be more than 0")
+    if not 0 < value <= MOST_UNITS:
+        raise ValueError(f"must be more than 0 and at most {Quantity(MOST_UNITS)}")
     return value
 
 
