@@ -41,7 +41,7 @@ def financial_year(day: date) -> str:
     '2021-22'
     """
     start = day.year if day.month >= _APRIL else day.year - 1
-    return f"{start}-{(start + 1) % 100:02d}"
+    return f"{start:04d}-{(start + 1) % 100:02d}"
 
 
 def london_day(moment: datetime) -> date:
