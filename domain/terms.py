@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,8 @@ from domain.refusal import Fault, Invalid
 
 T = TypeVar("T")
 
-Title = Annotated[str, Field(min_length=1, max_length=200)]
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"  # PostgreSQL stores no NUL, and a title is one line
+Title = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
 
 
 class _Term(BaseModel):
@@ -63,7 +64,7 @@ class Outcome(_Term):
 
     code: Reference
     title: Title
-    unit: Annotated[str, Field(min_length=1, max_length=60, examples=["person", "week"])]
+    unit: Annotated[str, Field(min_length=1, max_length=60, pattern=_PRINTABLE, examples=["person", "week"])]
     price: PositiveAmount
     per: Annotated[int, Field(strict=True, ge=1, le=10_000, description="How many units the price buys (M3)")] = 1
     evidence_wanted: Annotated[tuple[Title, ...], Field(max_length=20)] = ()
@@ -73,11 +74,6 @@ class Outcome(_Term):
     max_quantity: PositiveQuantity | None = Field(default=None, description="The limit `outcome_quantity` (M5)")
     max_amount: PositiveAmount | None = Field(default=None, description="The limit `outcome_amount` (M5)")
     acceptance_rate: Share = Field(default=Share(1), description="The expected acceptance rate, for accruals (M12)")
-
-    @property
-    def counts_participants(self) -> bool:
-        """Whether each line must name its participant (M5)."""
-        return bool(self.max_per_participant or self.prerequisites)
 
 
 class Payer(_Term):
