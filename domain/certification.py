@@ -79,7 +79,7 @@ def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate,
         note=facts.conceal(certificate.note, canonical(award.reference)) if certificate.note else None,
         value=sum((each.amount for each in moved), NOTHING),
     )
-    released: defaultdict[Token, tuple[Achievement, ...]] = defaultdict(tuple)
+    released: defaultdict[Token, list[Achievement]] = defaultdict(list)
     for line in claim.awaiting:
         if token := line.claimed.participant:
             given = Achievement(
@@ -88,12 +88,14 @@ def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate,
                 achieved_on=line.claimed.achieved_on,
                 quantity=line.awaiting,
             )
-            released[token] = (*released[token], given)
+            released[token].append(given)
     return {
         _stream(claim): (*(ClaimLinesDeclined(lines=chunk) for chunk in chunks(moved)), declined),
         award_stream(award.reference): (_concluded(claim),),
         **{
-            participant_stream(award.reference, token): (ParticipantReleased(claim=claim.submitted.claim, achievements=each),)
+            participant_stream(award.reference, token): tuple(
+                ParticipantReleased(claim=claim.submitted.claim, achievements=chunk) for chunk in chunks(each)
+            )
             for token, each in released.items()
         },
     }

@@ -401,6 +401,8 @@ class Claim(Aggregate):
     status: Status = Status.SUBMITTED
     receipt_confirmed: bool = True
     verified_by: tuple[PersonId, ...] = ()
+    certified_by: tuple[PersonId, ...] = ()
+    """Who signed off, or declined, what was verified."""
     rounds: int = 0
     open_query: bool = False
     assessments: tuple[int, ...] = ()
@@ -490,9 +492,9 @@ class Claim(Aggregate):
                 status = Status.ASSESSED if state.assessments and not state.awaiting else Status.VERIFIED
                 return replace(state, status=status, rounds=rounds, verified_by=(*state.verified_by, by))
             case ClaimCertified():
-                return replace(state, status=Status.CERTIFIED)
+                return replace(state, status=Status.CERTIFIED, certified_by=(*state.certified_by, by))
             case ClaimDeclined():
-                return replace(state, status=Status.DECLINED)
+                return replace(state, status=Status.DECLINED, certified_by=(*state.certified_by, by))
             case ClaimLinesDeclined(lines=moved):
                 return _with_lines(state, {each.line: _declined(state.lines[each.line - 1]) for each in moved})
             case ClaimLinesAssessed(assessment=number, lines=assessed):
@@ -576,7 +578,7 @@ def submit(facts: Facts, award: str, submission: Submission, *, by: Actor, today
     received_on = submission.backlog.received_on if submission.backlog else today
     claimant = submission.claimant or by.party
     _expect_in_time(under, submission, claimant, received_on, today)
-    lines = tuple(_list_lines(facts, under, submission, received_on))
+    lines = tuple(_list_lines(facts, _Rates(under, today), submission, received_on))
     total = sum((line.value for line in lines), NOTHING)
     if total > MOST:
         raise ClaimIsTooLarge(value=total)
@@ -629,8 +631,8 @@ def _expect_in_time(award: Award, submission: Submission, claimant: str, receive
         raise ClaimantIsNotProvider(claimant=claimant)
 
 
-def _list_lines(facts: Facts, award: Award, submission: Submission, received_on: date) -> Iterator[ClaimLine]:
-    rates = _Rates(award)
+def _list_lines(facts: Facts, rates: "_Rates", submission: Submission, received_on: date) -> Iterator[ClaimLine]:
+    award = rates.award.reference
     faults = [
         Fault(f"lines.{number}.{where}", what)
         for number, line in enumerate(submission.lines, 1)
@@ -643,14 +645,12 @@ def _list_lines(facts: Facts, award: Award, submission: Submission, received_on:
         yield ClaimLine(
             line=number,
             outcome=outcome.code,
-            participant=facts.pseudonym(award.reference, line.participant) if line.participant else None,
+            participant=facts.pseudonym(award, line.participant) if line.participant else None,
             quantity=line.quantity,
             achieved_on=line.achieved_on,
             value=value(outcome.price, line.quantity, outcome.per),
-            evidence=tuple(
-                KeptEvidence(sha256=each.sha256, title=facts.conceal(each.title, award.reference)) for each in line.evidence
-            ),
-            note=facts.conceal(line.note, award.reference) if line.note else None,
+            evidence=tuple(KeptEvidence(sha256=each.sha256, title=facts.conceal(each.title, award)) for each in line.evidence),
+            note=facts.conceal(line.note, award) if line.note else None,
         )
 
 
@@ -659,6 +659,7 @@ class _Rates:
     """The rate card on any day, looked up once for each day and code."""
 
     award: Award
+    today: date
     found: dict[tuple[date, str], tuple[Version, Outcome | None]] = field(default_factory=dict)
 
     def version(self, line: ClaimedLine) -> tuple[Version, Outcome | None]:
@@ -673,6 +674,11 @@ class _Rates:
         if outcome is None:
             raise LookupError(line.outcome)
         return outcome
+
+    def names_participants(self, outcome: Outcome, line: ClaimedLine) -> bool:
+        """Whether the line must name its participant (M5): prerequisites as on its day, limits as on the day of decision (M2)."""
+        limits = self.award.agreement.outcome_limits(outcome.code, max(self.today, line.achieved_on))
+        return bool(outcome.prerequisites or limits.max_per_participant)
 
 
 def _line_faults(rates: _Rates, submission: Submission, line: ClaimedLine, received_on: date) -> Iterator[tuple[str, str]]:
@@ -691,12 +697,12 @@ def _line_faults(rates: _Rates, submission: Submission, line: ClaimedLine, recei
     if outcome is None:
         yield "outcome", f"{line.outcome} is not on the rate card in force on {line.achieved_on}, version {version.number}"
         return
+    if rates.names_participants(outcome, line) and not line.participant:
+        yield "participant", f"{outcome.code} is limited by participant, so each line must name one (M5)"
     yield from _outcome_faults(outcome, line, received_on)
 
 
 def _outcome_faults(outcome: Outcome, line: ClaimedLine, received_on: date) -> Iterator[tuple[str, str]]:
-    if outcome.counts_participants and not line.participant:
-        yield "participant", f"{outcome.code} is limited by participant, so each line must name one (M5)"
     if outcome.evidence_wanted and not line.evidence:
         yield "evidence", f"{outcome.code} wants evidence: {', '.join(outcome.evidence_wanted)}"
     if outcome.claimable_from and received_on < outcome.claimable_from:

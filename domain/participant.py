@@ -1,6 +1,7 @@
 """What stands accepted and assessed for one participant of an award, known only by a token (L5, M5)."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -53,26 +54,23 @@ ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAsse
 
 @dataclass(frozen=True, slots=True)
 class Participant(Aggregate):
-    """A participant's achievements, with `released` ones as negative quantities, and the amount assessed."""
+    """What stands accepted, by outcome and day of achievement, and the amount assessed."""
 
-    achievements: tuple[Achievement, ...] = ()
+    quantities: Mapping[str, Mapping[date, Quantity]] = field(default_factory=dict)
     assessed: Money = NOTHING
 
     def accepted(self, outcome: str, *, by: date | None = None) -> Quantity:
         """How much of an outcome stands accepted; with `by`, as achieved on that day or before."""
-        code = canonical(outcome)
-        return sum(
-            (
-                each.quantity
-                for each in self.achievements
-                if canonical(each.outcome) == code and (by is None or each.achieved_on <= by)
-            ),
-            NONE,
-        )
+        days = self.quantities.get(canonical(outcome), {})
+        return sum((quantity for day, quantity in days.items() if by is None or day <= by), NONE)
 
-    def recognising(self, achievements: tuple[Achievement, ...]) -> "Participant":
-        """The participant with further achievements."""
-        return replace(self, achievements=(*self.achievements, *achievements))
+    def recognising(self, achievements: Iterable[Achievement]) -> "Participant":
+        """The participant with further achievements, or fewer, where their quantities are negative."""
+        quantities = {code: dict(days) for code, days in self.quantities.items()}
+        for each in achievements:
+            days = quantities.setdefault(canonical(each.outcome), {})
+            days[each.achieved_on] = days.get(each.achieved_on, NONE) + each.quantity
+        return replace(self, quantities=quantities)
 
     @classmethod
     def evolve(cls, state: "Participant | None", event: ParticipantEvent, by: PersonId) -> "Participant":  # noqa: ARG003 (whoever it was)
@@ -82,7 +80,7 @@ class Participant(Aggregate):
             case ParticipantRecognised(achievements=achievements):
                 return state.recognising(achievements)
             case ParticipantReleased(achievements=achievements):
-                return state.recognising(tuple(each.model_copy(update={"quantity": -each.quantity}) for each in achievements))
+                return state.recognising(each.model_copy(update={"quantity": -each.quantity}) for each in achievements)
             case ParticipantAssessed(amount=amount):
                 return replace(state, assessed=state.assessed + amount)
 

@@ -4,7 +4,7 @@ Where the terms want no certification, what is accepted is assessed in the same 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity, SomeQuantity, value
 from domain.participant import Achievement, Participant, ParticipantRecognised, participant_stream
 from domain.reference import canonical
-from domain.refusal import Fault, Invalid, Refused
+from domain.refusal import Fault, FourEyes, Invalid, Refused
 
 
 class LineDecision(BaseModel):
@@ -64,6 +64,10 @@ class Verification(BaseModel):
 
 class DecisionsDoNotFit(Invalid):
     """Decisions do not fit the claim's lines; nothing was decided."""
+
+
+class CertifierMayNotVerify(FourEyes):
+    """Whoever certified or declined a part of the claim may not verify another (L1)."""
 
 
 class NothingToDecide(Refused):
@@ -95,7 +99,7 @@ def verify(facts: Facts, award: str, claim: str, verification: Verification, *, 
     for event in events:
         after = Claim.evolve(after, event, by.person)
     made: dict[Stream[Any], tuple[Event, ...]] = {claim_stream(award, claim): events}
-    made.update((participant_stream(under.reference, token), (each,)) for token, each in recognised.items())
+    made.update((participant_stream(under.reference, token), each) for token, each in recognised.items())
     if after.awaiting and under.agreement.on(today).terms.certification:
         return made
     return joined(made, conclude(facts, under, after, today=today))
@@ -109,6 +113,8 @@ def _expect_decidable(claim: Claim, by: Actor) -> None:
     if claim.open_query:
         raise QueryIsOpen
     claim.expect_independent(by)
+    if by.person in claim.certified_by:
+        raise CertifierMayNotVerify
     if not any(_open(claim, line) for line in claim.lines):
         raise NothingToDecide
 
@@ -212,40 +218,54 @@ def _valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, pric
 
 
 def _recognise(
-    facts: Facts, award: Award, claim: Claim, decided: Iterable[DecidedLine], today: date
-) -> dict[Token, ParticipantRecognised]:
+    facts: Facts, award: Award, claim: Claim, decided: Sequence[DecidedLine], today: date
+) -> dict[Token, tuple[ParticipantRecognised, ...]]:
     achieved = _by_participant(claim, decided)
     streams = {token: participant_stream(award.reference, token) for token in achieved}
     facts.prefetch(streams.values())
-    faults: list[Fault] = []
+    faults = list(_limited_cohorts(award, claim, decided, today))
     for token, achievements in achieved.items():
         participant = (facts.get(streams[token]) or Participant()).recognising(achievements)
-        for each in achievements:
-            faults.extend(Fault(f"lines.{each.line}", wrong) for wrong in _broken(award, participant, each, today))
+        broken = {
+            (outcome, day): tuple(_broken(award, participant, outcome, day, today))
+            for outcome, day in {(each.outcome, each.achieved_on) for each in achievements}
+        }
+        faults += [
+            Fault(f"lines.{each.line}", wrong) for each in achievements for wrong in broken[each.outcome, each.achieved_on]
+        ]
     if faults:
         raise ParticipantLimitsBroken(sorted(faults, key=lambda fault: int(fault.where.rpartition(".")[2])))
     return {
-        token: ParticipantRecognised(claim=claim.submitted.claim, achievements=achievements)
+        token: tuple(ParticipantRecognised(claim=claim.submitted.claim, achievements=chunk) for chunk in chunks(achievements))
         for token, achievements in achieved.items()
     }
 
 
-def _by_participant(claim: Claim, decided: Iterable[DecidedLine]) -> dict[Token, tuple[Achievement, ...]]:
-    achieved: defaultdict[Token, tuple[Achievement, ...]] = defaultdict(tuple)
+def _by_participant(claim: Claim, decided: Iterable[DecidedLine]) -> dict[Token, list[Achievement]]:
+    achieved: defaultdict[Token, list[Achievement]] = defaultdict(list)
     for each in decided:
         token = claim.lines[each.line - 1].claimed.participant
         if token and each.accepted:
             achievement = Achievement(line=each.line, outcome=each.outcome, achieved_on=each.achieved_on, quantity=each.accepted)
-            achieved[token] = (*achieved[token], achievement)
+            achieved[token].append(achievement)
     return dict(achieved)
 
 
-def _broken(award: Award, participant: Participant, achieved: Achievement, today: date) -> Iterator[str]:
-    most = award.agreement.outcome_limits(achieved.outcome, today).max_per_participant
-    stands = participant.accepted(achieved.outcome)
+def _limited_cohorts(award: Award, claim: Claim, decided: Iterable[DecidedLine], today: date) -> Iterator[Fault]:
+    """Lines that named no participant when none was needed, of outcomes that have been limited by participant since (M2, M5)."""
+    for each in decided:
+        if each.accepted and claim.lines[each.line - 1].claimed.participant is None:
+            limits = award.agreement.outcome_limits(each.outcome, today)
+            if limits.max_per_participant:
+                yield Fault(f"lines.{each.line}", f"{each.outcome} is limited by participant now, and the line names none")
+
+
+def _broken(award: Award, participant: Participant, outcome: str, achieved_on: date, today: date) -> Iterator[str]:
+    most = award.agreement.outcome_limits(outcome, today).max_per_participant
+    stands = participant.accepted(outcome)
     if most and stands > most:
-        yield f"the participant would stand accepted for {stands} of {achieved.outcome}, more than {most}"
-    priced = award.agreement.on(achieved.achieved_on).terms.outcome(achieved.outcome)
+        yield f"the participant would stand accepted for {stands} of {outcome}, more than {most}"
+    priced = award.agreement.on(achieved_on).terms.outcome(outcome)
     for wanted in priced.prerequisites if priced else ():
-        if not participant.accepted(wanted, by=achieved.achieved_on):
-            yield f"{achieved.outcome} needs {wanted} accepted for the participant, achieved on {achieved.achieved_on} or before"
+        if not participant.accepted(wanted, by=achieved_on):
+            yield f"{outcome} needs {wanted} accepted for the participant, achieved on {achieved_on} or before"
