@@ -38,10 +38,8 @@ def opening(database_url: str, clock: Clock) -> Iterator[Opening]:
     opened: list[Ledger] = []
 
     def open_(**settings: Any) -> Ledger:
-        ledger = Ledger.open(
-            database_url,
-            **{"vault_key": VAULT_KEY, "clock": clock, "registry": POTS, "balance_check": nothing_to_balance} | settings,
-        )
+        usual: dict[str, Any] = {"vault_key": VAULT_KEY, "clock": clock, "registry": POTS, "balance_check": nothing_to_balance}
+        ledger = Ledger.open(database_url, **usual | settings)
         opened.append(ledger)
         return ledger
 

@@ -1,5 +1,6 @@
 """The library's own conformance suites, on our recorder and both databases."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -33,7 +34,10 @@ class _OnSqlite:
         schema.migrate(engine)
         self.log = Log(engine)
         self.log.start()
+        before = set(threading.enumerate())
         yield
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)  # The suites leave readers that are about to stop.
         self.log.close()
 
     def create_recorder(self) -> LogRecorder:

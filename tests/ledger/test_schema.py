@@ -19,7 +19,8 @@ from tests.ledger.pots import KIRKLEES, POTS, Pot, nothing_to_balance, open_pot,
 ASKED = Request(KIRKLEES, key="k")
 LOG_TABLES = ("entries", "heads", "receipts")
 COPY = (
-    "INSERT {or_replace} INTO entries SELECT {position}, {stream}, {version}, type, recorded_at, award, {sequence}, header, state, leaf "
+    "INSERT {or_replace} INTO entries "
+    "SELECT {position}, {stream}, {version}, type, recorded_at, award, {sequence}, header, state, leaf "
     "FROM entries WHERE position = 1"
 )
 
@@ -160,7 +161,7 @@ class TestMigrate:
                     "DROP TRIGGER entries_never_change ON entries",
                     "DELETE FROM entries",
                 ):
-                    with pytest.raises(DBAPIError, match="must be owner|permission denied"):
+                    with pytest.raises(DBAPIError, match=r"must be owner|permission denied"):
                         connection.exec_driver_sql(statement)
         with owner.connect() as connection:
             connection.exec_driver_sql("DROP OWNED BY lcl_service")
