@@ -106,7 +106,7 @@ class Ledger:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
         self._writer.admit()
-        self._deciders.submit(self._writer.run, Pending(decide, request, dry_run, partial(_tell, loop, future)))
+        self._deciders.submit(self._writer.run, Pending(decide, request, dry_run, partial(_tell, future), loop))
         return await future
 
     def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
@@ -198,19 +198,13 @@ def _change(stream: Stream[S], method: Callable[[S], Event | Sequence[Event]], f
     return {stream: (decided,) if isinstance(decided, Event) else tuple(decided)}
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Recorded]", recorded: Recorded | None, failure: BaseException | None
-) -> None:
-    def tell() -> None:
-        if future.done():  # Whoever asked has gone; what was recorded stays recorded.
-            return
-        if failure is not None:
-            future.set_exception(failure)
-        elif recorded is not None:
-            future.set_result(recorded)
-
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(tell)
+def _tell(future: "asyncio.Future[Recorded]", recorded: Recorded | None, failure: BaseException | None) -> None:
+    if future.done():  # Whoever asked has gone; what was recorded stays recorded.
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    elif recorded is not None:
+        future.set_result(recorded)
 
 
 def _tell_now(future: "Future[Recorded]", recorded: Recorded | None, failure: BaseException | None) -> None:

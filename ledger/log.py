@@ -7,7 +7,7 @@ row.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
@@ -276,6 +276,11 @@ class Reads:
         )
         return [Text(commitment, award, bytes(salt), _bytes(sealed)) for commitment, award, salt, sealed in found]
 
+    def checked(self) -> bytes | None:
+        """What tells the vault's key from another; nothing if the vault is not made yet."""
+        found = self._rows("SELECT checked FROM vault_key")
+        return bytes(found[0][0]) if found else None
+
 
 def _bytes(stored: Any) -> bytes | None:
     return None if stored is None else bytes(stored)
@@ -349,6 +354,11 @@ class Turn(Reads):
         if unknown:
             self._tips.update(dict.fromkeys(unknown, (0, NO_LEAF)) | self.tips(unknown))
 
+    def check_with(self, checked: bytes) -> bytes:
+        """Make the vault, with what tells its key from another."""
+        self.statements.insert(self.connection, "vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)])
+        return checked
+
     def write(self) -> bool:
         """Write everything that was placed and made, and the head that seals it; whether there was anything."""
         sql = self.statements
@@ -421,11 +431,10 @@ class Log:
                 connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
                 turn = Turn(connection, self.statements, self.clock, self._kept)
                 yield turn
-                wrote = turn.write()
             except BaseException:
                 self._roll_back(connection)
                 raise
-            self._commit(connection, turn)
+            wrote = self._commit(connection, turn)
             turn.kept()
         if wrote:
             self.bell.ring()
@@ -451,14 +460,23 @@ class Log:
             self._writing = connection
         return self._writing
 
-    def _commit(self, connection: Connection, turn: Turn) -> None:
+    def _commit(self, connection: Connection, turn: Turn) -> bool:
+        wrote = True
         try:
-            connection.exec_driver_sql("COMMIT")
+            with self._at_once(connection):
+                wrote = turn.write()
+                connection.exec_driver_sql("COMMIT")
         except BaseException:
             self._roll_back(connection)
             # The connection may have been lost on the way back: whether the entries are on disk is looked up, never guessed.
             if not (turn.placed and self._is_stored(turn.placed[-1])):
                 raise
+        return wrote
+
+    def _at_once(self, connection: Connection) -> AbstractContextManager[object]:
+        """Send what is said to PostgreSQL without waiting for each answer: each would be a way there and back."""
+        raw = connection.connection.driver_connection
+        return nullcontext() if self.statements.sqlite or raw is None else raw.pipeline()
 
     def _is_stored(self, row: Row) -> bool:
         connection = self._writer()

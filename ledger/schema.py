@@ -55,6 +55,8 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
 
     `grant_to` names the PostgreSQL role of the service where that is not the owner of the tables.
     """
+    if grant_to is None and _is_migrated(engine):
+        return
     with alone(engine) as connection:
         found = revision(connection)
         if found != REVISION:
@@ -119,6 +121,14 @@ def check(connection: Connection) -> None:
     missing = protections(connection.dialect.name) - _triggers(connection)
     if missing:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
+
+
+def _is_migrated(engine: Engine) -> bool:
+    """Whether there is nothing to do, without a lock: a command beside a busy service need not wait for it."""
+    if engine.dialect.name == "sqlite" and not store.file_of(engine.url).exists():
+        return False
+    with engine.connect() as connection:
+        return revision(connection) == REVISION
 
 
 def _not_migrated(found: str | None) -> NotMigrated:

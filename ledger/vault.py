@@ -87,14 +87,11 @@ class Vault:
 
     def start(self) -> None:
         """Make sure that this is the key that the vault was made with; the first key makes the vault."""
-        asked = "SELECT checked FROM vault_key"
-        with self._log.turn() as turn:
-            found = turn.connection.exec_driver_sql(asked).scalar()
-            if found is None:
-                sql = turn.statements("INSERT INTO vault_key (id, checked) VALUES (1, ?)")
-                turn.connection.exec_driver_sql(sql, (self.seals.checked,))
-                return
-        if not hmac.compare_digest(bytes(found), self.seals.checked):
+        found = self._log.reads.checked()
+        if found is None:
+            with self._log.turn() as turn:
+                found = turn.checked() or turn.check_with(self.seals.checked)
+        if not hmac.compare_digest(found, self.seals.checked):
             raise WrongVaultKey(WrongVaultKey.__doc__)
 
     def reveal(self, commitments: Iterable[Commitment]) -> dict[Commitment, str]:

@@ -9,9 +9,10 @@ there, under the lock, seeing what the batch decided before it, so that it never
 fails leaves the batch, and harms nobody.
 """
 
+from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock
 from typing import Any, Final, Protocol
@@ -109,6 +110,8 @@ class Pending:
     request: Request
     dry_run: bool
     answer: Answer
+    loop: AbstractEventLoop | None = None
+    """The event loop in which the answer is given; without one, it is given by whoever writes."""
     prepared: Prepared | None = None
     rows: Sequence[Row] = ()
     repeats: Receipt | None = None
@@ -359,23 +362,24 @@ class Writer:
         return Recorded(receipt.first, receipt.last, entries, repeated=True, dry_run=dry_run)
 
     def _answer(self, batch: list[Pending]) -> None:
+        by_loop: dict[AbstractEventLoop | None, list[Pending]] = {}
         for pending in batch:
-            pending.answer(pending.recorded, pending.failure)
+            by_loop.setdefault(pending.loop, []).append(pending)
+        for loop, some in by_loop.items():
+            if loop is None:
+                _give(some)
+            else:
+                # A loop that is closed has nobody left in it who waits; what was recorded stays recorded.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(_give, some)
         with self._changed:
             self._under_way -= len(batch)
             self._changed.notify_all()
 
 
-def answered(future: "Future[Recorded]") -> Answer:
-    """An answer that goes to a future of a thread."""
-
-    def answer(recorded: Recorded | None, failure: BaseException | None) -> None:
-        if failure is not None:
-            future.set_exception(failure)
-        elif recorded is not None:
-            future.set_result(recorded)
-
-    return answer
+def _give(answers: Iterable[Pending]) -> None:
+    for pending in answers:
+        pending.answer(pending.recorded, pending.failure)
 
 
 def _entries(pending: Pending, prepared: Prepared, turn: Turn) -> tuple[Entry, ...]:
