@@ -26,6 +26,8 @@ Clock = Callable[[], datetime]
 _TURN: Final = 0x6C636C_02
 """The key of the advisory lock under which PostgreSQL's writers take turns."""
 _TIPS_KEPT: Final = 10_000
+_AT_ONCE: Final = 2_000
+"""Rows that go to PostgreSQL in one statement."""
 _LEAST: Final = -(2**62)
 _MOST: Final = 2**62
 _COLUMNS: Final = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
@@ -100,13 +102,15 @@ class Statements:
         names = ", ".join(name for name, _ in columns)
         if self.sqlite:
             marks = ", ".join("?" * len(columns))
-            connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 (our own names)
+            connection.exec_driver_sql(
+                f"INSERT INTO {table} ({names}) VALUES ({marks})", rows if isinstance(rows, list) else list(rows)
+            )  # noqa: S608 (our own names)
             return
         arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
-        connection.exec_driver_sql(
-            f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})",  # noqa: S608 (our own names)
-            tuple(list(column) for column in zip(*rows, strict=True)),
-        )
+        sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our own names)
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*some, strict=True)))
 
 
 _ENTRY: Final = tuple(
@@ -426,9 +430,8 @@ class Log:
     def turn(self) -> Iterator[Turn]:
         """Write alone: what is placed in the turn is on disk when it ends, or nothing is if it raises."""
         with self._turn:
-            connection = self._writer()
+            connection = self._taken()
             try:
-                connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
                 turn = Turn(connection, self.statements, self.clock, self._kept)
                 yield turn
             except BaseException:
@@ -448,6 +451,22 @@ class Log:
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self.engine.connect() as connection:
             return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+
+    def _taken(self) -> Connection:
+        """The writer's connection, with the turn taken on it."""
+        try:
+            return self._begun()
+        except DBAPIError:
+            self._drop_writer()
+            if self.statements.sqlite:
+                raise
+            # The server may have gone and come back since the last turn; nothing is under way yet, so it is safe to ask again.
+            return self._begun()
+
+    def _begun(self) -> Connection:
+        connection = self._writer()
+        connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
+        return connection
 
     def _writer(self) -> Connection:
         if self._writing is None:
@@ -479,10 +498,9 @@ class Log:
         return nullcontext() if self.statements.sqlite or raw is None else raw.pipeline()
 
     def _is_stored(self, row: Row) -> bool:
-        connection = self._writer()
+        # Waiting for the turn waits for the end of the lost connection's transaction, one way or the other.
+        connection = self._taken()
         try:
-            # Waiting for the turn waits for the end of the lost connection's transaction, one way or the other.
-            connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
             sql = self.statements("SELECT leaf FROM entries WHERE position = ?")
             found = connection.exec_driver_sql(sql, (row.position,)).scalar()
         finally:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from domain import party
 from domain.aggregate import Decision, Facts
 from domain.money import Money
 from ledger import merkle
@@ -94,6 +95,13 @@ class TestRecord:
         recorded = ledger.record_now(partial(open_pots, names=[f"line-{number}" for number in range(15_000)]), ASKED)
         assert (recorded.first, recorded.last) == (1, 15_000)
         assert ledger.head().root == merkle.root(entry.leaf for entry in recorded.entries)
+
+    def test_knows_the_events_of_the_domain_and_what_they_mean_in_money(self, opening: Opening) -> None:
+        ledger = opening(registry=None, balance_check=None)
+        ledger.record_now(partial(party.register, party="GB-LAE-KIR", name="Kirklees Council"), ASKED)
+        with pytest.raises(party.PartyExists):
+            ledger.record_now(partial(party.register, party="gb-lae-kir", name="Kirklees Council"), ASKED)
+        assert [entry.type for entry in ledger.entries()] == ["party.registered"]
 
 
 class TestKeys:

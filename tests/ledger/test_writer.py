@@ -16,8 +16,21 @@ from domain.refusal import Refused
 from ledger import merkle
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.writer import Closed, KeySpent, Overloaded
-from tests.ledger.conftest import Opening
-from tests.ledger.pots import KIRKLEES, Pot, PotClosed, PotFilled, PotIsClosed, PotOpened, open_pot, open_pots, pot
+from tests import postgres
+from tests.ledger.conftest import VAULT_KEY, Opening
+from tests.ledger.pots import (
+    KIRKLEES,
+    POTS,
+    Pot,
+    PotClosed,
+    PotFilled,
+    PotIsClosed,
+    PotOpened,
+    nothing_to_balance,
+    open_pot,
+    open_pots,
+    pot,
+)
 
 ASKED = Request(KIRKLEES)
 WRITERS = 16
@@ -257,6 +270,14 @@ class TestFaults:
         ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
         assert ledger.load(pot("2021-Q3"))[0].amount == 1
         assert is_whole(ledger)
+
+    def test_the_server_went_and_came_back(self, postgres_server: postgres.Server, postgres_url: str) -> None:
+        with Ledger.open(postgres_url, vault_key=VAULT_KEY, registry=POTS, balance_check=nothing_to_balance) as ledger:
+            ledger.record_now(open_pot, ASKED)
+            with postgres_server.connect() as connection:
+                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ~ '^ledger_'")
+            ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+            assert ledger.load(pot("2021-Q3"))[1] == 2
 
 
 def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
