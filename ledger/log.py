@@ -102,9 +102,8 @@ class Statements:
         names = ", ".join(name for name, _ in columns)
         if self.sqlite:
             marks = ", ".join("?" * len(columns))
-            connection.exec_driver_sql(
-                f"INSERT INTO {table} ({names}) VALUES ({marks})", rows if isinstance(rows, list) else list(rows)
-            )  # noqa: S608 (our own names)
+            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 (our own names)
+            connection.exec_driver_sql(sql, rows if isinstance(rows, list) else list(rows))
             return
         arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
         sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our own names)
@@ -177,18 +176,23 @@ class Reads:
         )
         return [(stream, version, bytes(state)) for stream, version, state in found]
 
-    def rows(self, after: int = 0, limit: int = 500, *, award: str | None = None, upto: int | None = None) -> list[Row]:
-        """Entries in order of position, after one, at most so many."""
+    def rows(
+        self, after: int = 0, limit: int = 500, *, award: str | None = None, stream: str | None = None, upto: int | None = None
+    ) -> list[Row]:
+        """Entries in order of position, after one, at most so many; of an award or of a stream, if one is given."""
         where = ["position > ?"]
         parameters: list[Any] = [after]
         if award is not None:
             where.append("award = ?")
             parameters.append(award)
+        if stream is not None:
+            where.append("stream = ?")
+            parameters.append(stream)
         if upto is not None:
             where.append("position <= ?")
             parameters.append(upto)
         # An award's numbers rise with positions: ordering by them lets the database walk the award's own index.
-        order = "position" if award is None else "award_sequence"
+        order = "version" if stream is not None else "position" if award is None else "award_sequence"
         found = self._rows(
             f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?",  # noqa: S608 (our own words)
             *parameters,
