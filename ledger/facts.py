@@ -31,6 +31,9 @@ class Shelf(Protocol):
     def base(self, stream: Stream[Any], /) -> Known[Any] | None:
         """The stream as it once was."""
 
+    def expect(self, streams: Iterable[str], /) -> None:
+        """Hear which streams will be looked for."""
+
 
 class Remembered:
     """What this process remembers, taken as it is: the writer checks it."""
@@ -43,6 +46,9 @@ class Remembered:
         return self._states.get(stream.name)
 
     base = known
+
+    def expect(self, streams: Iterable[str], /) -> None:
+        """What is remembered needs no preparation."""
 
 
 class Folder:
@@ -127,9 +133,9 @@ class NotedFacts:
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         """Read streams that will be asked for, at once."""
         unknown = []
-        for stream in streams:
-            if stream.name in self.known:
-                continue
+        unread = [stream for stream in streams if stream.name not in self.known]
+        self._shelf.expect(stream.name for stream in unread)
+        for stream in unread:
             found = self._shelf.known(stream)
             if found is None:
                 unknown.append(stream)

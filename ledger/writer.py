@@ -179,6 +179,10 @@ class _Batch:
         found = self._rules.states.get(stream.name)
         return found if found is not None and found.version <= self.turn.version(stream.name) else None
 
+    def expect(self, streams: Iterable[str], /) -> None:
+        """Look up the versions of streams at once, rather than one by one while everybody waits."""
+        self.turn.learn(streams)
+
     def decide(self, pending: Pending) -> Prepared:
         """Decide a command again, under the lock."""
         folder = Folder(self.turn, self._rules.registry, self._rules.states)

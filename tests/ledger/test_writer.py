@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
 from domain.aggregate import Decision, Facts
@@ -170,6 +171,26 @@ class TestReadSet:
         assert decided == 2
         assert one.load(pot("2021-Q3"))[0].amount == 2
 
+    async def test_thousands_of_streams_are_decided_again_in_few_statements(self, opening: Opening) -> None:
+        one, other = opening(), opening()
+        names = [f"line-{number}" for number in range(3_000)]
+        await one.record(partial(open_pots, names=names), ASKED)
+        decided = 0
+
+        def fill_all(facts: Facts) -> Decision:
+            nonlocal decided
+            decided += 1
+            if decided == 1:
+                other.change_now(pot("line-7"), Pot.fill, ASKED)
+            facts.prefetch(map(pot, names))
+            return {pot(name): (facts[pot(name)].fill(),) for name in names}
+
+        with _counted(one) as statements:
+            await one.record(fill_all, ASKED)
+        assert decided == 2
+        assert one.load(pot("line-7"))[0].amount == 2
+        assert len(statements) < 50
+
 
 class TestBatch:
     async def test_one_that_fails_harms_nobody(self, ledger: Ledger) -> None:
@@ -294,6 +315,18 @@ def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
         return said(self, statement, *others, **settings)
 
     patch.setattr(Connection, "exec_driver_sql", fail)
+
+
+@contextmanager
+def _counted(ledger: Ledger) -> Iterator[list[str]]:
+    said: list[str] = []
+
+    def count(*told: Any) -> None:
+        said.append(told[2])
+
+    event.listen(ledger.log.engine, "before_cursor_execute", count)
+    yield said
+    event.remove(ledger.log.engine, "before_cursor_execute", count)
 
 
 class _held:  # noqa: N801 (reads as a word)
