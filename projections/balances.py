@@ -1,0 +1,252 @@
+"""Balances: what M11 names, as sums of postings, now or as of a moment on either axis."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from domain.award import Award, award_stream
+from domain.calendar import london_day
+from domain.money import NOTHING, Money
+from domain.reference import canonical
+from domain.terms import NoTermsInForce, Terms
+from ledger.ledger import Ledger
+from projections.models import Tables
+
+_CURTAILED = "curtailed."
+_PAYMENT_STAGES = ("due", "held", "approved", "in-run", "sent", "paid", "returned")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimFigures:
+    """What became of what was claimed, in value of lines.
+
+    claimed = accepted + rejected + deferred + undecided; accepted = awaiting + declined + assessed + curtailed.
+    """
+
+    claimed: Money
+    undecided: Money
+    accepted: Money
+    rejected: Money
+    deferred: Money
+    awaiting: Money
+    declined: Money
+    curtailed: Money
+    curtailed_by: Mapping[str, Money]
+    """What each limit cut off, by its name (M5)."""
+    assessed: Money
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentFigures:
+    """What became of what was allotted: allotted = due + held + approved + in run + sent + paid + returned; cash out = paid."""
+
+    allotted: Money
+    due: Money
+    held: Money
+    approved: Money
+    in_run: Money
+    sent: Money
+    paid: Money
+    returned: Money
+    cash_out: Money
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limited:
+    """A limit in force, if there is one, and what remains of it."""
+
+    limit: Money | None
+    remaining: Money | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeBalance(ClaimFigures, Limited):
+    """One outcome; the limit is its `max_amount`."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayerBalance(PaymentFigures, Limited):
+    """One payer; the limit is its maximum, of which what was allotted is taken off."""
+
+    payer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class YearBalance(ClaimFigures, PaymentFigures, Limited):
+    """One financial year of achievement; assessed = allotted + unfunded."""
+
+    year: str
+    unfunded: Money
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balances(ClaimFigures, PaymentFigures, Limited):
+    """An award; assessed = allotted + unfunded; remaining = limit − assessed. The trial balance is always 0.00."""
+
+    award: str
+    position: int
+    """The entry up to which everything is counted."""
+    effective_on: date | None
+    """The day up to which everything is counted; nothing if all days are."""
+    limits_on: date
+    """The day whose limits are shown."""
+    unfunded: Money
+    trial_balance: Money
+    outcomes: tuple[OutcomeBalance, ...]
+    payers: tuple[PayerBalance, ...]
+    years: tuple[YearBalance, ...]
+
+
+_Account = tuple[str, str | None, str | None, str]
+"""Stage, outcome, payer, financial year."""
+
+
+class BalanceSheet:
+    """What can be asked of balances."""
+
+    def __init__(self, tables: Tables, ledger: Ledger) -> None:
+        self._tables = tables
+        self._ledger = ledger
+
+    def of(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Balances:
+        """An award's balances: of what was recorded up to a position, and in effect on a day or before.
+
+        Limits are those in force on `effective_on`, else on the day of recording of `as_of`, else today. Raises `NoSuchAward`.
+        """
+        name = canonical(award)
+        known, _ = self._ledger.load(award_stream(name), as_of)
+        accounts, position = self._accounts(name, as_of, effective_on)
+        day = effective_on or self._day_of(as_of)
+        return _balances(name, known, accounts, position=position, effective_on=effective_on, day=day)
+
+    def trial_balance(self, as_of: int | None = None) -> Money:
+        """The sum of all postings of all awards: always 0.00."""
+        where, parameters = ("WHERE position <= ?", (as_of,)) if as_of is not None else ("", ())
+        ((total,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v1 {where}", parameters)  # noqa: S608 (ours)
+        return Money(int(total))
+
+    def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[_Account, Money]:
+        """The sum of an award's postings on every account that has any: (stage, outcome, payer, financial year)."""
+        return self._accounts(canonical(award), as_of, effective_on)[0]
+
+    def _accounts(self, award: str, as_of: int | None, effective_on: date | None) -> tuple[dict[_Account, Money], int]:
+        where, parameters = ["award = ?"], [award]
+        if as_of is not None:
+            where.append("position <= ?")
+            parameters.append(as_of)  # type: ignore[arg-type]
+        if effective_on is not None:
+            where.append("effective <= ?")
+            parameters.append(effective_on.isoformat())
+        with self._tables.turn_to_read() as connection:
+            found = self._tables.ask(
+                "SELECT stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
+                f"WHERE {' AND '.join(where)} GROUP BY stage, outcome, payer, year",
+                parameters,
+                connection,
+            )
+            come_to = next((each.position for each in self._tables.standings(connection) if each.model.name == "postings"), 0)
+        accounts = {(stage, outcome, payer, year): Money(int(total)) for stage, outcome, payer, year, total in found}
+        return accounts, come_to if as_of is None else min(as_of, come_to)
+
+    def _day_of(self, as_of: int | None) -> date:
+        rows = self._ledger.entries(as_of - 1, 1) if as_of else ()
+        return london_day(rows[0].recorded_at if rows else self._ledger.now())
+
+
+def _balances(
+    award: str, known: Award, accounts: Mapping[_Account, Money], *, position: int, effective_on: date | None, day: date
+) -> Balances:
+    outcomes = _grouped((outcome, stage, amount) for (stage, outcome, _, _), amount in accounts.items() if outcome)
+    payers = _grouped((payer, stage, amount) for (stage, _, payer, _), amount in accounts.items() if payer)
+    years = _grouped((year, stage, amount) for (stage, _, _, year), amount in accounts.items())
+    stages = _grouped(("", stage, amount) for (stage, _, _, _), amount in accounts.items())[""]
+    terms = _terms(known, day)
+    assessed = Money(stages["assessed"])
+    return Balances(
+        award=award,
+        position=position,
+        effective_on=effective_on,
+        limits_on=day,
+        **_claims(stages),
+        **_payments(stages),
+        **_limited(terms.award_amount if terms else None, assessed),
+        unfunded=Money(stages["unfunded"]),
+        trial_balance=sum(accounts.values(), NOTHING),
+        outcomes=tuple(
+            OutcomeBalance(outcome=code, **_claims(each), **_limited(_outcome_limit(known, code, day), Money(each["assessed"])))
+            for code, each in sorted(outcomes.items())
+        ),
+        payers=tuple(_payer(known, party, each, day) for party, each in sorted(payers.items())),
+        years=tuple(
+            YearBalance(
+                year=year,
+                **_claims(each),
+                **_payments(each),
+                unfunded=Money(each["unfunded"]),
+                **_limited(terms.limit_of_year(year) if terms else None, Money(each["assessed"])),
+            )
+            for year, each in sorted(years.items())
+        ),
+    )
+
+
+def _grouped(postings: Iterable[tuple[str, str, Money]]) -> defaultdict[str, Counter[str]]:
+    grouped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name, stage, amount in postings:
+        grouped[name][stage] += int(amount)
+    return grouped
+
+
+def _claims(stages: Counter[str]) -> dict[str, Any]:
+    curtailed_by = {stage.removeprefix(_CURTAILED): Money(each) for stage, each in stages.items() if stage.startswith(_CURTAILED)}
+    curtailed = sum(curtailed_by.values(), NOTHING)
+    accepted = Money(stages["awaiting"] + stages["declined"] + stages["assessed"]) + curtailed
+    return {
+        "claimed": Money(-stages["claimed"]),
+        "undecided": Money(stages["undecided"]),
+        "accepted": accepted,
+        "rejected": Money(stages["rejected"]),
+        "deferred": Money(stages["deferred"]),
+        "awaiting": Money(stages["awaiting"]),
+        "declined": Money(stages["declined"]),
+        "curtailed": curtailed,
+        "curtailed_by": {limit: amount for limit, amount in sorted(curtailed_by.items()) if amount},
+        "assessed": Money(stages["assessed"]),
+    }
+
+
+def _payments(stages: Counter[str]) -> dict[str, Any]:
+    amounts = {stage.replace("-", "_"): Money(stages[stage]) for stage in _PAYMENT_STAGES}
+    return {"allotted": sum(amounts.values(), NOTHING), **amounts, "cash_out": amounts["paid"]}
+
+
+def _limited(limit: Money | None, consumed: Money) -> dict[str, Any]:
+    return {"limit": limit, "remaining": None if limit is None else limit - consumed}
+
+
+def _payer(known: Award, party: str, stages: Counter[str], day: date) -> PayerBalance:
+    figures = _payments(stages)
+    try:
+        maximum = known.agreement.payer_limits(party, day).maximum
+    except LookupError:
+        maximum = None
+    return PayerBalance(payer=party, **figures, **_limited(maximum, figures["allotted"]))
+
+
+def _outcome_limit(known: Award, code: str, day: date) -> Money | None:
+    try:
+        return known.agreement.outcome_limits(code, day).max_amount
+    except LookupError:
+        return None
+
+
+def _terms(known: Award, day: date) -> Terms | None:
+    """The terms in force on a day; those agreed first where the day lies before all, or nothing where none are agreed."""
+    try:
+        return known.agreement.on(day).terms
+    except NoTermsInForce:
+        return known.versions[known.agreed[0] - 1].terms if known.agreed else None

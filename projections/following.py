@@ -1,0 +1,129 @@
+"""Following: entries in batches, folded in memory, written with how far they go in one transaction."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Final
+
+from sqlalchemy import Connection
+
+from ledger.entry import Row
+from ledger.ledger import Ledger
+from projections.models import Folding, Moved, Standing, Tables
+from projections.projection import Happened, Stored
+
+_LOG: Final = logging.getLogger(__name__)
+BATCH_LIVE: Final = 500
+BATCH_REBUILDING: Final = 5_000
+
+
+def fold(
+    tables: Tables, ledger: Ledger, standings: Sequence[Standing], rows: Sequence[Row], connection: Connection | None = None
+) -> list[Folding]:
+    """Take each model through a batch of entries. Nothing is written; a model that fails stops, and the others go on."""
+
+    def before(standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
+        return tables.fetch(connection, standing, streams)
+
+    foldings = [Folding(standing, before) for standing in standings]
+    routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in {row.type for row in rows}}
+    happened, unknown = _read(ledger, rows, {kind for kind, route in routes.items() if route})
+    for each in foldings:
+        each.expect(happened)
+    for entry in happened:
+        for each in routes[entry.type]:
+            each.take(entry)
+    if unknown is not None:
+        for each in foldings:
+            each.fail(*unknown)
+    return foldings
+
+
+def _read(ledger: Ledger, rows: Sequence[Row], wanted: Collection[str]) -> tuple[list[Happened], tuple[int, str] | None]:
+    happened = []
+    for row in rows:
+        if row.type in wanted:
+            happened.append(Happened(row, ledger.registry))
+        elif row.type not in ledger.registry:
+            return happened, (row.position, f"{row.type} at {row.position}: this release does not know such events")
+    return happened, None
+
+
+class Follower:
+    """Takes the models from batch to batch. `step` is for one thread at a time, in as many processes as there are."""
+
+    def __init__(self, tables: Tables, ledger: Ledger) -> None:
+        self._tables = tables
+        self._ledger = ledger
+        self._stepping = Lock()
+        self._standings: list[Standing] = []
+        self.position = 0
+
+    def look(self) -> None:
+        """See how far the models have come."""
+        self._keep(self._tables.standings())
+
+    def retry(self) -> None:
+        """Let models that failed try again: this process may know better."""
+        with self._stepping, self._tables.turn() as connection:
+            found = self._tables.standings(connection, keep=True)
+            again = [(each, replace(each, failed=None)) for each in found if each.failed is not None]
+            if again:
+                self._tables.note(connection, again)
+            self._keep([replace(each, failed=None) for each in found])
+
+    def step(self, limit: int) -> bool:
+        """Fold the next entries, at most so many; whether there may be more."""
+        with self._stepping:
+            running = [each for each in self._standings if each.failed is None]
+            head = self._ledger.head()
+            start = min((each.position for each in running), default=head.size)
+            if start >= head.size:
+                return False
+            rows = self._ledger.log.reads.rows(start, limit, upto=head.size)
+            last = rows[-1].position
+            foldings = fold(self._tables, self._ledger, [each for each in running if each.position < last], rows)
+            try:
+                self._write([(each, each.finish(last, head.root.hex() if last == head.size else None)) for each in foldings])
+            except Moved:
+                self.look()  # Somebody else went on, or rebuilt: from there, then.
+                return True
+            now = {each.was.model.view: each.now for each in foldings}
+            self._keep([now.get(each.model.view, each) for each in self._standings])
+            return True
+
+    def _write(self, folded: Sequence[tuple[Folding, list[Stored]]]) -> None:
+        try:
+            self._write_together(folded)
+        except Moved:
+            raise
+        except Exception:
+            # One of them cannot be written, and must not stop the others: each by itself tells which.
+            if len(folded) == 1:
+                raise
+            for each in folded:
+                self._write_alone(*each)
+
+    def _write_together(self, folded: Sequence[tuple[Folding, list[Stored]]]) -> None:
+        with self._tables.turn() as connection:
+            self._tables.note(connection, [(each.was, each.now) for each, _ in folded])
+            for each, rows in folded:
+                self._tables.put(connection, each.was, rows)
+        for each, _ in folded:
+            if each.now.failed is not None:
+                _LOG.error("the read model %s has stopped: %s", each.was.model.name, each.now.failed)
+
+    def _write_alone(self, folding: Folding, rows: list[Stored]) -> None:
+        try:
+            self._write_together([(folding, rows)])
+        except Moved:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
+            folding.now = replace(folding.was, failed=f"after {folding.was.position}: {type(error).__name__}: {error}")
+            self._write_together([(folding, [])])
+
+    def _keep(self, standings: list[Standing]) -> None:
+        self._standings = standings
+        running = [each.position for each in standings if each.failed is None]
+        self.position = min(running or [each.position for each in standings], default=0)

@@ -1,0 +1,369 @@
+"""The tables of the read models, and what can be asked of them.
+
+Each model is one table of one generation, read through a view of the model's name and version: a rebuild fills the table of the
+next generation and then lets the view show it. The table `models` says of each how far it has come, on which root of the log, and
+the digest of its rows: the sum of their SHA-256, so that it grows with them and their order does not matter. Where two processes
+follow at once, the `models` row decides: whoever does not find the position there that it folded from starts again from there.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, ClassVar, Final, Generic, cast
+
+import orjson
+from sqlalchemy import Connection, Engine, inspect
+
+from ledger import store
+from ledger.lock_file import LockFile
+from ledger.log import Statements
+from projections.projection import Column, Happened, Journal, Model, Page, Projection, R, Stored, UnknownCursor
+
+_MODULUS: Final = 2**256
+_PREPARING: Final = 0x6C636C_03
+"""The key of PostgreSQL's advisory lock round the making of tables."""
+_MOST_ROWS_A_PAGE: Final = 1_000
+
+_MODELS: Final = """
+CREATE TABLE IF NOT EXISTS models (
+    name text NOT NULL, version bigint NOT NULL, generation bigint NOT NULL, position bigint NOT NULL,
+    root text, digest text NOT NULL, failed text, PRIMARY KEY (name, version)
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a model has come. `root` is the log's at that position, where a commit ended there; `failed` says why it stopped."""
+
+    model: Model
+    generation: int
+    position: int = 0
+    root: str | None = None
+    digest: int = 0
+    failed: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The table in which the rows are."""
+        return f"{self.model.view}_g{self.generation}"
+
+
+def digest_of(stored: Stored) -> int:
+    """What a row adds to its model's digest."""
+    return int.from_bytes(sha256(orjson.dumps(stored)).digest())
+
+
+class Moved(RuntimeError):
+    """Somebody else moved a model on, or put another table in its place."""
+
+
+class Tables:
+    """The database of the read models."""
+
+    def __init__(self, engine: Engine, models: Sequence[Model]) -> None:
+        self.engine = engine
+        self.models = tuple(models)
+        self.sql = Statements(engine.dialect.name)
+        self._begin = "BEGIN IMMEDIATE" if self.sql.sqlite else "BEGIN"
+
+    def prepare(self) -> None:
+        """Make the tables that are not there yet."""
+        with self._alone() as connection:
+            connection.exec_driver_sql(_MODELS)
+            known = {standing.model.view for standing in self.standings(connection)}
+            for model in self.models:
+                if model.view not in known:
+                    fresh = Standing(model, 1)
+                    self.make(connection, fresh)
+                    self.index(connection, fresh)
+                    self.show(connection, fresh)
+                    self._insert_model(connection, fresh)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        if self.sql.sqlite:
+            path = store.file_of(self.engine.url)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A lock of our own, because switching to WAL does not wait for the database's.
+            with LockFile(path.with_name(path.name + ".preparing")), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                with self.within(connection):
+                    yield connection
+            return
+        with self.turn() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PREPARING})")
+            yield connection
+
+    @contextmanager
+    def turn(self) -> Iterator[Connection]:
+        """A connection in a transaction: all that is said on it happens, or nothing does."""
+        with self.engine.connect() as connection, self.within(connection):
+            yield connection
+
+    @contextmanager
+    def turn_to_read(self) -> Iterator[Connection]:
+        """A connection that sees the tables as they are at its first question, whatever the follower does meanwhile."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN" if self.sql.sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    @contextmanager
+    def within(self, connection: Connection) -> Iterator[None]:
+        """A transaction on a connection."""
+        connection.exec_driver_sql(self._begin)
+        try:
+            yield
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+    def ask(self, sql: str, parameters: Sequence[Any] = (), connection: Connection | None = None) -> list[tuple[Any, ...]]:
+        """The rows that answer a question; `?` is a parameter, `{any}` a list of texts."""
+        if connection is None:
+            with self.engine.connect() as own:
+                return self.ask(sql, parameters, own)
+        return connection.exec_driver_sql(self.sql(sql), tuple(parameters)).fetchall()  # type: ignore[return-value]
+
+    # How far each model has come.
+
+    def standings(self, connection: Connection | None = None, *, keep: bool = False) -> list[Standing]:
+        """How far each model has come; with `keep`, nobody moves them on until the transaction ends."""
+        lock = " FOR UPDATE" if keep and not self.sql.sqlite else ""
+        found = self.ask(f"SELECT name, version, generation, position, root, digest, failed FROM models{lock}", (), connection)
+        rows = {(name, version): rest for name, version, *rest in found}
+        return [
+            Standing(model, generation, position, root, int(digest, 16), failed)
+            for model in self.models
+            if (model.name, model.version) in rows
+            for generation, position, root, digest, failed in [rows[model.name, model.version]]
+        ]
+
+    def _insert_model(self, connection: Connection, standing: Standing) -> None:
+        self.ask_nothing(
+            connection,
+            "INSERT INTO models (name, version, generation, position, root, digest, failed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(standing.model.name, standing.model.version, standing.generation, *_noted(standing))],
+        )
+
+    def note(self, connection: Connection, moves: Sequence[tuple[Standing, Standing]]) -> None:
+        """Record how far models have come, from where they were; `Moved` if one is not there any more."""
+        done = self.ask_nothing(
+            connection,
+            "UPDATE models SET position = ?, root = ?, digest = ?, failed = ?, generation = ? "
+            "WHERE name = ? AND version = ? AND generation = ? AND position = ?",
+            [
+                (*_noted(after), after.generation, was.model.name, was.model.version, was.generation, was.position)
+                for was, after in moves
+            ],
+        )
+        if done != len(moves):
+            raise Moved
+
+    def ask_nothing(self, connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Say a statement for each of many parameters; how many rows it changed."""
+        return connection.exec_driver_sql(self.sql(sql), list(rows)).rowcount if rows else 0
+
+    # The tables of one generation.
+
+    def make(self, connection: Connection, standing: Standing) -> None:
+        """Make an empty table."""
+        model = standing.model
+        # The order of bytes, so that texts sort alike on both databases and in Python.
+        order = "" if self.sql.sqlite else ' COLLATE "C"'
+        columns = ", ".join(f"{each.name} {each.kind}{order if each.kind == 'text' else ''}" for each in model.columns)
+        clustered = " WITHOUT ROWID" if self.sql.sqlite else ""
+        connection.exec_driver_sql(f"CREATE TABLE {standing.table} ({columns}, PRIMARY KEY ({', '.join(model.key)})){clustered}")
+
+    def index(self, connection: Connection, standing: Standing) -> None:
+        """Make the indexes of a table."""
+        for columns in standing.model.indexes:
+            name = f"{standing.table}_by_{'_'.join(columns)}"
+            connection.exec_driver_sql(f"CREATE INDEX {name} ON {standing.table} ({', '.join(columns)})")
+
+    def show(self, connection: Connection, standing: Standing) -> None:
+        """Let the model's view show a table."""
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {standing.model.view}")
+        names = ", ".join(column.name for column in standing.model.columns)
+        connection.exec_driver_sql(f"CREATE VIEW {standing.model.view} AS SELECT {names} FROM {standing.table}")  # noqa: S608 (our names)
+
+    def drop(self, connection: Connection, standing: Standing) -> None:
+        """Remove a table that nobody shows."""
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {standing.table}")
+
+    def leftovers(self) -> list[Standing]:
+        """Tables of generations that were never shown: of rebuilds that did not end."""
+        tables = set(inspect(self.engine).get_table_names())
+        return [
+            replace(standing, generation=int(table.rpartition("_g")[2]))
+            for standing in self.standings()
+            for table in tables
+            if table.startswith(f"{standing.model.view}_g") and table != standing.table
+        ]
+
+    def fetch(self, connection: Connection | None, standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
+        """The stored rows of streams."""
+        names = ", ".join(column.name for column in standing.model.columns)
+        found = self.ask(
+            f"SELECT {names} FROM {standing.table} WHERE stream IN {{any}}",  # noqa: S608 (our own names)
+            (self.sql.texts(streams),),
+            connection,
+        )
+        return {row[0]: tuple(row) for row in found}
+
+    def put(self, connection: Connection, standing: Standing, rows: Sequence[Stored]) -> None:
+        """Write rows, in the place of those of the same key."""
+        if rows:
+            connection.exec_driver_sql(*self._written(standing, rows))
+
+    def _written(self, standing: Standing, rows: Sequence[Stored]) -> tuple[str, Any]:
+        model = standing.model
+        names = ", ".join(column.name for column in model.columns)
+        conflict = "" if isinstance(model, Journal) else f" ON CONFLICT (stream) DO UPDATE SET {_excluded(model.columns)}"
+        if self.sql.sqlite:
+            marks = ", ".join("?" * len(model.columns))
+            return f"INSERT INTO {standing.table} ({names}) VALUES ({marks}){conflict}", list(rows)  # noqa: S608 (our own names)
+        arrays = ", ".join(f"%b::{column.kind}[]" for column in model.columns)
+        sql = f"INSERT INTO {standing.table} ({names}) SELECT * FROM unnest({arrays}){conflict}"  # noqa: S608 (our own names)
+        return sql, tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _noted(standing: Standing) -> tuple[int, str | None, str, str | None]:
+    return standing.position, standing.root, f"{standing.digest:064x}", standing.failed
+
+
+def _excluded(columns: Iterable[Column]) -> str:
+    return ", ".join(f"{column.name} = excluded.{column.name}" for column in columns if column.name != "stream")
+
+
+class Folding:
+    """A model on its way through one batch of entries: nothing of it is written before the batch ends."""
+
+    def __init__(self, standing: Standing, before: Callable[[Standing, Collection[str]], dict[str, Stored]]) -> None:
+        self.was = standing
+        self.now = standing
+        self._before = before
+        self._known: dict[str, Stored] = {}
+        self._rows: dict[str, Any] = {}
+        self._added: list[Stored] = []
+
+    def expect(self, happened: Iterable[Happened]) -> None:
+        """Look up the rows that entries will touch, at once."""
+        model = self.was.model
+        if isinstance(model, Projection):
+            streams = {each.stream for each in happened if each.type in model.folds}
+            self._known = self._before(self.was, streams) if streams else {}
+
+    def take(self, happened: Happened) -> None:
+        """Fold one entry; if that fails, the model stops before it, and the others go on."""
+        model = self.was.model
+        if self.now.failed is not None or happened.position <= self.was.position:
+            return
+        try:
+            if isinstance(model, Projection):
+                self._rows[happened.stream] = model.become(self._row(model, happened.stream), happened)
+            else:
+                self._added += cast("Journal", model).made(happened)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
+            self.fail(happened.position, f"{happened.type} at {happened.position}: {type(error).__name__}: {error}")
+
+    def _row(self, model: Projection[Any], stream: str) -> Any:
+        row = self._rows.get(stream)
+        if row is None and (stored := self._known.get(stream)) is not None:
+            row = model.load(stored)
+        return row
+
+    def fail(self, position: int, why: str) -> None:
+        """Stop before an entry."""
+        self.now = replace(self.now, position=position - 1, failed=why)
+
+    def finish(self, position: int, root: str | None) -> list[Stored]:
+        """Say how far the batch went; the rows to write."""
+        if self.now.failed is None:
+            self.now = replace(self.now, position=max(position, self.was.position), root=root)
+        else:
+            self.now = replace(self.now, root=None)
+        rows = list(self._changed())
+        self.now = replace(self.now, digest=self.now.digest % _MODULUS)
+        return rows
+
+    def _changed(self) -> Iterator[Stored]:
+        model = self.was.model
+        grown = 0
+        rows = self._added if isinstance(model, Journal) else [cast("Any", model).store(row) for row in self._rows.values()]
+        for stored in rows:
+            grown += digest_of(stored)
+            if stored[0] in self._known:
+                grown -= digest_of(self._known[stored[0]])
+            yield stored
+        self.now = replace(self.now, digest=self.now.digest + grown)
+
+
+class Listing(Generic[R]):
+    """The rows of a projection as lists, in the order of their streams' first entries, now or as of a moment.
+
+    `as_of` is a position of the log that the model has come to (wait for it): a row that was changed later is folded again from
+    its own stream, by the same code. `limit` is at most 1,000. `after` is what the page before gave; `UnknownCursor` otherwise.
+    """
+
+    changing: ClassVar[frozenset[str]] = frozenset()
+    """The columns to select by that change in a row's life: as of a moment they are looked at after folding."""
+
+    def __init__(self, tables: Tables, projection: Projection[R], past: Callable[[str, int], Iterable[Happened]]) -> None:
+        self._tables = tables
+        self._projection = projection
+        self._past = past
+
+    def _page(self, where: Mapping[str, Any], after: str | None, limit: int, as_of: int | None) -> Page[R]:
+        limit = max(1, min(limit, _MOST_ROWS_A_PAGE))
+        wanted = {name: each for name, each in where.items() if each is not None}
+        fixed = {name: each for name, each in wanted.items() if as_of is None or name not in self.changing}
+        rows: list[R] = []
+        last: int | None = _cursor(after)
+        while last is not None and len(rows) <= limit:
+            found = self._rows(fixed, last, limit + 1, as_of)
+            last = found[-1].first if len(found) > limit else None
+            rows += found if as_of is None else self._then(found, wanted, as_of)
+        more = len(rows) > limit
+        return Page(tuple(rows[:limit]), str(rows[limit - 1].first) if more else None)
+
+    def _rows(self, where: Mapping[str, Any], after: int, limit: int, upto: int | None) -> list[R]:
+        names = ", ".join(column.name for column in self._projection.columns)
+        conditions, parameters = ["first > ?"], [after]
+        if upto is not None:
+            conditions.append("first <= ?")
+            parameters.append(upto)
+        for name, wanted in where.items():
+            several = isinstance(wanted, (set, frozenset))
+            conditions.append(f"{name} IN {{any}}" if several else f"{name} = ?")
+            parameters.append(self._tables.sql.texts(wanted) if several else wanted)
+        found = self._tables.ask(
+            f"SELECT {names} FROM {self._projection.view} WHERE {' AND '.join(conditions)} ORDER BY first LIMIT ?",  # noqa: S608 (ours)
+            (*parameters, limit),
+        )
+        return [self._projection.load(tuple(row)) for row in found]
+
+    def _then(self, rows: Iterable[R], wanted: Mapping[str, Any], as_of: int) -> Iterator[R]:
+        for row in rows:
+            then = row if row.position <= as_of else self._folded(row.stream, as_of)
+            if then is not None and all(getattr(then, name) == wanted[name] for name in self.changing & wanted.keys()):
+                yield then
+
+    def _folded(self, stream: str, as_of: int) -> R | None:
+        row: R | None = None
+        for happened in self._past(stream, as_of):
+            row = self._projection.become(row, happened)
+        return row
+
+
+def _cursor(after: str | None) -> int:
+    if after is None:
+        return 0
+    if not (after.isascii() and after.isdecimal()):
+        raise UnknownCursor(UnknownCursor.__doc__)
+    return int(after)

@@ -1,0 +1,43 @@
+"""Postings: what every entry means in money, account by account (`domain.postings`). Balances are their sums."""
+
+from datetime import date
+from typing import ClassVar
+
+from domain.claim import ClaimLinesAssessed, ClaimLinesDecided, ClaimLinesDeclined, ClaimLinesListed, ClaimLinesWithdrawn
+from domain.payment import PaymentStep
+from domain.postings import postings
+from projections.projection import Column, Happened, Journal, Stored, names_of, unchanged
+
+
+def _column(name: str, kind: str) -> Column:
+    return Column(name, kind, unchanged, unchanged)
+
+
+class PostingsJournal(Journal):
+    """The postings of every entry that moves an amount. `award` comes first in the key: a balance reads one award's rows."""
+
+    name: ClassVar[str] = "postings"
+    version: ClassVar[int] = 1
+    folds = names_of(PaymentStep) | names_of(
+        ClaimLinesListed | ClaimLinesWithdrawn | ClaimLinesDecided | ClaimLinesDeclined | ClaimLinesAssessed
+    )
+    key = ("award", "position", "number")
+    columns = (
+        _column("award", "text"),
+        _column("position", "bigint"),
+        _column("number", "bigint"),
+        _column("stage", "text"),
+        _column("outcome", "text"),
+        _column("payer", "text"),
+        _column("year", "text"),
+        _column("effective", "text"),
+        _column("amount", "bigint"),
+    )
+
+    def made(self, happened: Happened) -> list[Stored]:
+        """The postings of an entry, numbered from 1; amounts are in pence, days are ISO dates."""
+        award, position = happened.award, happened.position
+        return [
+            (award, position, number, stage, outcome, payer, year, date.isoformat(effective), int(amount))
+            for number, (stage, outcome, payer, year, effective, amount) in enumerate(postings(happened.event), start=1)
+        ]

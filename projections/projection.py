@@ -1,0 +1,229 @@
+"""What a projection is: which row does an entry touch, and what does the row become.
+
+The same code serves following, rebuilding and answering as of a moment. A row stands for one stream and is made of that stream's
+entries alone, so that a row as of a moment can be made again by itself. `Journal` is the other kind: rows that entries add, and
+that never change.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
+
+import orjson
+from pydantic import TypeAdapter
+
+from domain.aggregate import PersonId
+from domain.event import Event
+from ledger import entry
+from ledger.entry import EventUnknown, Registry, moment_of, written
+
+
+class Happened:
+    """A stored entry, read only as far as somebody asks."""
+
+    __slots__ = ("_event", "_of", "_said", "award", "position", "recorded", "stream", "type", "version")
+
+    def __init__(self, row: entry.Row, registry: Registry) -> None:
+        """Raise `EventUnknown` for a type that this release does not know: nobody can say that it would not have mattered."""
+        of = registry.get(row.type)
+        if of is None:
+            raise EventUnknown(f"{EventUnknown.__doc__} ({row.type} at {row.position})")
+        self.position = row.position
+        self.stream = row.stream
+        self.award = row.award
+        self.version = row.version
+        self.type = row.type
+        self.recorded = row.recorded_at
+        self._of = of
+        self._said: Any = row.state
+        self._event: Event | None = None
+
+    @property
+    def event(self) -> Any:
+        """What happened."""
+        if self._event is None:
+            self._event = self._of.model_validate(self.said["event"])
+        return self._event
+
+    @property
+    def said(self) -> Any:
+        """The stored state as it was written, with the event's fields under `event`."""
+        if isinstance(self._said, bytes):
+            self._said = orjson.loads(self._said)
+        return self._said
+
+    @property
+    def person(self) -> PersonId:
+        """Who did it."""
+        return PersonId(self.said["person"])
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When the ledger learned of it."""
+        return moment_of(self.recorded)
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every row of a stream says of where it comes from."""
+
+    stream: str
+    first: int
+    """The position of the stream's first entry: rows are listed in this order."""
+    position: int
+    """The position of the last entry that the row is made of."""
+    version: int
+    """The stream's version after that entry (a strong ETag)."""
+    changed_at: datetime
+    """When the last entry was recorded."""
+
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some rows in order, and what to give as `after` to get the following ones; nothing if there are none."""
+
+    rows: tuple[R, ...]
+    after: str | None
+
+
+class UnknownCursor(ValueError):
+    """This is not a cursor that a page of this list gave."""
+
+
+Stored = tuple[Any, ...]
+"""A row as its table holds it: whole numbers and texts, the same on both databases."""
+
+
+class Column(NamedTuple):
+    """How a field of a row is stored."""
+
+    name: str
+    kind: str
+    store: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+def unchanged(value: Any) -> Any:
+    """A value that is stored as it is."""
+    return value
+
+
+def _column(name: str, hint: Any) -> Column:
+    options = [option for option in get_args(hint) if option is not type(None)]
+    optional = len(options) < len(get_args(hint)) and len(options) == 1
+    of = options[0] if optional else hint
+    kind, store, load = _codec(of)
+    if optional:
+        return Column(name, kind, _unless_none(store), _unless_none(load))
+    return Column(name, kind, store, load)
+
+
+def _unless_none(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else change(value)
+
+
+def _codec(of: Any) -> tuple[str, Callable[[Any], Any], Callable[[Any], Any]]:
+    if of is str or getattr(of, "__supertype__", None) is str:
+        return "text", unchanged, unchanged
+    if isinstance(of, type) and issubclass(of, bool):
+        return "bigint", int, bool
+    if isinstance(of, type) and issubclass(of, int):
+        return "bigint", int, of
+    if isinstance(of, type) and issubclass(of, StrEnum):
+        return "text", str, of
+    if of is datetime:
+        return "text", written, moment_of
+    if of is date:
+        return "text", date.isoformat, date.fromisoformat
+    adapter: TypeAdapter[Any] = TypeAdapter(of)
+    return "text", lambda value: adapter.dump_json(value).decode(), adapter.validate_json
+
+
+# Projections ----------------------------------------------------------------------------------------------------------
+
+
+class Model(ABC):
+    """A read model: a table that is made of entries. A change of what its rows mean needs a new `version`."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    folds: ClassVar[frozenset[str]]
+    """The types of the entries that touch its rows."""
+    columns: ClassVar[tuple[Column, ...]]
+    key: ClassVar[tuple[str, ...]]
+    indexes: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    @property
+    def view(self) -> str:
+        """The name under which the rows can be read, whichever table they are in."""
+        return f"{self.name}_v{self.version}"
+
+
+class Projection(Model, Generic[R]):
+    """A row for each stream of a kind."""
+
+    row: ClassVar[type[Row]]
+    key: ClassVar[tuple[str, ...]] = ("stream",)
+
+    def __init_subclass__(cls, **of: Any) -> None:
+        super().__init_subclass__(**of)
+        hints = get_type_hints(cls.row)
+        cls.columns = tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(cls.row))
+        cls.indexes = (("first",), *cls.indexes)
+
+    @abstractmethod
+    def become(self, before: R | None, happened: Happened) -> R:
+        """The row of the entry's stream after the entry; before the stream's first entry there is none."""
+
+    def store(self, row: R) -> Stored:
+        """A row as its table holds it."""
+        return tuple(column.store(getattr(row, column.name)) for column in self.columns)
+
+    def load(self, stored: Stored) -> R:
+        """A stored row."""
+        return self.row(**{column.name: column.load(value) for column, value in zip(self.columns, stored, strict=True)})  # type: ignore[return-value]
+
+
+class Journal(Model):
+    """Rows that entries add, as they are stored; they are keyed by position and never change."""
+
+    @abstractmethod
+    def made(self, happened: Happened) -> list[Stored]:
+        """The rows that an entry adds."""
+
+
+def names_of(union: Any) -> frozenset[str]:
+    """The types of the events of a union, or of one event."""
+    events: tuple[type[Event], ...] = get_args(union) or (union,)
+    return frozenset(name for kind in events for name in _names(kind))
+
+
+def _names(kind: type[Event]) -> Iterable[str]:
+    default = kind.model_fields["type"].default
+    return (default,) if isinstance(default, str) else (name for each in kind.__subclasses__() for name in _names(each))
+
+
+def traced(happened: Happened, first: int | None = None) -> dict[str, Any]:
+    """What every row says of where it comes from."""
+    return {
+        "stream": happened.stream,
+        "first": happened.position if first is None else first,
+        "position": happened.position,
+        "version": happened.version,
+        "changed_at": happened.recorded_at,
+    }
+
+
+def moved(row: R, happened: Happened, **changes: Any) -> R:
+    """A row after an entry, with what it changes."""
+    return dataclasses.replace(row, **traced(happened, row.first), **changes)

@@ -1,0 +1,124 @@
+"""Rebuilding: new tables beside the old ones, filled from the log while the service runs, and shown in one transaction."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import Connection
+
+from ledger import store
+from ledger.ledger import Ledger
+from ledger.lock_file import LockFile
+from projections.following import BATCH_REBUILDING, fold
+from projections.models import Standing, Tables
+
+Progress = Callable[[int, int], None]
+"""Told how many entries are done, and of how many."""
+
+_REBUILDING: Final = 0x6C636C_05
+"""The key of PostgreSQL's advisory lock round a rebuild."""
+
+
+class RebuildFailed(RuntimeError):
+    """A projection failed while it was rebuilt; what was there before stays in its place."""
+
+
+def rebuild(tables: Tables, ledger: Ledger, progress: Progress, only: Collection[str] | None = None) -> int:
+    """Make models anew, catch up, and put them in the place of the old ones; the position that was reached."""
+    with _alone(tables):
+        _tidy(tables)
+        new = _begin(tables, only)
+        while (size := ledger.head().size) > _done(new):
+            new = _step(tables, ledger, new)
+            _expect_sound(tables, new)
+            progress(_done(new), size)
+        with tables.turn() as connection:
+            for each in new:
+                tables.index(connection, each)
+        with tables.turn() as connection:
+            new = _swap(tables, ledger, connection, new)
+        _expect_sound(tables, new)
+        progress(_done(new), _done(new))
+        return _done(new)
+
+
+def _done(new: list[Standing]) -> int:
+    return min((each.position for each in new), default=0)
+
+
+def _begin(tables: Tables, only: Collection[str] | None) -> list[Standing]:
+    with tables.turn() as connection:
+        old = tables.standings(connection)
+        new = [Standing(each.model, each.generation + 1) for each in old if only is None or each.model.name in only]
+        for each in new:
+            tables.make(connection, each)
+    return new
+
+
+def _step(tables: Tables, ledger: Ledger, new: list[Standing], connection: Connection | None = None) -> list[Standing]:
+    head = ledger.head()
+    rows = ledger.log.reads.rows(_done(new), BATCH_REBUILDING, upto=head.size)
+    if not rows:
+        return new
+    last = rows[-1].position
+    folded = [
+        (each, each.finish(last, head.root.hex() if last == head.size else None))
+        for each in fold(tables, ledger, new, rows, connection)
+    ]
+    if connection is not None:
+        for each, changed in folded:
+            tables.put(connection, each.was, changed)
+    else:
+        with tables.turn() as own:
+            for each, changed in folded:
+                tables.put(own, each.was, changed)
+    return [each.now for each, _ in folded]
+
+
+def _swap(tables: Tables, ledger: Ledger, connection: Connection, new: list[Standing]) -> list[Standing]:
+    """Catch up while nobody moves the old ones, and let the views show the new ones."""
+    old = {each.model.view: each for each in tables.standings(connection, keep=True)}
+    while ledger.head().size > _done(new) and not any(each.failed for each in new):
+        new = _step(tables, ledger, new, connection)
+    sound = [each for each in new if each.failed is None]
+    for each in sound:
+        tables.show(connection, each)
+        tables.drop(connection, old[each.model.view])
+    tables.note(connection, [(old[each.model.view], each) for each in sound])
+    return new
+
+
+def _expect_sound(tables: Tables, new: list[Standing]) -> None:
+    failed = [each for each in new if each.failed is not None]
+    if failed:
+        with tables.turn() as connection:
+            for each in new:
+                if each.generation not in {
+                    shown.generation for shown in tables.standings(connection) if shown.model is each.model
+                }:
+                    tables.drop(connection, each)
+        raise RebuildFailed("; ".join(f"{each.model.name}: {each.failed}" for each in failed))
+
+
+def _tidy(tables: Tables) -> None:
+    left = tables.leftovers()
+    if left:
+        with tables.turn() as connection:
+            for each in left:
+                tables.drop(connection, replace(each))
+
+
+@contextmanager
+def _alone(tables: Tables) -> Iterator[None]:
+    if tables.sql.sqlite:
+        path = store.file_of(tables.engine.url)
+        with LockFile(path.with_name(path.name + ".rebuilding")):
+            yield
+        return
+    with tables.engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_REBUILDING})")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_REBUILDING})")

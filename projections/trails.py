@@ -1,0 +1,309 @@
+"""The audit trail of an award: its entries in order, each in a sentence, with the amounts that it moved.
+
+It is read from the log itself. Everything that it says follows from each entry alone, so it needs no rows of its own, is never
+behind, and shows what it showed on the day when it is asked as of a moment. Texts of the vault are not in it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol, cast
+
+from domain.aggregate import PersonId
+from domain.assessment import Kind
+from domain.award import (
+    AwardAgreed,
+    AwardAssessed,
+    AwardClosedToClaims,
+    AwardEvent,
+    AwardRegistered,
+    ClaimConcluded,
+    ClaimOpened,
+    TermsAgreed,
+    TermsProposed,
+)
+from domain.claim import (
+    ClaimAnswered,
+    ClaimCertified,
+    ClaimDeclined,
+    ClaimEvent,
+    ClaimLinesAssessed,
+    ClaimLinesDecided,
+    ClaimLinesDeclined,
+    ClaimLinesListed,
+    ClaimLinesWithdrawn,
+    ClaimQueried,
+    ClaimReceiptConfirmed,
+    ClaimSubmitted,
+    ClaimVerified,
+    ClaimWithdrawn,
+    DecidedLine,
+)
+from domain.event import Event
+from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked
+from domain.money import NOTHING, PENCE_A_POUND, Money
+from domain.participant import ParticipantAssessed, ParticipantEvent, ParticipantRecognised, ParticipantReleased
+from domain.party import PartyEvent, PartyRegistered
+from domain.payment import (
+    PaymentApproved,
+    PaymentDrawnUp,
+    PaymentEvent,
+    PaymentFellDue,
+    PaymentHeld,
+    PaymentHoldLifted,
+    PaymentMoved,
+    PaymentReissued,
+    PaymentReportConfirmed,
+    PaymentReported,
+    PaymentReportWithdrawn,
+    PaymentReturned,
+    PaymentSent,
+    PaymentSettled,
+    PaymentTakenOffRun,
+)
+from domain.person import AdministratorAppointed, PersonEvent, PersonRegistered
+from domain.postings import postings
+from domain.reference import canonical
+from domain.run import RunCancelled, RunDrawnUp, RunEvent, RunReleased, RunReturnRecorded, RunSettlementRecorded
+from domain.settlement import SettlementEvent, SettlementRecorded
+from ledger.entry import Entry
+from ledger.ledger import Ledger
+
+_AnyEvent = (
+    PartyEvent | PersonEvent | KeyEvent | AwardEvent | ClaimEvent | ParticipantEvent | PaymentEvent | RunEvent | SettlementEvent
+)
+
+
+class _Numbered(Protocol):
+    @property
+    def line(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailRow:
+    """One thing that happened under an award. `sequence` counts the award's entries from 1, without gaps."""
+
+    position: int
+    sequence: int
+    recorded_at: datetime
+    person: PersonId
+    stream: str
+    version: int
+    type: str
+    sentence: str
+    amounts: Mapping[str, Money]
+    """What each stage gained, or lost where negative (see `domain.postings`); they sum to nothing."""
+
+
+class Trail:
+    """What can be asked of trails."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def page(self, award: str, after: int = 0, limit: int = 100, upto: int | None = None) -> list[TrailRow]:
+        """An award's entries after one position, up to another, in order; at most `limit`. The last one's position goes on."""
+        return [row_of(entry) for entry in self._ledger.entries(after, limit, canonical(award), upto)]
+
+
+def row_of(entry: Entry) -> TrailRow:
+    """What the trail says of an entry."""
+    amounts: Counter[str] = Counter()
+    for posting in postings(entry.event):
+        amounts[posting.stage] += posting.amount
+    return TrailRow(
+        position=entry.position,
+        sequence=entry.award_sequence,
+        recorded_at=entry.recorded_at,
+        person=entry.person,
+        stream=entry.stream,
+        version=entry.version,
+        type=entry.type,
+        sentence=sentence(entry.event, entry.stream),
+        amounts={stage: Money(amount) for stage, amount in amounts.items() if amount},
+    )
+
+
+def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR0912, PLR0915 (one case for every event)
+    """What happened to a stream, in plain English, made from the event alone."""
+    event = cast("_AnyEvent", happened)
+    name = stream.rsplit("/", 1)[-1]
+    match event:
+        # Awards
+        case AwardRegistered(reference=reference, title=title):
+            return f"Registered award {reference}, “{title}”; a second person must agree it."
+        case TermsProposed(version=number, terms=terms):
+            most = _pounds(terms.award_amount)
+            return f"Proposed version {number} of the terms, from {_day(terms.effective_from)} on, for at most {most}."
+        case AwardAgreed():
+            return "Agreed the award and version 1 of its terms."
+        case TermsAgreed(version=number):
+            return f"Agreed version {number} of the terms."
+        case ClaimOpened(claim=claim):
+            return f"Claim {claim} waits for a decision."
+        case ClaimConcluded(claim=claim, deferred=deferred):
+            return f"Claim {claim} waits no longer{'; deferred lines may be decided later' if deferred else ''}."
+        case AwardAssessed():
+            return _assessed(event)
+        case AwardClosedToClaims():
+            return "Closed the award to claims."
+        # Claims
+        case ClaimSubmitted(lines=lines, value=value, received_on=received_on):
+            return (
+                f"Submitted claim {event.claim}: {_many(lines, 'line')} worth {_pounds(value)}, received on {_day(received_on)}."
+            )
+        case ClaimLinesListed(lines=lines):
+            return f"Listed {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.value for line in lines))}."
+        case ClaimReceiptConfirmed():
+            return f"Confirmed the stated day of receipt of claim {name}."
+        case ClaimQueried(lines=about):
+            on = f" about {_lines_numbered(about)}" if about else ""
+            return f"Asked the claimant of claim {name} a question{on}."
+        case ClaimAnswered():
+            return f"Answered the question on claim {name}."
+        case ClaimWithdrawn(value=value):
+            return f"Withdrew claim {name}, worth {_pounds(value)}."
+        case ClaimLinesWithdrawn(lines=lines):
+            return f"Took back {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.amount for line in lines))}."
+        case ClaimLinesDecided(lines=lines):
+            return f"Decided {_lines(lines)} of claim {name}: {_decided_sums(lines)}."
+        case ClaimVerified():
+            return _verified(event, name)
+        case ClaimCertified():
+            return f"Certified claim {name}."
+        case ClaimDeclined(value=value, reason=reason):
+            return f"Declined claim {name}, of which {_pounds(value)} had been accepted: {_words(reason)}."
+        case ClaimLinesDeclined(lines=lines):
+            return f"Declined {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.amount for line in lines))}."
+        case ClaimLinesAssessed(lines=lines, assessment=number):
+            assessed, cut = _sum(line.assessed for line in lines), _sum(line.curtailed for line in lines)
+            return f"Assessed {_lines(lines)} of claim {name} in assessment {number} at {_pounds(assessed)}{_curtailed(cut)}."
+        # Participants
+        case ParticipantRecognised(claim=claim, achievements=achievements):
+            return f"Recognised {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
+        case ParticipantReleased(claim=claim, achievements=achievements):
+            return f"No longer counted {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
+        case ParticipantAssessed(assessment=number, amount=amount):
+            return f"Counted {_pounds(amount)} for a participant in assessment {number}."
+        # Payments
+        case PaymentFellDue(amount=amount, payer=payer, payee=payee, assessment=number, due_on=due_on):
+            return f"{payer} owes {payee} {_pounds(amount)} by assessment {number}, due on {_day(due_on)}."
+        case PaymentHeld():
+            return f"Held {_payment(event)}."
+        case PaymentHoldLifted():
+            return f"Lifted the hold on {_payment(event)}."
+        case PaymentApproved():
+            return f"Approved {_payment(event)}."
+        case PaymentDrawnUp(run=run):
+            return f"Put {_payment(event)} into run {run}."
+        case PaymentTakenOffRun(run=run):
+            return f"Took {_payment(event)} off run {run}, which was cancelled."
+        case PaymentSent(run=run):
+            return f"Sent {_payment(event)} to the bank with run {run}."
+        case PaymentSettled(bank_reference=reference, on=on):
+            return f"The bank settled {_payment(event)} on {_day(on)}, reference {reference}."
+        case PaymentReturned(on=on, reason=reason):
+            return f"The payment of {_pounds(event.amount)} by {event.payer} came back on {_day(on)}: {_words(reason)}."
+        case PaymentReissued(due_on=due_on):
+            return f"Made {_payment(event)} due again, on {_day(due_on)}."
+        case PaymentReported(reference=reference, value_date=value_date):
+            paid = f"{name} paid by itself on {_day(value_date)}, reference {reference}"
+            return f"Reported that {paid}; a second person must confirm it."
+        case PaymentReportWithdrawn():
+            return f"Withdrew the report that {name} paid by itself."
+        case PaymentReportConfirmed(reference=reference, on=on):
+            return f"Confirmed {_payment(event)}, paid by itself on {_day(on)}, reference {reference}."
+        # Runs and settlements
+        case RunDrawnUp(count=count, total=total, payer=payer, account=account):
+            return (
+                f"Drew up run {event.run}: {_many(count, 'payment')} of {payer} from account {account}, {_pounds(total)} in all."
+            )
+        case RunReleased(count=count, total=total):
+            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(total)} in all."
+        case RunCancelled():
+            return f"Cancelled run {name}."
+        case RunSettlementRecorded(count=count, amount=amount, payee=payee, value_date=value_date, bank_reference=reference):
+            of = f"{_many(count, 'payment')} of run {name} to {payee}"
+            return f"The bank settled {of}: {_pounds(amount)} on {_day(value_date)}, reference {reference}."
+        case RunReturnRecorded(amount=amount, on=on):
+            return f"{_pounds(amount)} of run {name} came back on {_day(on)}."
+        case SettlementRecorded(amount=amount, payer=payer, account=account, value_date=value_date, run=run):
+            of = f"{_pounds(amount)} from account {account} of {payer} for run {run}"
+            return f"The bank moved {of} on {_day(value_date)}, reference {event.bank_reference}."
+        # Parties, people, keys
+        case PartyRegistered(party=party):
+            return f"Registered party {party}, {event.name}."
+        case PersonRegistered(person=person, party=party, first=first):
+            return f"Registered person {person} of {party}{' as the first administrator' if first else ''}."
+        case AdministratorAppointed(appointed=appointed):
+            return f"Appointed {appointed} as the second administrator."
+        case KeyIssued(key=key, person=person, roles=roles, needs_agreement=waits):
+            then = "; a second person must agree it" if waits else ""
+            return f"Issued key {key} to {person} as {', '.join(roles)}{then}."
+        case KeyAgreed():
+            return f"Agreed key {name}."
+        case KeyRevoked():
+            return f"Revoked key {name}."
+
+
+def _assessed(event: AwardAssessed) -> str:
+    why = "a decision on deferred lines" if event.kind is Kind.DEFERRED_DECISION else "what was accepted"
+    unfunded = f", {_pounds(event.unfunded)} of it unfunded" if event.unfunded else ""
+    money = f"{_pounds(event.assessed)} assessed{_curtailed(event.curtailed)}{unfunded}"
+    return f"Assessment {event.assessment}, of {why} of claim {event.claim}: {money}."
+
+
+def _verified(event: ClaimVerified, claim: str) -> str:
+    accepted, rejected = f"{_pounds(event.accepted)} accepted", f"{_pounds(event.rejected)} rejected"
+    if event.deferred >= 0:
+        again = f" again (round {event.round})" if event.round > 1 else ""
+        return f"Verified claim {claim}{again}: {accepted}, {rejected}, {_pounds(event.deferred)} deferred."
+    return f"Decided on deferred lines of claim {claim}: {accepted}, {rejected}, {_pounds(-event.deferred)} no longer deferred."
+
+
+def _decided_sums(lines: Iterable[DecidedLine]) -> str:
+    accepted, rejected, deferred = (
+        _sum(amounts)
+        for amounts in zip(*((each.accepted_value, each.rejected_value, each.deferred_value) for each in lines), strict=True)
+    )
+    waits = f"{_pounds(deferred)} deferred" if deferred >= 0 else f"{_pounds(-deferred)} no longer deferred"
+    return f"{_pounds(accepted)} accepted, {_pounds(rejected)} rejected, {waits}"
+
+
+def _curtailed(cut: Money) -> str:
+    return f", {_pounds(cut)} curtailed by limits" if cut else ""
+
+
+def _payment(event: PaymentMoved) -> str:
+    return f"the payment of {_pounds(event.amount)} by {event.payer}"
+
+
+def _sum(amounts: Iterable[Money]) -> Money:
+    return sum(amounts, NOTHING)
+
+
+def _pounds(amount: Money) -> str:
+    pounds, pence = divmod(abs(int(amount)), PENCE_A_POUND)
+    return f"{'−' if amount < 0 else ''}£{pounds:,}.{pence:02d}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _lines(lines: Sequence[_Numbered]) -> str:
+    first, last = lines[0].line, lines[-1].line
+    return f"line {first}" if first == last else f"{_many(len(lines), 'line')} (from {first} to {last})"
+
+
+def _lines_numbered(lines: Sequence[int]) -> str:
+    return f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}"
+
+
+def _words(code: str) -> str:
+    return code.replace("-", " ")

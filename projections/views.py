@@ -1,0 +1,234 @@
+"""All read models together: they follow the log, are rebuilt and checked, and answer."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from ledger import store
+from ledger.bell import LOOK_EVERY_S, Wake
+from ledger.ledger import Ledger
+from projections.awards import Awards, AwardsProjection
+from projections.balances import BalanceSheet
+from projections.claims import Claims, ClaimsProjection
+from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
+from projections.keys import Keys, KeysProjection
+from projections.models import Tables
+from projections.parties import Parties, PartiesProjection
+from projections.payments import Payments, PaymentsProjection
+from projections.people import People, PeopleProjection
+from projections.postings import PostingsJournal
+from projections.projection import Happened, Model
+from projections.rebuilding import Progress, rebuild
+from projections.replay import Checked, check
+from projections.runs import Runs, RunsProjection
+from projections.trails import Trail
+
+_LOG: Final = logging.getLogger(__name__)
+_FOLLOWING: Final = 0x6C636C_04
+"""The key of the advisory lock under which one process follows on PostgreSQL."""
+_AGAIN_S: Final = 1.0
+"""After a failure of the database, and between attempts to become the one who follows."""
+_LOOK_S: Final = 0.02
+
+
+class ViewsLag(TimeoutError):
+    """The read models have not come so far yet; ask again in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a model is doing: how far it has come, and why it stopped if it did."""
+
+    name: str
+    version: int
+    position: int
+    failed: str | None
+
+
+class Views:
+    """The read models of a ledger. One attribute for each: what can be asked of it."""
+
+    def __init__(self, tables: Tables, ledger: Ledger) -> None:
+        self._tables = tables
+        self._ledger = ledger
+        self._follower = Follower(tables, ledger)
+        self._following = False
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        awards, claims, payments = AwardsProjection(), ClaimsProjection(), PaymentsProjection()
+        self.awards = Awards(tables, awards, self._past)
+        self.claims = Claims(tables, claims, self._past)
+        self.payments = Payments(tables, payments, self._past)
+        self.runs = Runs(tables, RunsProjection(), self._past)
+        self.parties = Parties(tables, PartiesProjection(), self._past)
+        self.people = People(tables, PeopleProjection(), self._past)
+        self.keys = Keys(tables, KeysProjection(), self._past)
+        self.balances = BalanceSheet(tables, ledger)
+        self.trail = Trail(ledger)
+
+    @classmethod
+    def open(cls, url: str | URL, ledger: Ledger, *, models: Sequence[Model] | None = None) -> Self:
+        """Open the read models of a ledger, and make those that are not there yet.
+
+        `url` is the ledger's own: the read models stand in a second file beside it, or in PostgreSQL's schema `views`.
+        """
+        tables = Tables(store.engine(url, "views"), all_models() if models is None else models)
+        tables.prepare()
+        return cls(tables, ledger)
+
+    # How far they have come.
+
+    @property
+    def position(self) -> int:
+        """The entry up to which all models have come, those that failed aside."""
+        if not self._following:
+            self._follower.look()
+        return self._follower.position
+
+    def health(self) -> tuple[Health, ...]:
+        """How each model is doing."""
+        return tuple(Health(each.model.name, each.model.version, each.position, each.failed) for each in self._tables.standings())
+
+    async def wait(self, position: int, timeout_s: float = 5.0) -> None:
+        """Wait until the models have come to an entry; `ViewsLag` if they do not in time."""
+        if self._follower.position >= position:
+            return
+        deadline = time.monotonic() + timeout_s
+        told = asyncio.get_running_loop(), asyncio.Event()
+        self._waiting.add(told)
+        try:
+            while not await self._come_to(position):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ViewsLag(f"{ViewsLag.__doc__} (they are at {self._follower.position}, not yet at {position})")
+                try:
+                    await asyncio.wait_for(told[1].wait(), min(left, LOOK_EVERY_S if self._following else _LOOK_S))
+                except TimeoutError:
+                    continue
+                told[1].clear()
+        finally:
+            self._waiting.discard(told)
+
+    async def _come_to(self, position: int) -> bool:
+        if not self._following and self._follower.position < position:
+            await asyncio.to_thread(self._follower.look)
+        return self._follower.position >= position
+
+    # Following.
+
+    def catch_up(self) -> int:
+        """Fold all entries that there are; gives the position that was reached."""
+        self._follower.retry()
+        while self._follower.step(BATCH_REBUILDING):
+            self._tell()
+        self._tell()
+        return self._follower.position
+
+    async def follow(self) -> None:
+        """Fold entries as they come, until cancelled. Of several processes on PostgreSQL one does, and the others stand by."""
+        stop = threading.Event()
+        with self._ledger.subscribe_wake() as wake, ThreadPoolExecutor(1, thread_name_prefix="follower") as thread:
+            following = asyncio.get_running_loop().run_in_executor(thread, self._follow, wake, stop)
+            try:
+                await asyncio.shield(following)
+            finally:
+                stop.set()
+                wake.rouse()
+                await asyncio.wait([following])
+
+    def _follow(self, wake: Wake, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                with self._alone() as alone:
+                    if alone:
+                        self._follow_alone(wake, stop)
+            except DBAPIError:
+                _LOG.exception("the database of the read models failed; following goes on in a moment")
+            finally:
+                self._following = False
+            stop.wait(_AGAIN_S)
+
+    def _follow_alone(self, wake: Wake, stop: threading.Event) -> None:
+        self._follower.retry()
+        self._following = True
+        while not stop.is_set():
+            if self._follower.step(BATCH_LIVE):
+                self._tell()
+                continue
+            self._tell()
+            wake.wait()
+
+    def _tell(self) -> None:
+        for loop, told in list(self._waiting):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(told.set)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        if self._tables.sql.sqlite:
+            yield True  # Whoever serves an SQLite file is alone with it already.
+            return
+        with self._tables.engine.connect() as connection:
+            alone = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_FOLLOWING})").scalar())
+            try:
+                yield alone
+            finally:
+                if alone:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_FOLLOWING})")
+
+    # Rebuilding and checking.
+
+    def rebuild(self, progress: Progress | None = None, *, only: Collection[str] | None = None) -> int:
+        """Make all models, or `only` some, anew beside the old ones, and put them in their place in one transaction.
+
+        The service may run meanwhile. `progress` is told entries done and entries in all. Gives the position that was reached.
+        Raises `RebuildFailed` if a projection fails: the old one then stays, and so do the others.
+        """
+        return rebuild(self._tables, self._ledger, progress or _unheard, only)
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> tuple[Checked, ...]:
+        """Replay the log and compare it with each model: where they differ, the answer says which row does."""
+        return check(self._tables, self._ledger, progress or _unheard)
+
+    def _past(self, stream: str, as_of: int) -> Iterator[Happened]:
+        reads, after = self._ledger.log.reads, 0
+        while rows := reads.rows(after, BATCH_REBUILDING, stream=stream, upto=as_of):
+            yield from (Happened(row, self._ledger.registry) for row in rows)
+            after = rows[-1].position
+
+    def close(self) -> None:
+        """Close every connection; cancel `follow` before."""
+        self._tables.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def all_models() -> tuple[Model, ...]:
+    """Every read model of this release."""
+    return (
+        AwardsProjection(),
+        ClaimsProjection(),
+        PaymentsProjection(),
+        RunsProjection(),
+        PartiesProjection(),
+        PeopleProjection(),
+        KeysProjection(),
+        PostingsJournal(),
+    )
+
+
+def _unheard(done: int, total: int) -> None:
+    """Tell nobody."""
