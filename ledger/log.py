@@ -139,6 +139,11 @@ class Reads:
         found = self._rows("SELECT size, frontier, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
         return (found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
 
+    def heads(self, after: int = 0, limit: int = 500) -> list[tuple[int, bytes]]:
+        """Sizes and roots of heads in order, of more entries than `after`; at most so many."""
+        found = self._rows("SELECT size, root FROM heads WHERE size > ? ORDER BY size LIMIT ?", after, limit)
+        return [(size, bytes(root)) for size, root in found]
+
     def size_at(self, moment: str) -> int:
         """How many entries there were at a moment, as `written` writes it."""
         found = self._rows("SELECT size FROM heads WHERE recorded_at <= ? ORDER BY recorded_at DESC, size DESC LIMIT 1", moment)
