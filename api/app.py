@@ -1,0 +1,137 @@
+"""The service: what it opens when it starts, what it closes when it stops, and its routes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+
+from api import (
+    assessments,
+    awards,
+    balances,
+    claims,
+    counters,
+    entries,
+    events,
+    health,
+    identity,
+    keys,
+    me,
+    metrics,
+    openapi,
+    parties,
+    payment_runs,
+    payments,
+    people,
+    problems,
+    refusals,
+    requests,
+    trails,
+)
+from api.commands import OwnWrites
+from api.openapi import refused_with
+from api.readings import NotModified
+from api.settings import Settings, vault_key
+from ledger.ledger import Ledger
+from projections.views import Views
+
+VERSION: Final = "0.1.0"
+
+_KNOWN = refused_with(identity.KeyIsMissing, identity.KeyIsWrong, identity.RoleIsMissing, problems.NotNow)
+_ROUTERS: Final = (
+    awards,
+    claims,
+    assessments,
+    payments,
+    balances,
+    trails,
+    payment_runs,
+    parties,
+    people,
+    keys,
+    me,
+    entries,
+    events,
+)
+
+
+def create_app(
+    settings: Settings,
+    ledger: Ledger | None = None,
+    views: Views | None = None,
+    clock: Callable[[], datetime] | None = None,
+    *,
+    follow: bool = True,
+) -> FastAPI:
+    """The service. A ledger or views that are given stay open when it stops; others it opens and closes itself.
+
+    Without a `ledger` it opens the one of the settings, and registers the first administrator if there is none. With `follow`,
+    it keeps the read models up to date, if no other process does.
+    """
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
+        app.state.ledger, app.state.views = opened
+        following = asyncio.create_task(opened[1].follow()) if follow else None
+        try:
+            yield
+        finally:
+            if following is not None:
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+            await asyncio.to_thread(_close, opened, ledger, views)
+
+    app = FastAPI(
+        title="Life Chances Ledger",
+        version=VERSION,
+        lifespan=life,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # their pages load programs from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.own_writes = OwnWrites()
+    app.state.metrics = counters.Metrics()
+    for noun in _ROUTERS:
+        app.include_router(noun.router, prefix="/v1")
+    app.include_router(metrics.router)
+    app.include_router(health.router)
+    app.include_router(refusals.router)
+    problems.install(app)
+    openapi.install(app, _KNOWN)
+
+    @app.exception_handler(NotModified)
+    async def not_modified(_request: Request, same: NotModified) -> Response:
+        return Response(status_code=304, headers={"ETag": same.etag})
+
+    app.add_middleware(requests.Requests, metrics=app.state.metrics, body_bytes_most=settings.body_bytes_most)
+    return app
+
+
+def _open(
+    settings: Settings, ledger: Ledger | None, views: Views | None, clock: Callable[[], datetime] | None
+) -> tuple[Ledger, Views]:
+    if ledger is not None:
+        return ledger, views or Views.open(settings.log_url, ledger)
+    found = Ledger.open(
+        settings.log_url, vault_key=vault_key(settings), clock=clock, serving=True, most_waiting=settings.queue_most
+    )
+    try:
+        identity.first_administrator(found, settings)
+        return found, views or Views.open(settings.log_url, found)
+    except BaseException:
+        found.close()
+        raise
+
+
+def _close(opened: tuple[Ledger, Views], ledger: Ledger | None, views: Views | None) -> None:
+    if views is None:
+        opened[1].close()
+    if ledger is None:
+        opened[0].close()

@@ -1,0 +1,207 @@
+"""Awards: registered by one person, agreed by another; their terms, version by version."""
+
+from functools import partial
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.commands import Recorded, TheAsk, address, command, sent
+from api.identity import Role
+from api.names import AwardName, VersionNumber
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
+from domain import award as awards
+from domain.award import Award, AwardRegistered, NoSuchAward, Status, award_stream
+from domain.claim import Note, Sha256
+from domain.money import Money
+from domain.reference import Reference
+from domain.terms import Terms, TermsContradictThemselves, Title
+
+router = APIRouter(tags=["awards"])
+ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+
+
+class Registration(BaseModel):
+    """An award with the first version of its terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: Reference = Field(examples=["INDIGO-POJ-0175"])
+    title: Title
+    sources: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=500)], ...], Field(max_length=20)] = ()
+    terms: Terms
+
+
+class Proposal(BaseModel):
+    """A further version of the terms, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    terms: Terms
+    reason: Note | None = None
+    document_sha256: Sha256 | None = None
+
+
+class ToldVersion(BaseModel):
+    """A version of the terms."""
+
+    number: int
+    proposed_by: str
+    agreed_by: str | None
+    terms: Terms
+
+
+class ToldStanding(BaseModel):
+    """What the award's assessments have consumed so far."""
+
+    assessed: Money
+    unfunded: Money
+    outcomes: dict[str, Money]
+    years: dict[str, Money]
+    allotted: dict[str, Money]
+
+
+class ToldAward(BaseModel):
+    """An award with all that was agreed."""
+
+    reference: str
+    title: str
+    status: Status
+    sources: tuple[str, ...]
+    registered_by: str
+    versions: tuple[ToldVersion, ...]
+    agreed: tuple[int, ...] = Field(
+        description="Versions in the order of agreement: in force on a day is the one with the latest `effective_from` by then, of"
+        " equal ones the one agreed last"
+    )
+    claims_waiting: tuple[str, ...]
+    claims_deferred: tuple[str, ...]
+    assessments: int
+    standing: ToldStanding
+
+    @classmethod
+    def of(cls, award: Award) -> Self:
+        """An award as it is told."""
+        stands = award.standing
+        return cls(
+            reference=award.reference,
+            title=award.title,
+            status=award.status,
+            sources=award.sources,
+            registered_by=award.registered_by,
+            versions=tuple(
+                ToldVersion(number=each.number, proposed_by=each.proposed_by, agreed_by=each.agreed_by, terms=each.terms)
+                for each in award.versions
+            ),
+            agreed=award.agreed,
+            claims_waiting=tuple(sorted(award.open_claims)),
+            claims_deferred=tuple(sorted(award.deferred_claims)),
+            assessments=award.assessments,
+            standing=ToldStanding(
+                assessed=stands.assessed,
+                unfunded=stands.unfunded,
+                outcomes=dict(stands.outcomes),
+                years=dict(stands.years),
+                allotted=dict(stands.allotted),
+            ),
+        )
+
+
+class AwardInList(BaseModel):
+    """What a list shows of an award."""
+
+    reference: str
+    title: str
+    status: Status
+    award_amount: Money
+    lead_commissioner: str | None
+    claims: int
+    claims_waiting: int
+    assessed: Money
+    curtailed: Money
+    unfunded: Money
+    illustrative: bool
+
+
+@router.post("/awards", **command(ADMINISTRATOR, awards.AwardExists, TermsContradictThemselves, body=Registration, on_one=False))
+async def register(registration: Annotated[Registration, sent(Registration)], ask: TheAsk) -> Recorded:
+    """Register an award with the first version of its terms; it means nothing until a second person agrees."""
+    event = AwardRegistered(reference=registration.reference, title=registration.title, sources=registration.sources)
+    decide = partial(awards.register, registration=event, terms=registration.terms)
+    done = await ask.done(decide)
+    return ask.tell(done, award_stream(event.reference), new=address("awards", event.reference))
+
+
+@router.get("/awards", **question(EVERYBODY))
+def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[AwardInList]:
+    """The awards that the key opens, in order of registration."""
+
+    def rows(start: str | None) -> Any:
+        return asked.views.awards.page(start, asked.limited(limit), asked.caller.only, as_of=asked.as_of)
+
+    return paged(rows, after, _in_list)
+
+
+def _in_list(row: Any) -> AwardInList:
+    return AwardInList(
+        reference=row.reference,
+        title=row.title,
+        status=row.status,
+        award_amount=row.terms.award_amount,
+        lead_commissioner=row.terms.lead_commissioner,
+        claims=row.claims,
+        claims_waiting=row.open_claims,
+        assessed=row.assessed,
+        curtailed=row.curtailed,
+        unfunded=row.unfunded,
+        illustrative=row.terms.illustrative,
+    )
+
+
+@router.get("/awards/{award}", **question(EVERYBODY, NoSuchAward, one=True))
+def show(award: AwardName, asked: TheReading) -> ToldAward:
+    """An award: its parties, terms and standing."""
+    return ToldAward.of(asked.load(award_stream(award)))
+
+
+@router.post("/awards/{award}/agreement", **command(ADMINISTRATOR, NoSuchAward, awards.AwardIsAgreed, awards.ProposerMayNotAgree))
+async def agree(award: AwardName, ask: TheAsk) -> Recorded:
+    """Agree an award's registration and first terms, as a second person (L1)."""
+    return await ask.change(award_stream(award), lambda registered: registered.agree(ask.by))
+
+
+_UNACCEPTABLE = (NoSuchAward, awards.AwardIsNotAgreed, awards.TermsAreBackDated, awards.LimitsUnderWhatStands)
+
+
+@router.post("/awards/{award}/terms", **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, body=Proposal))
+async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)], ask: TheAsk) -> Recorded:
+    """Propose a further version of the terms, with effect from a day that lies ahead."""
+    today, stream = ask.today, award_stream(award)
+
+    def decide(facts: Any) -> Any:
+        under = facts[stream]
+        reason = facts.conceal(proposal.reason, under.reference) if proposal.reason else None
+        proposed = under.propose(proposal.terms, today=today, reason=reason, document_sha256=proposal.document_sha256)
+        return {stream: (proposed,)}
+
+    return await ask.record(decide, stream, new=address("awards", award))
+
+
+@router.post(
+    "/awards/{award}/terms/{version}/agreement",
+    **command(ADMINISTRATOR, *_UNACCEPTABLE, awards.NoSuchVersion, awards.VersionIsAgreed, awards.ProposerMayNotAgree),
+)
+async def agree_terms(award: AwardName, version: VersionNumber, ask: TheAsk) -> Recorded:
+    """Agree a further version of the terms, as a second person (L1)."""
+    today = ask.today
+    return await ask.change(award_stream(award), lambda under: under.agree_terms(version, ask.by, today=today))
+
+
+@router.post(
+    "/awards/{award}/closing",
+    **command(ADMINISTRATOR, NoSuchAward, awards.AwardIsNotAgreed, awards.AwardIsClosedToClaims, awards.ClaimsAreOpen),
+)
+async def close(award: AwardName, ask: TheAsk) -> Recorded:
+    """Take no more claims under an award."""
+    today = ask.today
+    return await ask.change(award_stream(award), lambda under: under.close(today=today))

@@ -1,0 +1,432 @@
+"""Claims: submitted by a provider, queried and answered, decided by somebody else, and signed off where the terms want it."""
+
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from api import tables
+from api.awards import ADMINISTRATOR
+from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_type, parsed, sent
+from api.identity import Caller, Role, TheCaller
+from api.names import AwardName, ClaimName
+from api.problems import RequestIsWrong
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, Reading, TheListing, TheReading, cursor, opened, paged, question
+from domain import award as awards
+from domain import certification, verification
+from domain import claim as claims
+from domain.aggregate import Commitment, Token
+from domain.assessment import AssessedLine
+from domain.calendar import Day
+from domain.certification import Certificate
+from domain.claim import (
+    Claim,
+    Line,
+    NoSuchClaim,
+    Note,
+    ReasonCode,
+    Status,
+    Submission,
+    claim_stream,
+)
+from domain.money import Money, Quantity
+from domain.refusal import Fault, NotAllowed
+from domain.terms import NoTermsInForce, Window
+from domain.verification import Verification
+
+router = APIRouter(prefix="/awards/{award}/claims", tags=["claims"])
+CLAIMANT = frozenset({Role.CLAIMANT})
+VERIFIER = frozenset({Role.VERIFIER})
+CERTIFIER = frozenset({Role.CERTIFIER})
+CSV: Final = "text/csv"
+_SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})
+
+
+class ClaimantOfAnotherParty(NotAllowed):
+    """A claimant claims for the party that it belongs to; only an administrator may bring in another's claim."""
+
+
+class BacklogIsForAdministrators(NotAllowed):
+    """Only an administrator may state that a claim was received on an earlier day (M2)."""
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Withdrawal(_Words):
+    """Why a claim is taken back."""
+
+    reason: Note
+
+
+class Query_(_Words):  # noqa: N801 (FastAPI has a Query of its own)
+    """What somebody who may decide asks the claimant, perhaps about some lines."""
+
+    model_config = ConfigDict(title="ClaimQuery")
+
+    question: Note
+    lines: Annotated[tuple[Annotated[int, Field(strict=True, ge=1, le=claims.MOST_LINES)], ...], Field(max_length=500)] = ()
+
+
+class Answer(_Words):
+    """What the claimant answers."""
+
+    answer: Note
+
+
+# Claims as they are told ----------------------------------------------------------------------------------------------
+
+
+class ToldEvidence(BaseModel):
+    """Evidence: its owner has the document; the title is told to those who may see it."""
+
+    sha256: str
+    title: str | None
+
+
+class ToldDecision(BaseModel):
+    """One decision on a line."""
+
+    accepted: Quantity
+    rejected: Quantity
+    deferred: Quantity
+    reason: ReasonCode | None
+    note: str | None
+
+
+class ToldAssessment(BaseModel):
+    """What an assessment made of a line, with everything that it follows from."""
+
+    assessment: int
+    explanation: AssessedLine
+
+
+class ToldLine(BaseModel):
+    """A line and what became of it."""
+
+    line: int
+    outcome: str
+    participant: str | None = Field(description="The provider's reference, to those who may see it")
+    quantity: Quantity
+    achieved_on: Day
+    value: Money
+    evidence: tuple[ToldEvidence, ...]
+    note: str | None
+    accepted: Quantity
+    rejected: Quantity
+    deferred: Quantity
+    assessed: Money
+    curtailed: Money
+    decisions: tuple[ToldDecision, ...]
+    assessments: tuple[ToldAssessment, ...]
+
+
+class ToldClaim(BaseModel):
+    """A claim, with a page of its lines."""
+
+    award: str
+    claim: str
+    claimant: str
+    status: Status
+    period: Window
+    received_on: Day
+    receipt_confirmed: bool
+    query_open: bool
+    submitted_by: str
+    verified_by: tuple[str, ...]
+    count: int = Field(description="How many lines the claim has")
+    value: Money
+    accepted: Money
+    rejected: Money
+    deferred: Money
+    awaiting: Money
+    declined: Money
+    assessed: Money
+    curtailed: Money
+    assessments: tuple[int, ...]
+    lines: tuple[ToldLine, ...] | None = Field(description="Nothing where the caller may not see lines")
+    next: str | None = Field(description="Give it as `after` to get the following lines")
+
+
+class ClaimInList(BaseModel):
+    """What a list shows of a claim."""
+
+    claim: str
+    claimant: str
+    status: Status
+    period: Window
+    received_on: Day
+    count: int
+    value: Money
+    accepted: Money
+    rejected: Money
+    deferred: Money
+    assessed: Money
+    curtailed: Money
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+_SUBMITTED = (
+    awards.NoSuchAward,
+    awards.AwardIsNotAgreed,
+    awards.AwardIsClosedToClaims,
+    claims.ClaimExists,
+    claims.ReceivedInTheFuture,
+    claims.PeriodEndsBeforeItBegins,
+    claims.ClaimIsTooLate,
+    claims.ClaimantIsNotProvider,
+    claims.LinesCannotBeClaimed,
+    claims.ClaimIsTooLarge,
+    NoTermsInForce,
+    ClaimantOfAnotherParty,
+    BacklogIsForAdministrators,
+)
+
+
+async def _submission(
+    request: Request,
+    _caller: TheCaller,
+    claim: Annotated[str | None, Query(description="With CSV: the claim's reference")] = None,
+    period_first: Annotated[str | None, Query(description="With CSV: first day of the claim's period")] = None,
+    period_last: Annotated[str | None, Query(description="With CSV: last day of the claim's period")] = None,
+    claimant: Annotated[str | None, Query(description="With CSV: the provider or SPV; your own party unless said")] = None,
+) -> Submission:
+    """A claim, as JSON, or as CSV lines with the rest in the address."""
+    asked = {"claim": claim, "period_first": period_first, "period_last": period_last, "claimant": claimant}
+    if expect_media_type(request, {JSON, CSV}) == CSV:
+        return await run_in_threadpool(tables.submission, await request.body(), asked)
+    if wrong := [Fault(name, "stands in the body, where that is JSON") for name, given in asked.items() if given is not None]:
+        raise RequestIsWrong(wrong)
+    return await run_in_threadpool(parsed, Submission, await request.body())
+
+
+@router.post("", **command(CLAIMANT | ADMINISTRATOR, *_SUBMITTED, body=Submission, csv=True, on_one=False))
+async def submit(award: AwardName, submission: Annotated[Submission, Depends(_submission)], ask: TheAsk) -> Recorded:
+    """Submit a claim of up to 5,000 lines, all or nothing.
+
+    As CSV its columns are outcome, participant, quantity, achieved_on, evidence_sha256, evidence_title, note.
+    """
+    if not ask.caller.has(ADMINISTRATOR):
+        if submission.backlog:
+            raise BacklogIsForAdministrators
+        if submission.claimant not in {None, ask.by.party}:
+            raise ClaimantOfAnotherParty(claimant=submission.claimant)
+    decide = partial(claims.submit, award=award, submission=submission, by=ask.by, today=ask.today)
+    done = await ask.done(decide)
+    return ask.tell(done, claim_stream(award, submission.claim), new=address("awards", award, "claims", submission.claim))
+
+
+_NAMED = (awards.NoSuchAward, NoSuchClaim)
+_WAITING = (*_NAMED, claims.ClaimIsWithdrawn, claims.ClaimIsDecided)
+
+
+@router.post(
+    "/{claim}/receipt-confirmation",
+    **command(ADMINISTRATOR | VERIFIER, *_NAMED, claims.ReceiptIsNotInDoubt, claims.StaterMayNotConfirm),
+)
+async def confirm_receipt(award: AwardName, claim: ClaimName, ask: TheAsk) -> Recorded:
+    """Confirm, as a second person, the earlier day on which a claim was received (M2)."""
+    return await ask.change(claim_stream(award, claim), lambda submitted: submitted.confirm_receipt(ask.by))
+
+
+@router.post("/{claim}/withdrawal", **command(CLAIMANT, *_WAITING, claims.NotTheClaimant, body=Withdrawal))
+async def withdraw(
+    award: AwardName, claim: ClaimName, withdrawal: Annotated[Withdrawal, sent(Withdrawal)], ask: TheAsk
+) -> Recorded:
+    """Take a claim back before it is verified."""
+    decide = partial(claims.withdraw, award=award, claim=claim, reason=withdrawal.reason, by=ask.by)
+    return await ask.record(decide, claim_stream(award, claim))
+
+
+@router.post(
+    "/{claim}/query",
+    **command(VERIFIER | CERTIFIER, *_WAITING, claims.ClaimantMayNotDecide, claims.NoSuchLine, body=Query_),
+)
+async def query(award: AwardName, claim: ClaimName, asked: Annotated[Query_, sent(Query_)], ask: TheAsk) -> Recorded:
+    """Ask the claimant; until the answer nothing is decided."""
+    decide = partial(claims.query, award=award, claim=claim, question=asked.question, lines=asked.lines, by=ask.by)
+    return await ask.record(decide, claim_stream(award, claim))
+
+
+@router.post("/{claim}/answer", **command(CLAIMANT, *_WAITING, claims.NoQueryIsOpen, claims.NotTheClaimant, body=Answer))
+async def answer(award: AwardName, claim: ClaimName, given: Annotated[Answer, sent(Answer)], ask: TheAsk) -> Recorded:
+    """Answer the open query."""
+    decide = partial(claims.answer, award=award, claim=claim, text=given.answer, by=ask.by)
+    return await ask.record(decide, claim_stream(award, claim))
+
+
+_DECIDED = (*_NAMED, claims.ClaimIsWithdrawn, claims.ReceiptIsNotConfirmed, claims.QueryIsOpen, claims.ClaimantMayNotDecide)
+
+
+@router.post(
+    "/{claim}/verification",
+    **command(
+        VERIFIER,
+        *_DECIDED,
+        verification.CertifierMayNotVerify,
+        verification.NothingToDecide,
+        verification.DecisionsDoNotFit,
+        verification.ParticipantLimitsBroken,
+        body=Verification,
+    ),
+)
+async def verify(
+    award: AwardName, claim: ClaimName, decisions: Annotated[Verification, sent(Verification)], ask: TheAsk
+) -> Recorded:
+    """Decide on a claim's lines, or later on those that were deferred (M4)."""
+    decide = partial(verification.verify, award=award, claim=claim, verification=decisions, by=ask.by, today=ask.today)
+    return await ask.record(decide, claim_stream(award, claim))
+
+
+@router.post(
+    "/{claim}/certification",
+    **command(
+        CERTIFIER,
+        *_NAMED,
+        claims.ClaimantMayNotDecide,
+        certification.VerifierMayNotCertify,
+        certification.NothingToCertify,
+        body=Certificate,
+    ),
+)
+async def certify(
+    award: AwardName, claim: ClaimName, certificate: Annotated[Certificate, sent(Certificate)], ask: TheAsk
+) -> Recorded:
+    """Sign off what was verified of a claim, or decline it."""
+    decide = partial(certification.certify, award=award, claim=claim, certificate=certificate, by=ask.by, today=ask.today)
+    return await ask.record(decide, claim_stream(award, claim))
+
+
+# Questions ------------------------------------------------------------------------------------------------------------
+
+
+@router.get("", **question(EVERYBODY, awards.NoSuchAward))
+def page(award: AwardName, asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[ClaimInList]:
+    """An award's claims, in order of submission."""
+    asked.ledger.load(awards.award_stream(award), asked.as_of)
+    return paged(lambda start: asked.views.claims.page(award, start, asked.limited(limit), as_of=asked.as_of), after, _in_list)
+
+
+def _in_list(row: Any) -> ClaimInList:
+    return ClaimInList(
+        claim=row.reference,
+        claimant=row.claimant,
+        status=row.status,
+        period=Window(first=row.period_first, last=row.period_last),
+        received_on=row.received_on,
+        count=row.lines,
+        value=row.claimed,
+        accepted=row.accepted,
+        rejected=row.rejected,
+        deferred=row.deferred,
+        assessed=row.assessed,
+        curtailed=row.curtailed,
+    )
+
+
+@router.get("/{claim}", **question(EVERYBODY, *_NAMED, one=True))
+def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = None, limit: Limit = LIMIT) -> ToldClaim:
+    """A claim with its lines, decisions and assessments. Investors see its totals."""
+    found = asked.load(claim_stream(award, claim))
+    begin = _line_after(after)
+    lines = found.lines[begin : begin + asked.limited(limit)] if sees_lines(asked.caller, award) else None
+    more = lines is not None and begin + len(lines) < len(found.lines)
+    texts = Texts(asked, found, award, lines or ())
+    return ToldClaim(
+        award=found.submitted.award,
+        claim=found.submitted.claim,
+        claimant=found.submitted.claimant,
+        status=found.status,
+        period=found.submitted.period,
+        received_on=found.submitted.received_on,
+        receipt_confirmed=found.receipt_confirmed,
+        query_open=found.open_query,
+        submitted_by=found.submitted_by,
+        verified_by=found.verified_by,
+        count=len(found.lines),
+        value=found.submitted.value,
+        accepted=_sum(line.accepted_value for line in found.lines),
+        rejected=_sum(line.rejected_value for line in found.lines),
+        deferred=_sum(line.deferred_value for line in found.lines),
+        awaiting=_sum(line.awaiting_value for line in found.lines),
+        declined=_sum(line.declined_value for line in found.lines),
+        assessed=_sum(line.assessed for line in found.lines),
+        curtailed=_sum(line.curtailed for line in found.lines),
+        assessments=found.assessments,
+        lines=None if lines is None else tuple(texts.told(line) for line in lines),
+        next=cursor(str(begin + len(lines))) if lines is not None and more else None,
+    )
+
+
+def sees_lines(caller: Caller, award: str) -> bool:
+    """Whether the caller may see lines at all: investors see totals."""
+    return caller.has(frozenset(Role) - {Role.INVESTOR}, award)
+
+
+def _line_after(after: str | None) -> int:
+    start = opened(after) or "0"
+    if not (start.isascii() and start.isdigit() and len(start) <= len(str(claims.MOST_LINES))):
+        raise RequestIsWrong([Fault("after", "is no cursor that an answer of this list gave as `next`")])
+    return int(start)
+
+
+def _sum(amounts: Iterable[Money]) -> Money:
+    return sum(amounts, Money(0))
+
+
+class Texts:
+    """What the vault holds of some lines, for those who may see it (L5)."""
+
+    def __init__(self, asked: Reading, claim: Claim, award: str, lines: Collection[Line]) -> None:
+        caller = asked.caller
+        sees = caller.has(_SEE_TEXTS, award) or (caller.has(CLAIMANT, award) and caller.party == claim.submitted.claimant)
+        self._texts: dict[Commitment, str] = asked.ledger.reveal(_commitments(lines)) if sees else {}
+        tokens = {line.claimed.participant for line in lines if line.claimed.participant}
+        self._references: dict[Token, str] = asked.ledger.references(claim.submitted.award, tokens) if sees else {}
+
+    def told(self, line: Line) -> ToldLine:
+        """A line as it is told."""
+        claimed = line.claimed
+        return ToldLine(
+            line=claimed.line,
+            outcome=claimed.outcome,
+            participant=self._references.get(claimed.participant) if claimed.participant else None,
+            quantity=claimed.quantity,
+            achieved_on=claimed.achieved_on,
+            value=claimed.value,
+            evidence=tuple(ToldEvidence(sha256=each.sha256, title=self._texts.get(each.title)) for each in claimed.evidence),
+            note=self._text(claimed.note),
+            accepted=line.accepted,
+            rejected=line.rejected,
+            deferred=line.deferred,
+            assessed=line.assessed,
+            curtailed=line.curtailed,
+            decisions=tuple(
+                ToldDecision(
+                    accepted=each.accepted,
+                    rejected=each.rejected,
+                    deferred=each.deferred,
+                    reason=each.reason,
+                    note=self._text(each.note),
+                )
+                for each in line.decisions
+            ),
+            assessments=tuple(ToldAssessment(assessment=number, explanation=each) for number, each in line.assessments),
+        )
+
+    def _text(self, commitment: Commitment | None) -> str | None:
+        return None if commitment is None else self._texts.get(commitment)
+
+
+def _commitments(lines: Iterable[Line]) -> set[Commitment]:
+    found: set[Commitment | None] = set()
+    for line in lines:
+        found.add(line.claimed.note)
+        found.update(each.title for each in line.claimed.evidence)
+        found.update(each.note for each in line.decisions)
+    return {each for each in found if each is not None}

@@ -1,0 +1,207 @@
+"""Who asks: a bearer key, its person and party, and what it opens (design: identity).
+
+A key is `lcl_<key id>_<secret>`. The secret has 256 random bits and is shown once; the ledger knows its SHA-256.
+"""
+
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from api.problems import TurnedAway
+from api.settings import Settings
+from domain import key as keys
+from domain.aggregate import Actor, PersonId, Stream
+from domain.award import NoSuchAward
+from domain.key import Key, Role, key_stream
+from domain.party import PartyExists, party_stream
+from domain.person import person_stream
+from domain.reference import canonical
+from domain.refusal import Absent, NotAllowed
+from ledger.ledger import Ledger
+from ledger.ledger import Request as LedgerRequest
+
+PREFIX: Final = "lcl"
+_KEY: Final = re.compile(r"lcl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
+_NO_HASH: Final = "0" * 64
+_ID_BYTES: Final = 8
+_SECRET_BYTES: Final = 32
+OPERATOR: Final = "XX-LCL-OPERATOR"
+"""The party of whoever runs the ledger, until its own people are registered (`XX` is nobody's register)."""
+FIRST_KEY_FILE: Final = "first-administrator.key"
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of the ledger, `lcl_<key id>_<secret>`.")
+
+
+class _Unknown(TurnedAway):
+    """The ledger does not know who asks."""
+
+    status = 401
+
+
+class KeyIsMissing(_Unknown):
+    """Say who asks: the header Authorization must hold `Bearer` and a key."""
+
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer realm="lcledger"'}
+
+
+class KeyIsWrong(_Unknown):
+    """This key opens nothing: it is no key of this ledger, is revoked, or waits for a second person to agree it."""
+
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer realm="lcledger", error="invalid_token"'}
+
+
+class RoleIsMissing(NotAllowed):
+    """The key has no role that may do this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A new key: what is shown once, and what the ledger may know of it."""
+
+    key: str
+    shown: str
+    hash: str
+
+
+def mint() -> Minted:
+    """A new key with 256 random bits."""
+    name, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    return Minted(name, f"{PREFIX}_{name}_{secret}", _hash(secret))
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The person who asks, and the key that was shown."""
+
+    person: PersonId
+    party: str
+    key: Key
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the rules know it."""
+        return Actor(self.person, self.party)
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """The awards that the caller may know of; nothing said means all."""
+        every = any(self.key.opens(role) for role in self.key.roles)
+        return None if every else self.key.awards
+
+    def has(self, roles: Collection[Role], award: str | None = None) -> bool:
+        """Whether the key opens one of the roles, for an award if one is named."""
+        return any(self.key.opens(role, award) or (award is None and role in self.key.roles) for role in roles)
+
+    def expect(self, roles: Collection[Role], award: str | None = None) -> None:
+        """Refuse a caller without any of the roles; an award that the key does not open is as one that is not there."""
+        held = self.key.roles.intersection(roles)
+        if not held:
+            raise RoleIsMissing(roles=sorted(roles))
+        if award is not None and not any(self.key.opens(role, award) for role in held):
+            raise NoSuchAward(name=canonical(award))
+
+
+def _recognise(ledger: Ledger, shown: str) -> Caller:
+    found = _KEY.fullmatch(shown)
+    if found is None:
+        raise KeyIsWrong
+    key: Key | None = None
+    with suppress(Absent):
+        key, _ = ledger.load(key_stream(found[1]))
+    same = hmac.compare_digest(key.hash if key else _NO_HASH, _hash(found[2]))
+    if key is None or not same or not key.usable:
+        raise KeyIsWrong
+    person, _ = ledger.load(person_stream(key.person))
+    return Caller(person.person, person.party, key)
+
+
+async def identify(request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """Who asks, or a refusal."""
+    if shown is None:
+        raise KeyIsMissing
+    caller = await run_in_threadpool(_recognise, request.app.state.ledger, shown.credentials)
+    request.scope["person"] = caller.person
+    return caller
+
+
+TheCaller = Annotated[Caller, Depends(identify)]
+
+
+def opened_by(roles: Collection[Role]) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets only these roles in, and only to awards that their key opens."""
+
+    async def check(request: Request, caller: TheCaller) -> None:
+        caller.expect(roles, request.path_params.get("award"))
+
+    return check
+
+
+def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
+    """On the first start register the operator's party and an administrator; the file that holds the key, or nothing.
+
+    The key stands in a file before it means anything, and under its own name when it does, so that no crash can lose it. Of
+    several processes that start together one registers its key; the others drop theirs.
+    """
+    file = settings.data_dir / FIRST_KEY_FILE
+    if _has(ledger, party_stream(OPERATOR)):
+        _recover(ledger, file)
+        return None
+    minted, person = mint(), PersonId(secrets.token_hex(_ID_BYTES))
+    draft = _write_secret(file, minted.shown)
+    decide = partial(
+        keys.begin,
+        party=OPERATOR,
+        party_name="Operator of this ledger",
+        person=person,
+        name="First administrator",
+        key=minted.key,
+        secret_hash=minted.hash,
+    )
+    try:
+        ledger.record_now(decide, LedgerRequest(Actor(person, OPERATOR)))
+    except PartyExists:
+        draft.unlink(missing_ok=True)
+        return None
+    return draft.replace(file)
+
+
+def _has(ledger: Ledger, stream: Stream[Any]) -> bool:
+    try:
+        ledger.load(stream)
+    except Absent:
+        return False
+    return True
+
+
+def _recover(ledger: Ledger, file: Path) -> None:
+    """Finish a first start that was cut off between the ledger's record and the file's name."""
+    for draft in file.parent.glob(f"{file.name}.*"):
+        with suppress(OSError, TurnedAway):
+            _recognise(ledger, draft.read_text("utf-8").strip())
+            draft.replace(file)
+
+
+def _write_secret(file: Path, secret: str) -> Path:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(_ID_BYTES)}")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
+        out.write(secret + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return draft

@@ -1,0 +1,269 @@
+"""Payment runs: payments of one payer, released together by a second person, and what the bank tells of them."""
+
+import base64
+import json
+from functools import partial
+from hashlib import sha256
+from typing import Annotated, Any, Self, cast
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from api.awards import ADMINISTRATOR
+from api.commands import Recorded, TheAsk, address, command, sent
+from api.identity import Caller, Role
+from api.names import RunName
+from api.readings import LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
+from domain import run as runs
+from domain.aggregate import Commitment, Facts
+from domain.calendar import Day
+from domain.claim import Note
+from domain.money import Money, PositiveAmount
+from domain.payment import DateBeforeLastStep
+from domain.reference import OrganisationId, Reference
+from domain.refusal import Refused
+from domain.run import NoSuchRun, PaymentName, Run, RunStage, run_stream
+from domain.settlement import BankReference, BankReferenceIsSpent
+from ledger.ledger import Ledger
+
+router = APIRouter(prefix="/payment-runs", tags=["payment runs"])
+RELEASER = frozenset({Role.RELEASER})
+READERS = frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.APPROVER, Role.RELEASER})
+
+
+class RunHasNoFile(Refused):
+    """The run has not been released, so there is no file for the bank."""
+
+
+class FileIsNotTheReleased(Refused):
+    """The file that would be made now is not the one that was released; nothing may be paid by it."""
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NamedPayment(_Words):
+    """A payment of the run's payer."""
+
+    award: Reference
+    assessment: Annotated[int, Field(strict=True, ge=1, le=999_999_999)]
+
+
+_Payments = Annotated[tuple[NamedPayment, ...], Field(min_length=1, max_length=runs.MOST_PAYMENTS)]
+
+
+class NewRun(_Words):
+    """A payer's approved payments, to be released together from one account."""
+
+    run: Reference
+    payer: OrganisationId
+    account: Reference = Field(description="What the payer calls the paying account; never its number")
+    payments: _Payments
+
+
+class Cancellation(_Words):
+    """Why a run is given up."""
+
+    reason: Note
+
+
+class BankSettlement(_Words):
+    """What the bank moved to one payee, and the payments that this settles."""
+
+    bank_reference: BankReference
+    value_date: Day
+    amount: PositiveAmount
+    payments: _Payments
+
+
+class ToldRunPayment(BaseModel):
+    """A payment of a run."""
+
+    award: str
+    assessment: int
+    payee: str
+    amount: Money
+
+
+class ToldRun(BaseModel):
+    """A run and where it stands."""
+
+    run: str
+    payer: str
+    account: str
+    stage: RunStage
+    count: int
+    total: Money
+    drawn_up_by: str
+    drawn_up_on: Day
+    released_by: str | None
+    released_on: Day | None
+    file_sha256: str | None
+    settled: int
+    settled_total: Money
+    returned: int
+    payments: tuple[ToldRunPayment, ...]
+
+    @classmethod
+    def of(cls, run: Run, payments: tuple[ToldRunPayment, ...]) -> Self:
+        """A run as it is told."""
+        same = {name: getattr(run, name) for name in cls.model_fields if name != "payments"}
+        return cls(**same, payments=payments)
+
+
+class RunInList(BaseModel):
+    """What a list shows of a run."""
+
+    run: str
+    payer: str
+    account: str
+    stage: RunStage
+    count: int
+    total: Money
+    drawn_up_on: Day
+    released_on: Day | None
+
+
+def _listed(ledger: Ledger, run: Run) -> tuple[ToldRunPayment, ...]:
+    """What was put into a run, as its commitment says."""
+    text = ledger.reveal([run.payments])[run.payments]
+    return tuple(
+        ToldRunPayment(award=award, assessment=assessment, payee=payee, amount=Money.parse(amount))
+        for award, assessment, payee, amount in json.loads(text)
+    )
+
+
+def _opened(ledger: Ledger, caller: Caller, run: str, roles: frozenset[Role], as_of: int | None = None) -> None:
+    """Refuse, as if there were no such run, whoever may not know of an award in it."""
+    found, _ = ledger.load(run_stream(run), as_of)
+    if not all(caller.has(roles, payment.award) for payment in _listed(ledger, found)):
+        raise NoSuchRun(name=run_stream(run).last)
+
+
+@router.post(
+    "",
+    **command(ADMINISTRATOR, runs.RunExists, runs.PaymentsNotNamedOnce, runs.PaymentsCannotBeDrawnUp, body=NewRun, on_one=False),
+)
+async def draw_up(new: Annotated[NewRun, sent(NewRun)], ask: TheAsk) -> Recorded:
+    """Put a payer's approved payments into a run, which waits for its release by a second person."""
+    names = [PaymentName(each.award, each.assessment) for each in new.payments]
+    decide = partial(runs.draw_up, reference=new.run, payer=new.payer, account=new.account, payments=names, today=ask.today)
+    done = await ask.done(decide)
+    return ask.tell(done, run_stream(new.run), new=address("payment-runs", new.run))
+
+
+@router.get("", **question({Role.ADMINISTRATOR, Role.AUDITOR}))
+def page(
+    asked: TheListing,
+    payer: Annotated[str | None, Query(max_length=64)] = None,
+    stage: RunStage | None = None,
+    after: After = None,
+    limit: Limit = LIMIT,
+) -> Page[RunInList]:
+    """Payment runs, in the order in which they were drawn up."""
+
+    def rows(start: str | None) -> Any:
+        return asked.views.runs.page(payer=payer, stage=stage, after=start, limit=asked.limited(limit), as_of=asked.as_of)
+
+    return paged(rows, after, lambda row: RunInList.model_validate(row, from_attributes=True))
+
+
+@router.get("/{run}", **question(READERS, NoSuchRun, one=True))
+def show(run: RunName, asked: TheReading) -> ToldRun:
+    """A run with its payments."""
+    _opened(asked.ledger, asked.caller, run, READERS, asked.as_of)
+    found = asked.load(run_stream(run))
+    return ToldRun.of(found, _listed(asked.ledger, found))
+
+
+@router.post(
+    "/{run}/release", **command(RELEASER, NoSuchRun, runs.RunIsNotDrawnUp, runs.ReleaserDrewUpTheRun, runs.ReleaserApproved)
+)
+async def release(run: RunName, ask: TheAsk) -> Recorded:
+    """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1)."""
+    await run_in_threadpool(_opened, ask.ledger, ask.caller, run, RELEASER)
+    return await ask.record(partial(runs.release, reference=run, by=ask.by, today=ask.today), run_stream(run))
+
+
+@router.post("/{run}/cancellation", **command(ADMINISTRATOR, NoSuchRun, runs.RunIsNotDrawnUp, body=Cancellation))
+async def cancel(run: RunName, cancelled: Annotated[Cancellation, sent(Cancellation)], ask: TheAsk) -> Recorded:
+    """Give up a run that waits for its release; its payments are approved, as before."""
+    decide = partial(runs.cancel, reference=run, reason=cancelled.reason, today=ask.today)
+    return await ask.record(decide, run_stream(run))
+
+
+@router.post(
+    "/{run}/settlement",
+    **command(
+        ADMINISTRATOR,
+        NoSuchRun,
+        runs.RunIsNotReleased,
+        runs.PaymentsNotNamedOnce,
+        runs.PaymentsAreNotInRun,
+        runs.PaymentsOfSeveralPayees,
+        runs.SettlementDoesNotAddUp,
+        runs.ValueDateBeforeRelease,
+        runs.ValueDateAhead,
+        BankReferenceIsSpent,
+        DateBeforeLastStep,
+        body=BankSettlement,
+    ),
+)
+async def settle(run: RunName, settled: Annotated[BankSettlement, sent(BankSettlement)], ask: TheAsk) -> Recorded:
+    """Record that the bank settled payments of a run to one payee, in one movement of exactly their sum."""
+    decide = partial(
+        runs.settle,
+        reference=run,
+        bank_reference=settled.bank_reference,
+        value_date=settled.value_date,
+        amount=settled.amount,
+        payments=[PaymentName(each.award, each.assessment) for each in settled.payments],
+        today=ask.today,
+    )
+    return await ask.record(decide, run_stream(run))
+
+
+class _Vault:
+    """All that a file is made of, besides its run."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def reveal(self, commitment: Commitment, /) -> str | None:
+        """The text behind a commitment."""
+        return self._ledger.reveal([commitment]).get(commitment)
+
+
+_EXPORT = question({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}, NoSuchRun, RunHasNoFile, FileIsNotTheReleased)
+_EXPORT["responses"][200] = {
+    "description": "The file for the bank: exactly the bytes whose SHA-256 was recorded at the release",
+    "content": {"text/csv": {"schema": {"type": "string"}}},
+    "headers": {
+        "Repr-Digest": {"schema": {"type": "string"}, "description": "SHA-256 of the file (RFC 9530)"},
+        "Ledger-Run-Count": {"schema": {"type": "integer"}, "description": "How many payments are in the file"},
+        "Ledger-Run-Total": {"schema": {"type": "string"}, "description": "Their sum"},
+    },
+}
+
+
+@router.get("/{run}/export", response_class=Response, **_EXPORT)
+def export(run: RunName, asked: TheReading) -> Response:
+    """The file that goes to the bank, as CSV; no account numbers are in it."""
+    _opened(asked.ledger, asked.caller, run, frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}), asked.as_of)
+    found, _ = asked.ledger.load(run_stream(run), asked.as_of)
+    if found.file_sha256 is None:
+        raise RunHasNoFile(run=found.run, stage=found.stage)
+    file = runs.file_of(cast("Facts", _Vault(asked.ledger)), found)
+    digest = sha256(file)
+    if digest.hexdigest() != found.file_sha256:
+        raise FileIsNotTheReleased(run=found.run)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{found.run}.csv"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
+        "Ledger-Run-Count": str(found.count),
+        "Ledger-Run-Total": str(found.total),
+        "Ledger-Position": asked.response.headers["Ledger-Position"],
+    }
+    return Response(file, headers=headers, media_type="text/csv; charset=utf-8")

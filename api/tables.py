@@ -1,0 +1,92 @@
+"""Tables as text: claims come in as CSV, with the faults of every row at once; what goes out is never taken for a formula."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from io import StringIO
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from api.problems import RequestIsWrong, faults
+from domain.claim import MOST_LINES, ClaimedLine, Submission
+from domain.refusal import Fault
+
+COLUMNS: Final = ("outcome", "participant", "quantity", "achieved_on", "evidence_sha256", "evidence_title", "note")
+_NEEDED: Final = frozenset({"outcome", "quantity", "achieved_on"})
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def submission(body: bytes, asked: Mapping[str, str | None]) -> Submission:
+    """A claim whose lines come as CSV; line 1 is the first row under the heading. Raises `RequestIsWrong` with all faults."""
+    wrong: list[Fault] = []
+    lines = tuple(_lines(body, wrong))
+    if not wrong and not lines:
+        wrong.append(Fault("lines", "there must be at least one row under the heading"))
+    # A line that stands for all of them: the rows have been looked at already, each by itself.
+    first = [line.model_dump(mode="json", exclude_none=True) for line in lines[:1]] or [_SOME_LINE]
+    try:
+        claim = Submission.model_validate(
+            {
+                "claim": asked.get("claim"),
+                "period": {"first": asked.get("period_first"), "last": asked.get("period_last")},
+                "claimant": asked.get("claimant"),
+                "lines": first,
+            }
+        )
+    except ValidationError as refused:
+        named = faults(refused.errors(include_url=False, include_input=False, include_context=False))
+        wrong = [Fault(each.where.replace("period.", "period_"), each.what) for each in named] + wrong
+    else:
+        if not wrong:
+            return claim.model_copy(update={"lines": lines})
+    raise RequestIsWrong(wrong)
+
+
+_SOME_LINE: Final = {"outcome": "none", "quantity": "1", "achieved_on": "2000-01-01"}
+
+
+def _lines(body: bytes, wrong: list[Fault]) -> Iterator[ClaimedLine]:
+    try:
+        rows = csv.DictReader(StringIO(body.decode("utf-8-sig"), newline=""), strict=True, restkey="")
+        heading = rows.fieldnames or ()
+        unknown, missing = set(heading) - set(COLUMNS), _NEEDED - set(heading)
+        if unknown or missing or len(set(heading)) != len(heading):
+            wrong.append(Fault("heading", f"the columns are {','.join(COLUMNS)}; needed are {', '.join(sorted(_NEEDED))}"))
+            return
+        for number, row in enumerate(rows, 1):
+            if number > MOST_LINES:
+                wrong.append(Fault("lines", f"a claim has at most {MOST_LINES} lines"))
+                return
+            try:
+                yield _line(row)
+            except ValidationError as refused:
+                told = refused.errors(include_url=False, include_input=False, include_context=False)
+                wrong.extend(Fault(f"lines.{number}.{_column(each.where)}", each.what) for each in faults(told))
+    except UnicodeDecodeError:
+        wrong.append(Fault("body", "is not UTF-8"))
+    except csv.Error as fault:
+        wrong.append(Fault("body", f"is not CSV: {fault}"))
+
+
+def _line(row: Mapping[str, Any]) -> ClaimedLine:
+    cells = {name: cell for name, cell in row.items() if cell}
+    evidence = {name: cells.pop(f"evidence_{name}") for name in ("sha256", "title") if f"evidence_{name}" in cells}
+    # Cells beyond the heading have the name "", which is not known and so refused.
+    return ClaimedLine.model_validate({**cells, **({"evidence": [evidence]} if evidence else {})})
+
+
+def _column(where: str) -> str:
+    return where.replace("evidence.0.", "evidence_") or "cells"
+
+
+def table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """A table as CSV, UTF-8 with CRLF, no cell of which a spreadsheet takes for a formula."""
+    written = StringIO(newline="")
+    csv.writer(written).writerows([tuple(heading), *([cell(each) for each in row] for row in rows)])
+    return written.getvalue().encode()
+
+
+def cell(value: object) -> str:
+    """A cell that stays text."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

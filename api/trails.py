@@ -1,0 +1,75 @@
+"""The audit trail of an award: its entries in order, each with who, when, what in a sentence, and the amounts moved."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.claims import sees_lines
+from api.names import AwardName
+from api.readings import EVERYBODY, LIMIT, Limit, TheReading, question
+from domain.award import NoSuchAward, award_stream
+from domain.money import Money
+from projections.trails import TrailRow
+
+router = APIRouter(tags=["trail"])
+_TOTALS: Final = ("award.", "payment.")
+_TOTALS_OF_CLAIMS: Final = frozenset(
+    {"claim.submitted", "claim.withdrawn", "claim.verified", "claim.certified", "claim.declined", "claim.receipt-confirmed"}
+)
+
+
+class ToldStep(BaseModel):
+    """One thing that happened under the award."""
+
+    position: int
+    sequence: int = Field(description="Counts the award's entries from 1, without gaps; investors are shown those of totals")
+    recorded_at: datetime
+    person: str | None = Field(description="Who did it; not told to investors")
+    stream: str
+    version: int
+    type: str
+    sentence: str
+    amounts: dict[str, Money] = Field(description="What each stage gained, or lost where negative; they sum to 0.00")
+
+
+class ToldTrail(BaseModel):
+    """Some of an award's trail."""
+
+    rows: tuple[ToldStep, ...]
+    next: int | None = Field(description="Give it as `after` to go on; nothing: the trail goes no further")
+
+
+@router.get("/awards/{award}/trail", **question(EVERYBODY, NoSuchAward))
+def show(
+    award: AwardName,
+    asked: TheReading,
+    after: Annotated[int, Query(ge=0, le=10**15, description="The position after which to begin")] = 0,
+    limit: Limit = LIMIT,
+) -> ToldTrail:
+    """What happened under an award, in order. Investors see totals, and not who."""
+    asked.ledger.load(award_stream(award), asked.as_of)
+    most = asked.limited(limit)
+    found = asked.views.trail.page(award, after, most + 1, asked.position)
+    whole = sees_lines(asked.caller, award)
+    rows = tuple(_told(row, whole=whole) for row in found[:most] if whole or _is_total(row.type))
+    return ToldTrail(rows=rows, next=found[most - 1].position if len(found) > most else None)
+
+
+def _is_total(kind: str) -> bool:
+    return kind.startswith(_TOTALS) or kind in _TOTALS_OF_CLAIMS
+
+
+def _told(row: TrailRow, *, whole: bool) -> ToldStep:
+    return ToldStep(
+        position=row.position,
+        sequence=row.sequence,
+        recorded_at=row.recorded_at,
+        person=row.person if whole else None,
+        stream=row.stream,
+        version=row.version,
+        type=row.type,
+        sentence=row.sentence,
+        amounts=dict(row.amounts),
+    )
