@@ -43,10 +43,10 @@ def fold(
 def _read(ledger: Ledger, rows: Sequence[Row], wanted: Collection[str]) -> tuple[list[Happened], tuple[int, str] | None]:
     happened = []
     for row in rows:
+        if row.type not in ledger.registry:
+            return happened, (row.position, f"{row.type} at {row.position}: this release does not know such events")
         if row.type in wanted:
             happened.append(Happened(row, ledger.registry))
-        elif row.type not in ledger.registry:
-            return happened, (row.position, f"{row.type} at {row.position}: this release does not know such events")
     return happened, None
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Generic, cast
 
 import orjson
 from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError
 
 from ledger import store
 from ledger.lock_file import LockFile
@@ -257,7 +258,12 @@ class Folding:
         model = self.was.model
         if isinstance(model, Projection):
             streams = {each.stream for each in happened if each.type in model.folds}
-            self._known = self._before(self.was, streams) if streams else {}
+            try:
+                self._known = self._before(self.was, streams) if streams else {}
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise  # It is the database's failure, and not this model's.
+                self.fail(self.was.position + 1, f"after {self.was.position}: {type(error).__name__}: {error}")
 
     def take(self, happened: Happened) -> None:
         """Fold one entry; if that fails, the model stops before it, and the others go on."""
@@ -279,8 +285,9 @@ class Folding:
         return row
 
     def fail(self, position: int, why: str) -> None:
-        """Stop before an entry."""
-        self.now = replace(self.now, position=position - 1, failed=why)
+        """Stop before an entry, unless it stopped earlier."""
+        if self.now.failed is None:
+            self.now = replace(self.now, position=max(position - 1, self.was.position), failed=why)
 
     def finish(self, position: int, root: str | None) -> list[Stored]:
         """Say how far the batch went; the rows to write."""

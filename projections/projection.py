@@ -179,7 +179,7 @@ class Projection(Model, Generic[R]):
         super().__init_subclass__(**of)
         hints = get_type_hints(cls.row)
         cls.columns = tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(cls.row))
-        cls.indexes = (("first",), *cls.indexes)
+        cls.indexes = tuple(dict.fromkeys((("first",), *cls.indexes)))
 
     @abstractmethod
     def become(self, before: R | None, happened: Happened) -> R:

@@ -1,0 +1,280 @@
+"""The read models follow the log exactly once, are rebuilt to the same rows, and tell when they are wrong."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from domain.money import Money
+from ledger.ledger import Ledger
+from projections import following
+from projections.claims import ClaimsProjection
+from projections.parties import PartiesProjection
+from projections.models import Tables
+from projections.projection import Happened
+from projections.rebuilding import RebuildFailed
+from projections.views import Views, ViewsLag, all_models
+from tests.domain.kirklees import REFERENCE, line
+from tests.projections.conftest import Story
+
+
+def rows_of(views: Views) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything that the read models hold, without how they came by it."""
+    return {
+        each.view: sorted(map(tuple, views._tables.ask(f"SELECT * FROM {each.view}")), key=repr) for each in all_models()
+    }
+
+
+def digests(views: Views) -> list[tuple[str, int, int, str | None]]:
+    return [(each.model.name, each.position, each.digest, each.root) for each in views._tables.standings()]
+
+
+class TestCatchUp:
+    def test_comes_to_the_last_entry_and_its_root(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        head = ledger.head()
+        assert views.catch_up() == head.size == views.position
+        assert {(each.position, each.failed) for each in views.health()} == {(head.size, None)}
+        assert {each.root for each in views._tables.standings()} == {head.root.hex()}
+
+    def test_says_the_same_entry_by_entry_as_at_once(
+        self, story: Story, database_url: str, ledger: Ledger, views: Views
+    ) -> None:
+        story.begin()
+        views.catch_up()
+        story.register()
+        story.decide_part()
+        while views._follower.step(1):
+            assert views.balances.trial_balance() == Money(0)
+        one_by_one = rows_of(views), digests(views)
+        views.rebuild()
+        assert (rows_of(views), digests(views)) == one_by_one
+
+    def test_does_nothing_in_an_empty_ledger(self, views: Views) -> None:
+        assert views.catch_up() == 0
+
+    def test_two_followers_fold_each_entry_once(self, story: Story, database_url: str, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        with Views.open(database_url, ledger) as other:
+            other._follower.retry()
+            views._follower.retry()
+            for follower in (views, other, other, views, other) * 40:
+                follower._follower.step(3)
+            views.catch_up()
+            other.catch_up()
+        assert [each.differences for each in views.check()] == [()] * len(all_models())
+
+
+class Falling(PartiesProjection):
+    """Fails at its second row."""
+
+    name = "falling"
+
+    def become(self, before: Any, happened: Happened) -> Any:
+        if happened.event.party == "GB-COH-11503344":
+            raise ArithmeticError("the second party is too much")
+        return super().become(before, happened)
+
+
+class TestAProjectionThatFails:
+    @pytest.fixture
+    def views(self, database_url: str, ledger: Ledger) -> Iterator[Views]:
+        with Views.open(database_url, ledger, models=[*all_models(), Falling()]) as opened:
+            yield opened
+
+    def test_stops_itself_and_nobody_else(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        size = ledger.head().size
+        assert views.catch_up() == size
+        health = {each.name: each for each in views.health()}
+        fallen = health.pop("falling")
+        second = next(each.position for each in ledger.entries() if each.type == "party.registered" and each.position > 1)
+        assert fallen.position == second - 1
+        assert fallen.failed == f"party.registered at {second}: ArithmeticError: the second party is too much"
+        assert {(each.position, each.failed) for each in health.values()} == {(size, None)}
+        assert views._tables.ask("SELECT party FROM falling_v1") == [("GB-GOR-DCMS",)]
+
+    def test_goes_on_when_it_can(
+        self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        story.whole()
+        views.catch_up()
+        monkeypatch.setattr(Falling, "become", PartiesProjection.become)
+        views.catch_up()
+        assert {(each.position, each.failed) for each in views.health()} == {(ledger.head().size, None)}
+        assert all(each.agrees for each in views.check())
+
+    def test_is_not_put_in_the_place_of_the_old_one_by_a_rebuild(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        before = rows_of(views)
+        with pytest.raises(RebuildFailed, match="falling: party.registered"):
+            views.rebuild()
+        assert rows_of(views) == before
+        views.rebuild(only=["claims"])
+        assert rows_of(views) == before
+
+    def test_that_cannot_be_written_stops_itself_and_nobody_else(self, story: Story, ledger: Ledger, views: Views) -> None:
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("DROP VIEW claims_v1")
+            connection.exec_driver_sql("DROP TABLE claims_v1_g1")
+            connection.exec_driver_sql("CREATE TABLE claims_v1_g1 (stream text PRIMARY KEY)")
+        story.whole()
+        views.catch_up()
+        health = {each.name: each for each in views.health()}
+        assert health["claims"].failed is not None
+        assert health["postings"].position == ledger.head().size
+
+
+class TestABatchThatIsCutOff:
+    def test_leaves_no_trace_and_is_folded_once_later(
+        self, story: Story, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        story.whole()
+        views._follower.retry()
+        views._follower.step(7)
+        rows, position = rows_of(views), views.position
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Tables, "put", die)
+            with pytest.raises(KeyboardInterrupt):
+                views._follower.step(7)
+        assert rows_of(views) == rows
+        assert {each.position for each in views.health()} == {position}
+        views.catch_up()
+        assert all(each.agrees for each in views.check())
+
+
+class TestRebuild:
+    def test_makes_the_same_rows_and_digests(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        followed = rows_of(views), digests(views)
+        assert followed[0]["claims_v1"]
+        told: list[tuple[int, int]] = []
+        assert views.rebuild(lambda done, total: told.append((done, total))) == views.position
+        assert (rows_of(views), digests(views)) == followed
+        assert told[-1] == (views.position, views.position)
+
+    def test_mends_what_was_changed(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        before = rows_of(views)
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("DELETE FROM postings_v1_g1")
+        views.rebuild()
+        assert rows_of(views) == before
+
+    def test_leaves_no_table_behind_and_tidies_those_of_one_that_died(
+        self, story: Story, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        story.whole()
+        views.catch_up()
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Tables, "show", die)
+            with pytest.raises(KeyboardInterrupt):
+                views.rebuild()
+        assert views._tables.leftovers()
+        views.rebuild()
+        assert views._tables.leftovers() == []
+
+    def test_catches_up_with_what_is_recorded_meanwhile(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        said: list[int] = []
+
+        def interrupt(done: int, _: int) -> None:
+            if not said:
+                story.submit(line(), name="2022-Q1")
+                views.catch_up()
+            said.append(done)
+
+        assert views.rebuild(interrupt) == ledger.head().size
+        assert all(each.agrees for each in views.check())
+        story.submit(line(), name="2022-Q2")
+        views.catch_up()
+        assert all(each.agrees for each in views.check())
+        assert len(views.claims.page(REFERENCE).rows) == 4
+
+
+class TestCheck:
+    def test_says_which_row_differs(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("UPDATE claims_v1_g1 SET accepted = accepted + 1 WHERE claim = '2021-Q3'")
+            connection.exec_driver_sql("DELETE FROM parties_v1_g1 WHERE party = 'GB-COH-11503344'")
+            connection.exec_driver_sql("UPDATE postings_v1_g1 SET amount = amount + 1 WHERE stage = 'paid' AND number = 2")
+        differences = {each.name: each.differences for each in views.check() if not each.agrees}
+        assert differences.keys() == {"claims", "parties", "postings"}
+        (changed,) = differences["claims"]
+        assert changed.startswith("award/INDIGO-POJ-0175/claim/2021-Q3: accepted is 127")
+        assert differences["parties"] == ("party/GB-COH-11503344: the row is missing",)
+        assert all(each.startswith("INDIGO-POJ-0175 ") for each in differences["postings"])
+
+    def test_finds_models_of_another_log(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("UPDATE models SET root = 'ab' WHERE name = 'runs'")
+        assert [each.name for each in views.check() if not each.agrees] == ["runs"]
+
+
+class TestFollow:
+    async def test_hears_of_what_is_recorded(self, story: Story, ledger: Ledger, views: Views) -> None:
+        following = asyncio.create_task(views.follow())
+        try:
+            await asyncio.to_thread(story.whole)
+            await views.wait(ledger.head().size, timeout_s=10)
+            assert [row.claim for row in views.claims.page(REFERENCE).rows] == ["2021-Q3", "2021-Q4"]
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+        assert all(each.agrees for each in views.check())
+
+    async def test_whoever_waits_too_long_is_told(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.begin()
+        with pytest.raises(ViewsLag):
+            await views.wait(ledger.head().size, timeout_s=0.05)
+
+    async def test_one_process_follows_and_the_other_stands_by(
+        self, story: Story, database_url: str, ledger: Ledger, views: Views
+    ) -> None:
+        with Views.open(database_url, ledger) as other:
+            tasks = [asyncio.create_task(each.follow()) for each in (views, other)]
+            try:
+                await asyncio.to_thread(story.whole)
+                for each in (views, other):
+                    await each.wait(ledger.head().size, timeout_s=10)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(each.agrees for each in views.check())
+
+
+class TestBatches:
+    def test_are_hundreds_live_and_thousands_when_rebuilding(self) -> None:
+        assert following.BATCH_LIVE < following.BATCH_REBUILDING
+
+    def test_a_type_that_this_release_does_not_know_stops_every_model(
+        self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        story.whole()
+        known = {name: kind for name, kind in ledger.registry.items() if name != "participant.assessed" and name != "claim.submitted"}
+        monkeypatch.setattr(ledger, "registry", known)
+        views.catch_up()
+        first = next(row.position for row in ledger.log.reads.rows() if row.type == "claim.submitted")
+        assert {each.position for each in views.health()} == {first - 1}
+        assert all("does not know" in (each.failed or "") for each in views.health())
+        assert "claim.submitted" in ClaimsProjection.folds
