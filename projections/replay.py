@@ -151,6 +151,6 @@ def _stored(
 ) -> Iterator[Stored]:
     names = ", ".join(column.name for column in standing.model.columns)
     sql = tables.sql(f"SELECT {names} FROM {standing.table} {where}")  # noqa: S608 (our own names)
-    found = connection.execution_options(stream_results=True).exec_driver_sql(sql, parameters)
+    found = connection.exec_driver_sql(sql, parameters, execution_options={"stream_results": True})
     for row in found:
         yield tuple(row)

@@ -1,0 +1,102 @@
+"""Balances are sums of postings, and M11 holds after every entry."""
+
+from datetime import date
+
+import pytest
+
+from domain.award import NoSuchAward
+from domain.money import NOTHING, Money
+from ledger.ledger import Ledger
+from projections.balances import Balances, ClaimFigures, PaymentFigures
+from projections.views import Views
+from tests.domain.kirklees import COUNCIL, FUND, REFERENCE
+from tests.projections.conftest import TODAY, Story
+
+
+def pounds(text: str) -> Money:
+    return Money.parse(text)
+
+
+def hold(balances: Balances) -> None:
+    """The identities of M11."""
+    assert balances.trial_balance == NOTHING
+    for claims in (balances, *balances.outcomes, *balances.years):
+        assert isinstance(claims, ClaimFigures)
+        assert claims.claimed == claims.accepted + claims.rejected + claims.deferred + claims.undecided
+        assert claims.accepted == claims.awaiting + claims.declined + claims.assessed + claims.curtailed
+        assert claims.curtailed == sum(claims.curtailed_by.values(), NOTHING)
+    for paid in (balances, *balances.payers, *balances.years):
+        assert isinstance(paid, PaymentFigures)
+        stages = paid.due, paid.held, paid.approved, paid.in_run, paid.sent, paid.paid, paid.returned
+        assert paid.allotted == sum(stages, NOTHING)
+        assert all(stage >= NOTHING for stage in stages)
+    for whole in (balances, *balances.years):
+        assert whole.assessed == whole.allotted + whole.unfunded
+    for figure in ("claimed", "accepted", "rejected", "deferred", "undecided", "assessed", "curtailed"):
+        parts = [getattr(each, figure) for each in balances.outcomes]
+        assert getattr(balances, figure) == sum(parts, NOTHING) == sum((getattr(each, figure) for each in balances.years), NOTHING)
+    assert balances.allotted == sum((payer.allotted for payer in balances.payers), NOTHING)
+    if balances.limit is not None:
+        assert balances.remaining == balances.limit - balances.assessed
+
+
+class TestOf:
+    def test_says_what_became_of_part_verified_lines(self, story: Story, views: Views) -> None:
+        story.register()
+        story.decide_part()
+        views.catch_up()
+        balances = views.balances.of(REFERENCE)
+        hold(balances)
+        home, weeks = balances.outcomes
+        assert (home.outcome, home.claimed, home.accepted, home.rejected, home.deferred) == (
+            "HOME", pounds("14000.00"), pounds("9800.00"), pounds("2800.00"), pounds("1400.00"),
+        )  # fmt: skip
+        assert (weeks.claimed, weeks.assessed) == (pounds("2914.29"), pounds("2914.29"))
+        assert (balances.assessed, balances.due) == (pounds("12714.29"), pounds("12714.29"))
+        assert (balances.limit, balances.remaining) == (pounds("22300000.00"), pounds("22287285.71"))
+        fund, council = sorted(balances.payers, key=lambda payer: payer.payer != FUND)
+        assert (fund.payer, fund.allotted, fund.remaining) == (FUND, pounds("3697.21"), pounds("6596302.79"))
+        assert (council.payer, council.allotted, council.limit) == (COUNCIL, pounds("9017.08"), None)
+
+    def test_names_each_limit_that_curtailed(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        balances = views.balances.of(REFERENCE)
+        hold(balances)
+        assert balances.curtailed_by == {"year_amount": pounds("714.29")}
+        assert (balances.undecided, balances.cash_out, balances.due) == (
+            pounds("4200.00"), balances.payers[1].paid, balances.payers[0].due,
+        )  # fmt: skip
+        (year,) = balances.years
+        assert (year.year, year.limit, year.remaining) == ("2021-22", pounds("12000.00"), NOTHING)
+
+    def test_identities_hold_as_of_every_entry(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        registered = next(entry.position for entry in ledger.entries() if entry.type == "award.registered")
+        for position in range(registered, ledger.head().size + 1):
+            balances = views.balances.of(REFERENCE, as_of=position)
+            assert balances.position == position
+            hold(balances) if position not in _between(ledger) else None
+            assert views.balances.trial_balance(position) == NOTHING
+
+    def test_counts_what_is_in_effect_on_a_day(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        before = views.balances.of(REFERENCE, effective_on=date(2021, 7, 13))
+        assert (before.claimed, before.limits_on) == (NOTHING, date(2021, 7, 13))
+        achieved = views.balances.of(REFERENCE, effective_on=date(2021, 7, 14))
+        hold(achieved)
+        assert (achieved.claimed, achieved.paid) == (pounds("21114.29"), NOTHING)
+        assert achieved.due == achieved.allotted == pounds("12000.00")
+        assert views.balances.of(REFERENCE, effective_on=TODAY).paid > NOTHING
+
+    def test_refuses_an_award_that_is_not_there(self, views: Views) -> None:
+        with pytest.raises(NoSuchAward):
+            views.balances.of("INDIGO-POJ-9999")
+
+
+def _between(ledger: Ledger) -> set[int]:
+    """Positions inside a commit: sums over several entries hold when all of them are there."""
+    moments = [entry.recorded_at for entry in ledger.entries()]
+    return {n for n, (this, following) in enumerate(zip(moments, moments[1:], strict=False), start=1) if this == following}

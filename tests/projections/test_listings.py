@@ -1,0 +1,150 @@
+"""Lists are in order, page by page, and as they were at any moment."""
+
+import pytest
+
+from domain import award as awards
+from domain import claim as claims
+from domain import key as keys
+from domain import payment as payments
+from domain import run as runs
+from domain.award import award_stream
+from domain.claim import claim_stream
+from domain.payment import Stage, payment_stream
+from domain.run import RunStage, run_stream
+from ledger.ledger import Ledger
+from projections.projection import UnknownCursor
+from projections.views import Views
+from tests.domain.kirklees import COUNCIL, FUND, PRIME, REFERENCE, line
+from tests.projections.conftest import Story
+
+
+@pytest.fixture
+def caught_up(story: Story, views: Views) -> Views:
+    story.whole()
+    views.catch_up()
+    return views
+
+
+class TestAwards:
+    def test_say_what_the_aggregate_says(self, caught_up: Views, ledger: Ledger) -> None:
+        (row,) = caught_up.awards.page().rows
+        award, version = ledger.load(award_stream(REFERENCE))
+        assert (row.award, row.status, row.version, row.claims, row.open_claims) == (REFERENCE, award.status, version, 2, 1)
+        assert (row.assessed, row.unfunded) == (award.standing.assessed, award.standing.unfunded)
+        assert (row.terms.agreed, row.terms.award_amount) == (True, award.versions[0].terms.award_amount)
+
+    def test_only_those_that_a_key_opens(self, caught_up: Views, ledger: Ledger) -> None:
+        Story(ledger, "INDIGO-POJ-0026").register()
+        caught_up.catch_up()
+        assert [row.award for row in caught_up.awards.page().rows] == [REFERENCE, "INDIGO-POJ-0026"]
+        assert [row.award for row in caught_up.awards.page(only={"indigo-poj-0026"}).rows] == ["INDIGO-POJ-0026"]
+        assert caught_up.awards.page(only=frozenset()).rows == ()
+
+    def test_as_they_were(self, caught_up: Views, ledger: Ledger) -> None:
+        registered = next(entry.position for entry in ledger.entries() if entry.type == "award.registered")
+        (then,) = caught_up.awards.page(as_of=registered + 1).rows
+        assert (then.status, then.version, then.claims, then.terms.agreed) == (awards.Status.REGISTERED, 2, 0, False)
+        assert caught_up.awards.page(as_of=registered - 1).rows == ()
+
+
+class TestClaims:
+    def test_say_what_the_aggregate_says_as_of_every_entry(self, story: Story, views: Views, ledger: Ledger) -> None:
+        story.register(certification=True)
+        story.decide_part()
+        story.certify("certified")
+        story.verify(others="accepted")
+        story.certify("declined", reason="not-eligible")
+        story.submit(line(), name="2021-Q4")
+        story.ledger.record_now(*withdrawal())
+        views.catch_up()
+        for position in range(4, ledger.head().size + 1):
+            for row in views.claims.page(REFERENCE, as_of=position).rows:
+                claim, version = ledger.load(claim_stream(REFERENCE, row.claim), position)
+                assert (row.version, row.status, row.rounds, row.assessments) == (
+                    version, claim.status, claim.rounds, claim.assessments,
+                )  # fmt: skip
+                assert row.verified_by == claim.verified_by
+        last, withdrawn = views.claims.page(REFERENCE).rows
+        claim, _ = ledger.load(claim_stream(REFERENCE, "2021-Q3"))
+        assert last.accepted == sum(each.accepted_value for each in claim.lines)
+        assert last.declined == sum(each.declined_value for each in claim.lines)
+        assert (last.awaiting, last.undecided, last.deferred) == (0, 0, 0)
+        assert (withdrawn.status, withdrawn.undecided) == (claims.Status.WITHDRAWN, 0)
+
+    def test_page_by_page(self, story: Story, views: Views) -> None:
+        story.register()
+        names = [f"2021-Q3-{number}" for number in range(7)]
+        for name in names:
+            story.submit(line(), name=name)
+        views.catch_up()
+        found: list[str] = []
+        page = views.claims.page(REFERENCE, None, 3)
+        found += [row.claim for row in page.rows]
+        while page.after is not None:
+            page = views.claims.page(REFERENCE, page.after, 3)
+            found += [row.claim for row in page.rows]
+        assert found == names
+
+    def test_refuses_a_cursor_that_it_did_not_give(self, caught_up: Views) -> None:
+        with pytest.raises(UnknownCursor):
+            caught_up.claims.page(REFERENCE, "2021-Q3")
+
+
+class TestPayments:
+    def test_say_what_the_aggregate_says_as_of_every_entry(self, caught_up: Views, ledger: Ledger) -> None:
+        for position in range(1, ledger.head().size + 1):
+            for row in caught_up.payments.page(REFERENCE, as_of=position).rows:
+                payment, version = ledger.load(payment_stream(REFERENCE, row.assessment, row.payer), position)
+                assert (row.version, row.stage, row.since, row.due_on) == (version, payment.stage, payment.since, payment.due_on)
+                assert (row.run, row.approved_by, row.amount) == (payment.run, payment.approved_by, payment.amount)
+                assert row.years == payment.years
+
+    def test_of_a_payer_at_a_stage(self, caught_up: Views, ledger: Ledger) -> None:
+        assert [row.payer for row in caught_up.payments.page(stage=Stage.PAID).rows] == [COUNCIL]
+        assert [row.stage for row in caught_up.payments.page(payer=FUND.lower()).rows] == [Stage.DUE]
+        assert caught_up.payments.page(only=["INDIGO-POJ-0026"]).rows == ()
+        sent = next(entry.position for entry in ledger.entries() if entry.type == "payment.sent")
+        assert [row.payer for row in caught_up.payments.page(stage=Stage.SENT, as_of=sent).rows] == [FUND]
+        assert [row.run for row in caught_up.payments.page(run="R-1", as_of=sent).rows] == ["R-1"]
+        assert caught_up.payments.page(stage=Stage.PAID, as_of=sent).rows == ()
+
+
+class TestRuns:
+    def test_say_what_the_aggregate_says_as_of_every_entry(self, caught_up: Views, ledger: Ledger) -> None:
+        for position in range(1, ledger.head().size + 1):
+            for row in caught_up.runs.page(as_of=position).rows:
+                run, version = ledger.load(run_stream("R-1"), position)
+                assert (row.version, row.stage, row.settled, row.settled_total) == (
+                    version, run.stage, run.settled, run.settled_total,
+                )  # fmt: skip
+                assert (row.total, row.file_sha256, row.released_by) == (run.total, run.file_sha256, run.released_by)
+        assert [row.run for row in caught_up.runs.page(payer=FUND, stage=RunStage.SETTLED).rows] == ["R-1"]
+
+
+class TestPartiesPeopleAndKeys:
+    def test_say_who_is_who(self, caught_up: Views, ledger: Ledger) -> None:
+        assert [row.party for row in caught_up.parties.page().rows] == [FUND, PRIME]
+        people = caught_up.people.page().rows
+        assert [(row.person, row.first_administrator, row.appointed) for row in people] == [
+            ("amina", True, "ben"), ("claire", False, None), ("ben", False, None),
+        ]  # fmt: skip
+        assert ledger.reveal([people[1].name]) == {people[1].name: "Claire"}
+        assert [row.person for row in caught_up.people.page(party=PRIME).rows] == ["claire"]
+
+    def test_say_which_keys_open(self, caught_up: Views) -> None:
+        rows = caught_up.keys.page().rows
+        assert [(row.key, row.usable) for row in rows] == [("K1", True), ("K2", True), ("K3", False)]
+        assert (rows[2].roles, rows[2].awards, rows[2].revoked_by) == ((keys.Role.CLAIMANT,), (REFERENCE,), "amina")
+        assert [row.key for row in caught_up.keys.page(person=rows[2].person).rows] == ["K3"]
+
+
+def withdrawal():  # type: ignore[no-untyped-def]
+    from functools import partial
+
+    from ledger.ledger import Request
+    from tests.domain.kirklees import CLAIRE
+
+    return partial(claims.withdraw, award=REFERENCE, claim="2021-Q4", reason="sent twice", by=CLAIRE), Request(CLAIRE)
+
+
+_ = payments, runs
