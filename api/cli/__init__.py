@@ -1,1 +1,62 @@
-"""The command line, `lcledger`."""
+"""The command line, `lcledger`: each module is a noun with its commands; `app` puts them together.
+
+`access` is how they act (as a person, by a key, through the service's own routes, in this process), `screen` how they speak.
+"""
+
+import sys
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from api.cli.screen import REFUSED, complain
+
+_ABOUT: Final = """\
+A ledger of outcomes awards: from an award's terms to a settled payment.
+
+Begin with [bold]lcledger demo[/bold]. For a ledger of your own: [bold]lcledger serve[/bold] makes one on its first start, in
+LCLEDGER_DATA_DIR, with a key for a first administrator. [bold]lcledger settings[/bold] lists what can be set.
+
+Commands that write act as a person, by the key in LCLEDGER_KEY or --key-file; without one, by the first administrator's of the
+embedded ledger.
+"""
+
+
+class _Commands(TyperGroup):
+    """Tells what went wrong in words: whoever mistypes or is refused never sees a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from api.cli.faults import told
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever reads the answer has seen enough
+            sys.stdout = sys.stderr
+            raise typer.Exit(REFUSED) from None
+        except Exception as fault:
+            said = told(fault)
+            if said is None:
+                raise
+            complain(*said)
+            raise typer.Exit(REFUSED) from None
+
+
+app: Final = typer.Typer(
+    name="lcledger",
+    help=_ABOUT,
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _assemble() -> None:
+    from api.cli import awards, claims, entries, keys, parties, people, service
+
+    for noun in (service, awards, claims, parties, people, keys, entries):
+        noun.install(app)
+
+
+_assemble()

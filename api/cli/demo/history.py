@@ -250,7 +250,7 @@ class _Work:
             line["participant"] = person.reference
         if wanted := self.outcomes[code].get("evidence_wanted"):
             titles = [f"{title} of {whom}, {on:%B %Y}" for title in wanted]
-            line["evidence"] = [{"sha256": sha256(title.encode()).hexdigest(), "title": title} for title in titles]
+            line["evidence"] = [{"sha256": digest(title), "title": title} for title in titles]
         if self._chance(3):
             line["note"] = f"{whom} moved house in {on:%B}; the key worker kept in touch by telephone"
         claim.lines.append(line)
@@ -315,6 +315,11 @@ class _Work:
             whom = claim.lines[line - 1].get("participant", "the cohort")
             claim.question = f"Line {line}: which document shows this for {whom}?"
             claim.answer = f"The register that {whom} signed; it lies with the case file"
+
+
+def digest(title: str) -> str:
+    """A digest for a document that nobody wrote."""
+    return sha256(f"{SEED} {title}".encode()).hexdigest()
 
 
 # What happens to payments ---------------------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""`check`, `roots`, `rebuild`: the log and its read models, looked over by whoever runs them."""
+
+from dataclasses import asdict
+from typing import Final
+
+import typer
+
+from api.cli.access import DataDir, Mistaken, open_ledger, settings_with
+from api.cli.screen import REFUSED, AsJson, bar, complain, say, tell_json
+
+PANEL: Final = "The log"
+
+
+def install(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(rich_help_panel=PANEL)(check)
+    app.command(rich_help_panel=PANEL)(roots)
+    app.command(rich_help_panel=PANEL)(rebuild)
+
+
+def roots(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Compute every leaf, chain and root of the log anew, and compare them with what it was sealed with."""
+    from api.cli.roots import check_log
+
+    ours = settings_with(data_dir)
+    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    with open_ledger(ours) as ledger, bar() as progress:
+        task = progress.add_task("Entries", total=None)
+        checked = check_log(ledger, lambda done, size: progress.update(task, completed=done, total=size))
+    if as_json:
+        tell_json(asdict(checked))
+    elif not checked.faults:
+        say(f"✓ {checked.entries:,} entries under {checked.heads:,} heads are what was sealed; root {checked.root}")
+    if checked.faults:
+        complain("The log is not what was sealed.", (("log", fault) for fault in checked.faults))
+        raise typer.Exit(REFUSED)
+
+
+def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Fold the log anew in memory, and compare every row of the read models with it; says which row differs."""
+    from projections.views import Views
+
+    ours = settings_with(data_dir)
+    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
+        task = progress.add_task("Entries", total=None)
+        views.catch_up()
+        found = views.check(lambda done, size: progress.update(task, completed=done, total=size))
+        total = views.balances.trial_balance()
+    differences = [(each.name, difference) for each in found for difference in each.differences]
+    if as_json:
+        tell_json({"trial_balance": str(total), "models": [asdict(each) for each in found]})
+    elif not differences:
+        say(f"✓ {', '.join(each.name for each in found)} are what the log says; all postings make {total}")
+    if differences or total:
+        complain(
+            f"The read models are not what the log says; all postings make {total}. `lcledger rebuild` makes them anew.",
+            differences,
+        )
+        raise typer.Exit(REFUSED)
+
+
+def rebuild(data_dir: DataDir = None) -> None:
+    """Make the read models anew from the log, beside the old ones, while the service runs; then put them in their place."""
+    from projections.views import Views
+
+    ours = settings_with(data_dir)
+    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
+        task = progress.add_task("Entries", total=None)
+        position = views.rebuild(lambda done, size: progress.update(task, completed=done, total=size))
+    say(f"✓ The read models are rebuilt, up to entry {position:,}.")
+
+
+def _expect_ledger(missing: bool, where: str) -> None:
+    if missing:
+        raise Mistaken(f"There is no ledger in {where}.")

@@ -1,0 +1,41 @@
+"""What went wrong, in words: for every kind of fault that whoever uses the command line can do something about."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from api.cli.access import Declined, Mistaken
+from api.settings import NotSetUp
+from domain.refusal import Refused
+from ledger.lock_file import ServedElsewhere
+from ledger.schema import NotMigrated, Unprotected
+from ledger.store import NotDurable
+from ledger.vault import WrongVaultKey
+from projections.rebuilding import RebuildFailed
+from projections.views import ViewsLag
+
+_IN_WORDS = (Mistaken, NotSetUp, ServedElsewhere, NotMigrated, Unprotected, NotDurable, WrongVaultKey, RebuildFailed, ViewsLag)
+
+Said = tuple[str, Iterable[tuple[str, str]]]
+
+
+def told(fault: BaseException) -> Said | None:  # noqa: PLR0911 (one case a fault)
+    """The message, and what is wrong where; nothing where the fault is a defect of ours."""
+    if isinstance(fault, BaseExceptionGroup):
+        return told(fault.exceptions[0])
+    match fault:
+        case Declined():
+            return str(fault), fault.faults
+        case Refused():
+            return fault.message, [(each.where, each.what) for each in fault.faults]
+        case ValidationError():
+            return "This is not as it must be.", [(".".join(map(str, each["loc"])), each["msg"]) for each in fault.errors()]
+        case OperationalError():
+            return f"The database cannot be used: {str(fault.orig).partition(chr(10))[0]}.", ()
+        case OSError():
+            return f"{fault.strerror or fault}: {fault.filename}" if fault.filename else str(fault), ()
+        case _ if isinstance(fault, _IN_WORDS):
+            return str(fault), ()
+        case _:
+            return None

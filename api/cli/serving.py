@@ -1,0 +1,78 @@
+"""Serving: the application on a socket, until it is told to stop; what was accepted by then is finished."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from api import logs
+from api.cli.access import Mistaken, running
+from api.settings import Settings
+
+_BACKLOG: Final = 1024
+log = logs.logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Stops when told, and leaves the rest of the shutdown to whoever started it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        try:
+            for told in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(told, self.handle_exit, told, None)
+        except NotImplementedError:  # Windows
+            with super().capture_signals():
+                yield
+            return
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; `Mistaken` says why there can be none."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Mistaken(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}. LCLEDGER_PORT chooses another."
+        ) from None
+
+
+def serve(ours: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken."""
+    listening = listen(ours.host, ours.port)
+    logs.configure(ours.log_level, ours.log_format)
+    config = uvicorn.Config(
+        "api.app:none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(ours.shutdown_grace_s),
+    )
+    with listening:
+        run(_serve(ours, config, listening, announce), config)
+
+
+def run(coroutine: Coroutine[Any, Any, None], config: uvicorn.Config | None = None) -> None:
+    """Run something on the fastest event loop that there is."""
+    with asyncio.Runner(loop_factory=(config or uvicorn.Config("api.app:none")).get_loop_factory()) as runner:
+        runner.run(coroutine)
+
+
+async def _serve(ours: Settings, config: uvicorn.Config, listening: socket.socket, announce: Callable[[str], None]) -> None:
+    async with running(ours, serving=True) as app:
+        config.app = app
+        host, port = listening.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        announce(address)
+        log.info("serving", address=address)
+        await _Server(config).serve(sockets=[listening])
+        log.info("stopping: what was accepted is finished first")
+    log.info("stopped")
