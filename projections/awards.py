@@ -70,7 +70,7 @@ class AwardsProjection(Projection[AwardRow]):
     folds = names_of(AwardEvent)
     indexes = (("award",),)
 
-    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:
+    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:  # noqa: PLR0911 (a case for every event)
         """The award after an entry."""
         event: AwardEvent = happened.event
         if isinstance(event, AwardRegistered):

@@ -80,7 +80,9 @@ class ClaimsProjection(Projection[ClaimRow]):
     folds = names_of(ClaimEvent)
     indexes = (("award", "first"),)
 
-    def become(self, before: ClaimRow | None, happened: Happened) -> ClaimRow:  # noqa: PLR0911 (a case for every event)
+    def become(  # noqa: C901, PLR0911, PLR0912 (a case for every event)
+        self, before: ClaimRow | None, happened: Happened
+    ) -> ClaimRow:
         """The claim after an entry."""
         event: ClaimEvent = happened.event
         if isinstance(event, ClaimSubmitted):

@@ -28,26 +28,26 @@ def fold(
 
     foldings = [Folding(standing, before) for standing in standings]
     routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in {row.type for row in rows}}
-    happened, unknown = _read(ledger, rows, {kind for kind, route in routes.items() if route})
+    known, unknown = _known(ledger, rows)
     for each in foldings:
-        each.expect(happened)
-    for entry in happened:
-        for each in routes[entry.type]:
-            each.take(entry)
+        each.expect(known)
+    for row in known:
+        if route := routes[row.type]:
+            # One at a time: a batch of events kept in memory would cost more in garbage collection than in folding.
+            happened = Happened(row, ledger.registry)
+            for each in route:
+                each.take(happened)
     if unknown is not None:
         for each in foldings:
             each.fail(*unknown)
     return foldings
 
 
-def _read(ledger: Ledger, rows: Sequence[Row], wanted: Collection[str]) -> tuple[list[Happened], tuple[int, str] | None]:
-    happened = []
-    for row in rows:
+def _known(ledger: Ledger, rows: Sequence[Row]) -> tuple[Sequence[Row], tuple[int, str] | None]:
+    for number, row in enumerate(rows):
         if row.type not in ledger.registry:
-            return happened, (row.position, f"{row.type} at {row.position}: this release does not know such events")
-        if row.type in wanted:
-            happened.append(Happened(row, ledger.registry))
-    return happened, None
+            return rows[:number], (row.position, f"{row.type} at {row.position}: this release does not know such events")
+    return rows, None
 
 
 class Follower:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from ledger import store
+from ledger.entry import Row
 from ledger.lock_file import LockFile
 from ledger.log import Statements
 from projections.projection import Column, Happened, Journal, Model, Page, Projection, R, Stored, UnknownCursor
@@ -36,7 +37,7 @@ CREATE TABLE IF NOT EXISTS models (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a model has come. `root` is the log's at that position, where a commit ended there; `failed` says why it stopped."""
+    """How far a model has come. `root` is the log's there, where a commit ended there; `failed` says why it stopped."""
 
     model: Model
     generation: int
@@ -136,7 +137,8 @@ class Tables:
     def standings(self, connection: Connection | None = None, *, keep: bool = False) -> list[Standing]:
         """How far each model has come; with `keep`, nobody moves them on until the transaction ends."""
         lock = " FOR UPDATE" if keep and not self.sql.sqlite else ""
-        found = self.ask(f"SELECT name, version, generation, position, root, digest, failed FROM models{lock}", (), connection)
+        asked = "SELECT name, version, generation, position, root, digest, failed FROM models" + lock  # noqa: S608 (our own words)
+        found = self.ask(asked, (), connection)
         rows = {(name, version): rest for name, version, *rest in found}
         return [
             Standing(model, generation, position, root, int(digest, 16), failed)
@@ -253,11 +255,11 @@ class Folding:
         self._rows: dict[str, Any] = {}
         self._added: list[Stored] = []
 
-    def expect(self, happened: Iterable[Happened]) -> None:
+    def expect(self, entries: Iterable[Row]) -> None:
         """Look up the rows that entries will touch, at once."""
         model = self.was.model
         if isinstance(model, Projection):
-            streams = {each.stream for each in happened if each.type in model.folds}
+            streams = {each.stream for each in entries if each.type in model.folds}
             try:
                 self._known = self._before(self.was, streams) if streams else {}
             except DBAPIError as error:

@@ -132,7 +132,7 @@ def _unless_none(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else change(value)
 
 
-def _codec(of: Any) -> tuple[str, Callable[[Any], Any], Callable[[Any], Any]]:
+def _codec(of: Any) -> tuple[str, Callable[[Any], Any], Callable[[Any], Any]]:  # noqa: PLR0911 (a case for every kind)
     if of is str or getattr(of, "__supertype__", None) is str:
         return "text", unchanged, unchanged
     if isinstance(of, type) and issubclass(of, bool):

@@ -62,8 +62,8 @@ class Story:
     def begin(self) -> None:
         """The first administrator, a party, a person, keys."""
         secret = sha256(b"secret").hexdigest()
-        amina = {"party": FUND, "party_name": "Life Chances Fund", "person": AMINA.person, "name": "Amina", "key": "K1"}
-        self.tell(AMINA, partial(key.begin, **amina, secret_hash=secret))
+        fund = partial(key.begin, party=FUND, party_name="Life Chances Fund")
+        self.tell(AMINA, partial(fund, person=AMINA.person, name="Amina", key="K1", secret_hash=secret))
         self.tell(AMINA, partial(party.register, party=PRIME, name="The Social Prime"))
         self.tell(AMINA, partial(person.register, person=CLAIRE.person, party=PRIME, name="Claire"))
         self.tell(AMINA, partial(person.register, person=BEN.person, party=FUND, name="Ben"))
@@ -86,6 +86,9 @@ class Story:
         self.tell(
             VIKRAM, partial(verification.verify, award=self.reference, claim=name, verification=said, by=VIKRAM, today=TODAY)
         )
+
+    def withdraw(self, name: str) -> None:
+        self.tell(CLAIRE, partial(claim.withdraw, award=self.reference, claim=name, reason="sent twice", by=CLAIRE))
 
     def certify(self, decision: str, name: str = "2021-Q3", **more: object) -> None:
         said = certification.Certificate.model_validate({"decision": decision, **more})

@@ -1,6 +1,7 @@
 """Balances are sums of postings, and M11 holds after every entry."""
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
@@ -30,11 +31,13 @@ def hold(balances: Balances) -> None:
         stages = paid.due, paid.held, paid.approved, paid.in_run, paid.sent, paid.paid, paid.returned
         assert paid.allotted == sum(stages, NOTHING)
         assert all(stage >= NOTHING for stage in stages)
-    for whole in (balances, *balances.years):
-        assert whole.assessed == whole.allotted + whole.unfunded
+    assert balances.assessed == balances.allotted + balances.unfunded
+    assert all(year.assessed == year.allotted + year.unfunded for year in balances.years)
     for figure in ("claimed", "accepted", "rejected", "deferred", "undecided", "assessed", "curtailed"):
         parts = [getattr(each, figure) for each in balances.outcomes]
-        assert getattr(balances, figure) == sum(parts, NOTHING) == sum((getattr(each, figure) for each in balances.years), NOTHING)
+        assert (
+            getattr(balances, figure) == sum(parts, NOTHING) == sum((getattr(each, figure) for each in balances.years), NOTHING)
+        )
     assert balances.allotted == sum((payer.allotted for payer in balances.payers), NOTHING)
     if balances.limit is not None:
         assert balances.remaining == balances.limit - balances.assessed
@@ -99,4 +102,4 @@ class TestOf:
 def _between(ledger: Ledger) -> set[int]:
     """Positions inside a commit: sums over several entries hold when all of them are there."""
     moments = [entry.recorded_at for entry in ledger.entries()]
-    return {n for n, (this, following) in enumerate(zip(moments, moments[1:], strict=False), start=1) if this == following}
+    return {n for n, (this, following) in enumerate(pairwise(moments), start=1) if this == following}

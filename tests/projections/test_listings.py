@@ -5,8 +5,6 @@ import pytest
 from domain import award as awards
 from domain import claim as claims
 from domain import key as keys
-from domain import payment as payments
-from domain import run as runs
 from domain.award import award_stream
 from domain.claim import claim_stream
 from domain.payment import Stage, payment_stream
@@ -55,7 +53,7 @@ class TestClaims:
         story.verify(others="accepted")
         story.certify("declined", reason="not-eligible")
         story.submit(line(), name="2021-Q4")
-        story.ledger.record_now(*withdrawal())
+        story.withdraw("2021-Q4")
         views.catch_up()
         for position in range(4, ledger.head().size + 1):
             for row in views.claims.page(REFERENCE, as_of=position).rows:
@@ -136,15 +134,3 @@ class TestPartiesPeopleAndKeys:
         assert [(row.key, row.usable) for row in rows] == [("K1", True), ("K2", True), ("K3", False)]
         assert (rows[2].roles, rows[2].awards, rows[2].revoked_by) == ((keys.Role.CLAIMANT,), (REFERENCE,), "amina")
         assert [row.key for row in caught_up.keys.page(person=rows[2].person).rows] == ["K3"]
-
-
-def withdrawal():  # type: ignore[no-untyped-def]
-    from functools import partial
-
-    from ledger.ledger import Request
-    from tests.domain.kirklees import CLAIRE
-
-    return partial(claims.withdraw, award=REFERENCE, claim="2021-Q4", reason="sent twice", by=CLAIRE), Request(CLAIRE)
-
-
-_ = payments, runs

@@ -26,8 +26,12 @@ def said(trail: list[TrailRow], kind: str) -> list[str]:
 
 class TestPage:
     def test_tells_the_story(self, trail: list[TrailRow]) -> None:
-        assert said(trail, "claim.verified") == ["Verified claim 2021-Q3: £12,714.29 accepted, £2,800.00 rejected, £1,400.00 deferred."]
-        assert said(trail, "claim.submitted")[0] == "Submitted claim 2021-Q3: 2 lines worth £16,914.29, received on 4 October 2021."
+        assert said(trail, "claim.verified") == [
+            "Verified claim 2021-Q3: £12,714.29 accepted, £2,800.00 rejected, £1,400.00 deferred."
+        ]
+        assert (
+            said(trail, "claim.submitted")[0] == "Submitted claim 2021-Q3: 2 lines worth £16,914.29, received on 4 October 2021."
+        )
         assert said(trail, "award.assessed") == [
             "Assessment 1, of what was accepted of claim 2021-Q3: £12,000.00 assessed, £714.29 curtailed by limits."
         ]
@@ -48,12 +52,6 @@ class TestPage:
         assert approved.amounts == {"due": Money.parse("-3489.50"), "approved": Money.parse("3489.50")}
         assert all(sum(row.amounts.values(), NOTHING) == NOTHING for row in trail)
         assert all(row.person for row in trail)
-
-    def test_has_nothing_of_the_vault(self, story: Story, views: Views) -> None:
-        story.register()
-        story.decide_part()
-        commitment = "the reason"
-        assert all(commitment not in row.sentence for row in views.trail.page(REFERENCE))
 
 
 class TestSentence:
