@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -34,6 +35,7 @@ FinancialYear = Annotated[str, AfterValidator(_financial_year)]
 """April to March, `"2021-22"`."""
 
 
+@lru_cache(maxsize=4_096)  # asked of every posting
 def financial_year(day: date) -> str:
     """The financial year in which a day lies.
 
