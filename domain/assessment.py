@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from functools import cache, partial
 from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -174,9 +175,10 @@ class _Table:
         self, agreement: Agreement, standing: Standing, decided_on: date, received_on: date, participants: dict[Token, Money]
     ) -> None:
         self.agreement = agreement
-        self.decided_on = decided_on
         self.received_on = received_on
         self.limits = agreement.on(decided_on).terms
+        self.outcome_limits = cache(partial(agreement.outcome_limits, day=decided_on))
+        self.payer_limits = cache(partial(agreement.payer_limits, day=decided_on))
         self.participants = participants
         self.before = standing
         self.quantities = dict(standing.quantities)
@@ -233,7 +235,7 @@ class _Table:
         return payable, tuple(curtailments)
 
     def _cut_quantity(self, line: AcceptedLine, priced: Outcome) -> tuple[Quantity, list[Curtailment]]:
-        outcome = self.agreement.outcome_limits(line.outcome, self.decided_on)
+        outcome = self.outcome_limits(line.outcome)
         if outcome.max_quantity is None:
             return line.quantity, []
         left = max(outcome.max_quantity - self.quantities.get(canonical(line.outcome), NONE), NONE)
@@ -250,7 +252,7 @@ class _Table:
         if line.participant is not None and self.limits.participant_amount is not None:
             consumed = self.participants.get(line.participant, NOTHING)
             yield _Limit("participant_amount", self.limits.participant_amount, consumed)
-        outcome = self.agreement.outcome_limits(line.outcome, self.decided_on)
+        outcome = self.outcome_limits(line.outcome)
         if outcome.max_amount is not None:
             yield _Limit("outcome_amount", outcome.max_amount, self.outcomes.get(code, NOTHING))
         of_year = self.limits.limit_of_year(year)
@@ -300,7 +302,7 @@ class _Table:
         return allotments, unfunded
 
     def _left(self, payer: Payer) -> Money:
-        limits = self.agreement.payer_limits(payer.party, self.decided_on)
+        limits = self.payer_limits(payer.party)
         if limits.claims_until and self.received_on > limits.claims_until:
             return NOTHING
         if limits.maximum is None:
