@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ledger import merkle, schema, store
 from ledger.bell import Bell, bell_of
@@ -25,6 +25,12 @@ Clock = Callable[[], datetime]
 
 _TURN: Final = 0x6C636C_02
 """The key of the advisory lock under which PostgreSQL's writers take turns."""
+# Whatever the database's default: what was committed while the turn was waited for must be seen in it. Waiting ends, as SQLite's
+# does, so that a process that hangs in its turn stops the others with an error rather than for ever.
+_POSTGRESQL_BEGIN: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{store.BUSY_TIMEOUT_S}s'; "
+    f"SELECT pg_advisory_xact_lock({_TURN})"
+)
 _TIPS_KEPT: Final = 10_000
 _AT_ONCE: Final = 2_000
 """Rows that go to PostgreSQL in one statement."""
@@ -417,7 +423,7 @@ class Log:
         self._turn = Lock()
         self._writing: Connection | None = None
         self._kept = _Kept()
-        self._begin = "BEGIN IMMEDIATE" if self.statements.sqlite else f"BEGIN; SELECT pg_advisory_xact_lock({_TURN})"
+        self._begin = "BEGIN IMMEDIATE" if self.statements.sqlite else _POSTGRESQL_BEGIN
 
     def start(self) -> None:
         """Look everything over before the first write: tables, triggers, durability, and that the last head fits."""
@@ -465,9 +471,9 @@ class Log:
         """The writer's connection, with the turn taken on it."""
         try:
             return self._begun()
-        except DBAPIError:
+        except DBAPIError as error:
             self._drop_writer()
-            if self.statements.sqlite:
+            if not error.connection_invalidated:
                 raise
             # The server may have gone and come back since the last turn; nothing is under way yet, so it is safe to ask again.
             return self._begun()
@@ -520,7 +526,7 @@ class Log:
         self._kept.size = -1
         try:
             connection.exec_driver_sql("ROLLBACK")
-        except DBAPIError:
+        except SQLAlchemyError:  # Not only the driver's: a connection that was lost within the turn takes nothing any more.
             self._drop_writer()
 
     def _drop_writer(self) -> None:
