@@ -201,7 +201,9 @@ def _change(stream: Stream[S], method: Callable[[S], Event | Sequence[Event]], f
 def _tell(future: "asyncio.Future[Recorded]", recorded: Recorded | None, failure: BaseException | None) -> None:
     if future.done():  # Whoever asked has gone; what was recorded stays recorded.
         return
-    if failure is not None:
+    if isinstance(failure, StopIteration):  # An asyncio future takes none, and whoever waits would wait for ever.
+        future.set_exception(RuntimeError("the command raised StopIteration"))
+    elif failure is not None:
         future.set_exception(failure)
     elif recorded is not None:
         future.set_result(recorded)

@@ -28,6 +28,7 @@ from ledger.vault import Seals
 
 MOST_WAITING: Final = 1_024
 """Commands that may be under way; more are turned away at once, rather than answered late."""
+MOST_KEY_LENGTH: Final = 255
 MOST_COMMANDS_A_BATCH: Final = 256
 MOST_ENTRIES_A_BATCH: Final = 20_000
 
@@ -46,6 +47,10 @@ class DoesNotBalance(RuntimeError):
 
 class KeySpent(Invalid):
     """This idempotency key was used for another request; a new request needs a new key."""
+
+
+class KeyUnfit(Invalid):
+    """An idempotency key has 1 to 255 printable characters."""
 
 
 class VersionHasMoved(Refused):
@@ -259,6 +264,7 @@ class Writer:
             self._rules.seals,
         )
         request = pending.request
+        _refuse_unfit(request)
         try:
             self._refuse_moved(request)
             pending.prepared = self._rules.prepare(pending.command, request, facts)
@@ -383,7 +389,9 @@ class Writer:
 
 def _give(answers: Iterable[Pending]) -> None:
     for pending in answers:
-        pending.answer(pending.recorded, pending.failure)
+        # Somebody who cannot be told must not keep the others from being told.
+        with suppress(Exception):
+            pending.answer(pending.recorded, pending.failure)
 
 
 def _entries(pending: Pending, prepared: Prepared, turn: Turn) -> tuple[Entry, ...]:
@@ -407,6 +415,15 @@ def _entries(pending: Pending, prepared: Prepared, turn: Turn) -> tuple[Entry, .
         )
         for row, event in zip(pending.rows, prepared.events, strict=True)
     )
+
+
+def _refuse_unfit(request: Request) -> None:
+    """Refuse what the database could not take in: in the writer's turn it would take the whole batch down with it."""
+    if request.key is not None and not (0 < len(request.key) <= MOST_KEY_LENGTH and request.key.isprintable()):
+        raise KeyUnfit
+    for text in (request.actor.person, request.fingerprint):
+        if not text.isprintable():
+            raise ValueError(f"{text!r} cannot stand in a receipt")
 
 
 def _refuse_another(request: Request, receipt: Receipt) -> None:

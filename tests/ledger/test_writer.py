@@ -1,22 +1,25 @@
 """Many at once: nothing lost, nothing refused without reason, and one that fails harms nobody."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import OperationalError
 
-from domain.aggregate import Decision, Facts
+from domain.aggregate import Command, Decision, Facts
 from domain.money import Money
 from domain.refusal import Refused
 from ledger import merkle
 from ledger.ledger import Ledger, Recorded, Request
-from ledger.writer import Closed, KeySpent, Overloaded
+from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
 from tests import postgres
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import (
@@ -225,6 +228,24 @@ class TestBatch:
         assert sum(isinstance(answer, Refused) for answer in answers[:2]) <= 1
         assert is_whole(ledger)
 
+    async def test_one_that_cannot_be_told_keeps_nobody_waiting(self, ledger: Ledger) -> None:
+        decided = 0
+
+        def stop(facts: Facts) -> Decision:
+            nonlocal decided
+            decided += 1
+            if decided == 2:
+                raise StopIteration
+            return open_pot(facts, "before")
+
+        answers = await asyncio.wait_for(_in_one_batch(ledger, stop, ASKED), timeout=10)
+        assert [type(answer) for answer in answers] == [Recorded, RuntimeError, Recorded]
+
+    @pytest.mark.parametrize("key", ["a key\0", "\ud800", "", "k" * 256])
+    async def test_one_whose_key_no_database_takes_harms_nobody(self, ledger: Ledger, key: str) -> None:
+        answers = await _in_one_batch(ledger, partial(open_pot, name="Q2"), Request(KIRKLEES, key=key))
+        assert [type(answer) for answer in answers] == [Recorded, KeyUnfit, Recorded]
+
 
 class TestOverload:
     async def test_more_than_can_wait_is_turned_away(self, opening: Opening) -> None:
@@ -295,10 +316,122 @@ class TestFaults:
     def test_the_server_went_and_came_back(self, postgres_server: postgres.Server, postgres_url: str) -> None:
         with Ledger.open(postgres_url, vault_key=VAULT_KEY, registry=POTS, balance_check=nothing_to_balance) as ledger:
             ledger.record_now(open_pot, ASKED)
-            with postgres_server.connect() as connection:
-                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ~ '^ledger_'")
+            _end_connections(postgres_server)
             ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
             assert ledger.load(pot("2021-Q3"))[1] == 2
+
+    def test_the_server_went_in_the_middle_of_a_turn(self, opening_postgres: Opening, postgres_server: postgres.Server) -> None:
+        one, other = opening_postgres(), opening_postgres()
+        one.record_now(open_pot, ASKED)
+        decided = 0
+
+        def fill(facts: Facts) -> Decision:
+            nonlocal decided
+            decided += 1
+            it = facts[pot("2021-Q3")]
+            if decided == 1:
+                other.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+            else:
+                _end_connections(postgres_server)
+                facts.get(pot("2021-Q4"))
+            return {pot("2021-Q3"): (it.fill(),)}
+
+        with pytest.raises(OperationalError):
+            one.record_now(fill, ASKED)
+        one.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        assert one.load(pot("2021-Q3")) == (Pot(Money(2)), 3)
+        assert is_whole(one)
+
+    def test_the_server_went_before_the_commit(
+        self, opening_postgres: Opening, postgres_server: postgres.Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ledger = opening_postgres()
+        made = merkle.root_of
+
+        def end_connections(frontier: list[bytes]) -> bytes:
+            _end_connections(postgres_server)
+            return made(frontier)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(merkle, "root_of", end_connections)
+            with pytest.raises(OperationalError):
+                ledger.record_now(open_pot, ASKED)
+        assert ledger.head().size == 0
+        ledger.record_now(open_pot, ASKED)
+        assert is_whole(ledger)
+
+    async def test_a_database_whose_transactions_see_the_past_is_written_to_as_it_is(
+        self, opening_postgres: Opening, postgres_server: postgres.Server, postgres_url: str
+    ) -> None:
+        name = make_url(postgres_url).database
+        with postgres_server.connect() as connection:
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'".encode())
+        ledgers = [opening_postgres(), opening_postgres()]
+        await ledgers[0].record(open_pot, ASKED)
+        await asyncio.gather(*(ledgers[number % 2].change(pot("2021-Q3"), Pot.fill, ASKED) for number in range(60)))
+        assert ledgers[0].load(pot("2021-Q3"))[0].amount == 60
+
+    def test_a_full_disk_takes_nothing_and_then_goes_on(self, sqlite_url: str) -> None:
+        ran = subprocess.run([sys.executable, "-c", FULL, sqlite_url], check=True, capture_output=True, text=True, cwd=CHECKOUT)
+        assert ran.stdout.split() == ["False", "True", "True"]
+
+
+CHECKOUT = Path(__file__).parents[2]
+FULL = """
+import resource, signal, sys
+from functools import partial
+from ledger.ledger import Ledger
+from tests.ledger.conftest import VAULT_KEY
+from tests.ledger.pots import POTS, nothing_to_balance, open_pot, open_pots
+from tests.ledger.test_writer import ASKED, is_whole
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Ledger.open(sys.argv[1], vault_key=VAULT_KEY, registry=POTS, balance_check=nothing_to_balance) as ledger:
+    ledger.record_now(open_pot, ASKED)
+    many = partial(open_pots, names=map(str, range(2_000)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+    try:
+        ledger.record_now(many, ASKED)
+    except Exception:
+        print(ledger.head().size > 1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ledger.record_now(partial(open_pot, name="2021-Q4"), ASKED)
+    print(ledger.head().size == 2)
+    print(is_whole(ledger))
+"""
+
+
+@pytest.fixture
+def opening_postgres(postgres_url: str) -> Iterator[Opening]:
+    """Opens the test's ledger in PostgreSQL, as often as it is asked."""
+    opened: list[Ledger] = []
+
+    def open_() -> Ledger:
+        opened.append(Ledger.open(postgres_url, vault_key=VAULT_KEY, registry=POTS, balance_check=nothing_to_balance))
+        return opened[-1]
+
+    yield open_
+    for ledger in opened:
+        ledger.close()
+
+
+def _end_connections(server: postgres.Server) -> None:
+    with server.connect() as connection:
+        # With a time to wait, it returns when they have ended.
+        connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname ~ '^ledger_'")
+
+
+async def _in_one_batch(ledger: Ledger, command: Command, request: Request) -> list[Recorded | BaseException]:
+    """The answers to a command between two others, none of which finds the turn free before the last is there."""
+    commands = ((partial(open_pot, name="before"), ASKED), (command, request), (partial(open_pot, name="after"), ASKED))
+    with _held(ledger) as go:
+        first = asyncio.create_task(ledger.record(partial(open_pot, name="first"), ASKED))
+        await asyncio.sleep(0.05)
+        tasks = [asyncio.create_task(ledger.record(*one)) for one in commands]
+        await asyncio.sleep(0.1)
+        go()
+    await first
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
