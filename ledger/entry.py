@@ -157,7 +157,8 @@ def written(moment: datetime) -> str:
     >>> written(datetime(2024, 7, 1, 9, 30, tzinfo=UTC))
     '2024-07-01T09:30:00.000000Z'
     """
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    # Not strftime, whose years before 1000 have fewer than four digits: moments are compared as texts.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def moment_of(text: str) -> datetime:

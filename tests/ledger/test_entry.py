@@ -80,3 +80,7 @@ def test_an_award_that_does_not_fit_a_header_is_refused(award: str) -> None:
 
 def test_times_are_utc_with_microseconds() -> None:
     assert written(datetime.fromisoformat("2024-07-01T10:30:00.000001+01:00")) == "2024-07-01T09:30:00.000001Z"
+
+
+def test_moments_before_the_year_1000_come_before_the_others() -> None:
+    assert written(datetime(999, 1, 1, tzinfo=UTC)) < written(datetime(2024, 7, 1, tzinfo=UTC))
