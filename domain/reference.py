@@ -30,6 +30,10 @@ It is kept in capitals, however it is written, so that one organisation is one: 
 """
 
 
+Code = Annotated[Reference, AfterValidator(str.upper)]
+"""The code of an outcome, kept in capitals, so that it is one outcome in whatever version it stands and however it is spelt."""
+
+
 def canonical(reference: str) -> str:
     """The one form of a reference under which it is looked up and compared (L2: without regard to case)."""
     return reference.upper()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.calendar import Day, FinancialYear, financial_year
 from domain.money import Amount, Money, PositiveAmount, PositiveQuantity, Quantity, Share
-from domain.reference import OrganisationId, Reference, canonical
+from domain.reference import Code, OrganisationId, canonical
 from domain.refusal import Fault, Invalid
 
 T = TypeVar("T")
@@ -62,13 +62,13 @@ class Window(_Term):
 class Outcome(_Term):
     """A priced line of the rate card."""
 
-    code: Reference
+    code: Code
     title: Title
     unit: Annotated[str, Field(min_length=1, max_length=60, pattern=_PRINTABLE, examples=["person", "week"])]
     price: PositiveAmount
     per: Annotated[int, Field(strict=True, ge=1, le=10_000, description="How many units the price buys (M3)")] = 1
     evidence_wanted: Annotated[tuple[Title, ...], Field(max_length=20)] = ()
-    prerequisites: Annotated[tuple[Reference, ...], Field(max_length=20)] = ()
+    prerequisites: Annotated[tuple[Code, ...], Field(max_length=20)] = ()
     claimable_from: Day | None = None
     max_per_participant: PositiveQuantity | None = None
     max_quantity: PositiveQuantity | None = Field(default=None, description="The limit `outcome_quantity` (M5)")

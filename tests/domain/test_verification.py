@@ -149,6 +149,17 @@ class TestLaterDecisions:
         assert [str(each.assessed) for each in facts[CLAIM].lines] == ["1400.00", "0.00"]
 
 
+class TestLaterDecisionsUnderAQuantityLimit:
+    def test_what_was_payable_before_counts_however_often_one_decides(self) -> None:
+        card = [{"code": "WEEK", "title": "A week in a foster home", "unit": "week", "price": "850.00", "max_quantity": "0.8"}]
+        facts = submitted(line("WEEK"), of=terms(outcomes=card))
+        decide(facts, {"line": 1, "accepted": "0.3333", "deferred": "0.6667"})
+        decide(facts, {"line": 1, "accepted": "0.3333", "deferred": "0.3334"})
+        decide(facts, {"line": 1, "accepted": "0.3334"})
+        (decided,) = facts[CLAIM].lines
+        assert (str(decided.payable), str(decided.assessed), str(decided.curtailed)) == ("0.8", "680.00", "170.00")
+
+
 class TestParticipantLimits:
     def refused(self, facts: MemoryFacts) -> list[str]:
         with pytest.raises(ParticipantLimitsBroken) as refused:
