@@ -71,8 +71,8 @@ class ToldAward(BaseModel):
     registered_by: str
     versions: tuple[ToldVersion, ...]
     agreed: tuple[int, ...] = Field(
-        description="Versions in the order of agreement: in force on a day is the one with the latest `effective_from` by then, of"
-        " equal ones the one agreed last"
+        description="Versions in the order of agreement: in force on a day is the one with the latest `effective_from` by then,"
+        " of equal ones the one agreed last"
     )
     claims_waiting: tuple[str, ...]
     claims_deferred: tuple[str, ...]

@@ -52,7 +52,7 @@ _MOST_TOLD: Final = 500
 
 
 class IdempotencyKeyIsMissing(TurnedAway):
-    """Every command needs the header Idempotency-Key: 1 to 128 letters, digits, dots, underscores, colons, hyphens of your choice."""
+    """Every command needs the header Idempotency-Key: 1 to 128 letters, digits, dots, underscores, colons, hyphens."""
 
 
 class NothingToMatch(TurnedAway):
@@ -199,12 +199,13 @@ async def ask(
     request: Request,
     response: Response,
     caller: TheCaller,
+    *,
     idempotency_key: Annotated[
         str | None,
         Header(description="Names this request: the same key again gives the same answer, and records nothing twice"),
     ] = None,
     if_match: Annotated[str | None, Header(description="The ETag from which on the change is wanted; 412 if it moved")] = None,
-    dry_run: Annotated[bool, Query(description="Do everything, but record nothing")] = False,  # noqa: FBT002 (of the query)
+    dry_run: Annotated[bool, Query(description="Do everything, but record nothing")] = False,
 ) -> Ask:
     """The command of a request, all but what it is about."""
     if idempotency_key is None or not _KEY.fullmatch(idempotency_key):
@@ -303,7 +304,7 @@ def command(
     csv: bool = False,
     on_one: bool = True,
 ) -> Route:
-    """A command's route: who may ask, how it may be refused, and what it is sent. `on_one`: it is about one stream, with an ETag."""
+    """A command's route: who may ask, how it may be refused, what it is sent. `on_one`: it is about one stream, with an ETag."""
     moved: tuple[type[Refused], ...] = (VersionHasMoved,) if on_one else ()
     bodies = OF_BODIES if body else (BodyIsTooLarge,)
     responses = refused_with(*ALWAYS, *BUSY, NothingToMatch, *moved, *bodies, *refusals)

@@ -7,7 +7,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.problems import TurnedAway
+from api.problems import RequestIsWrong, TurnedAway
 from api.settings import Settings
 from domain import key as keys
 from domain.aggregate import Actor, PersonId, Stream
@@ -28,7 +30,7 @@ from domain.key import Key, Role, key_stream
 from domain.party import PartyExists, party_stream
 from domain.person import person_stream
 from domain.reference import canonical
-from domain.refusal import Absent, NotAllowed
+from domain.refusal import Absent, Fault, NotAllowed
 from ledger.ledger import Ledger
 from ledger.ledger import Request as LedgerRequest
 
@@ -145,11 +147,28 @@ TheCaller = Annotated[Caller, Depends(identify)]
 
 def opened_by(roles: Collection[Role]) -> Callable[..., Awaitable[None]]:
     """A dependency that lets only these roles in, and only to awards that their key opens."""
+    asked: list[frozenset[str]] = []  # Looked up once: each route has a check of its own.
 
     async def check(request: Request, caller: TheCaller) -> None:
         caller.expect(roles, request.path_params.get("award"))
+        if not asked:
+            asked.append(_asked(request.scope["route"]))
+        # A misspelt `dry_run` or `as_of` would do something else than was asked.
+        if unknown := [Fault(name[:80], "is not known here") for name in request.query_params if name not in asked[0]]:
+            raise RequestIsWrong(unknown)
 
     return check
+
+
+def _asked(route: APIRoute) -> frozenset[str]:
+    """What a route may be asked in its address."""
+
+    def names(of: Dependant) -> Iterator[str]:
+        yield from (parameter.alias for parameter in of.query_params)
+        for within in of.dependencies:
+            yield from names(within)
+
+    return frozenset(names(route.dependant))
 
 
 def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:

@@ -122,6 +122,7 @@ class PaymentInList(BaseModel):
 def page(
     award: AwardName,
     asked: TheListing,
+    *,
     payer: Annotated[str | None, Query(max_length=64)] = None,
     stage: Stage | None = None,
     after: After = None,

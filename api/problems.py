@@ -19,6 +19,7 @@ from ledger.writer import Closed, Overloaded, VersionHasMoved
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+_FAILED: Final = 500
 _STATUS: Final = {Kind.INVALID: 422, Kind.NOT_ALLOWED: 403, Kind.ABSENT: 404, Kind.CONFLICT: 409}
 _WHERE_NOT: Final = frozenset({"body", "query", "header", "path"})
 log = logs.logger(__name__)
@@ -178,7 +179,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refuse_plain(_request: Request, refused: HTTPException) -> Response:
-        kind = _BY_STATUS.get(refused.status_code, ServiceFailed if refused.status_code >= 500 else HeaderIsWrong)
+        kind = _BY_STATUS.get(refused.status_code, ServiceFailed if refused.status_code >= _FAILED else HeaderIsWrong)
         return answer(kind(), refused.headers)
 
     @app.exception_handler(Overloaded)

@@ -6,7 +6,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -131,6 +131,7 @@ async def reading(
     request: Request,
     response: Response,
     caller: TheCaller,
+    *,
     as_of: AsOf = None,
     least: MinPosition = None,
     if_none_match: NoneMatch = None,
@@ -191,8 +192,8 @@ def _moment(ledger: Ledger, as_of: str, head: int) -> int:
         return int(as_of)
     text = as_of.replace(" ", "+").upper()  # A plus sign that was not quoted comes as a blank.
     try:
-        moment = datetime.fromisoformat(text) if _TIME.fullmatch(text) else None
-    except ValueError:
+        moment = datetime.fromisoformat(text).astimezone(UTC) if _TIME.fullmatch(text) else None
+    except (ValueError, OverflowError):
         moment = None
     if moment is None:
         raise RequestIsWrong([Fault("as_of", "must be a position such as 1042, or a time such as 2021-11-05T10:00:00Z")])

@@ -26,6 +26,7 @@ class Requests:
         self._most = body_bytes_most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request in, and see it answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

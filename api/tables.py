@@ -76,7 +76,7 @@ def _line(row: Mapping[str, Any]) -> ClaimedLine:
 
 
 def _column(where: str) -> str:
-    return where.replace("evidence.0.", "evidence_") or "cells"
+    return "cells" if where in {"", "body"} else where.replace("evidence.0.", "evidence_")
 
 
 def table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:

@@ -1,0 +1,120 @@
+"""`lcledger serve` as a process of its own, asked over loopback, killed, and started again on the same files."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from api.app import create_app
+from api.identity import FIRST_KEY_FILE
+from api.settings import Settings
+from tests.api.story import KIRKLEES, SOCIAL_PRIME, TOP_UP, Clock, Holder, Service
+
+TOP: Final = Path(__file__).parents[2]
+VAULT_KEY: Final = b"thirty-two bytes of a test's key"
+START_TIMEOUT_S: Final = 60
+_KIB: Final = 1024
+# The story's award, open on whatever day the tests run: a real process has the real clock.
+STILL_OPEN: Final[dict[str, Any]] = {
+    "service_window": {"first": "2019-09-01", "last": "2099-08-31"},
+    "outcomes_window": {"first": "2019-09-01", "last": "2099-08-31"},
+    "claims_close_on": "2099-11-30",
+    "award_amount": "90000000.00",
+    "payers": [
+        {"party": KIRKLEES, "share": "439/619", "payee": SOCIAL_PRIME},
+        {"party": TOP_UP, "share": "180/619", "payee": SOCIAL_PRIME},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a ledger is: its folder, and its database if that is not in the folder."""
+
+    folder: Path
+    database_url: str | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of whoever serves it."""
+        return Settings(data_dir=self.folder, **self._given)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same, as the environment of a process."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("LCLEDGER_")}
+        given = {"data_dir": str(self.folder), "log_format": "json", **self._given}
+        return ours | {f"LCLEDGER_{name.upper()}": value for name, value in given.items()}
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        key = base64.b64encode(VAULT_KEY).decode()
+        return {"vault_key": key} | ({"database_url": self.database_url} if self.database_url else {})
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A process that serves."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def ask_to_stop(self) -> None:
+        """End it as an operator would; it may take its time."""
+        self.process.send_signal(signal.SIGTERM)
+
+    @property
+    def peak_mib(self) -> float:
+        """The most memory that it ever had, on Linux."""
+        told = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return int(next(line for line in told.splitlines() if line.startswith("VmHWM:")).split()[1]) / _KIB
+
+
+@contextmanager
+def served(place: Place) -> Iterator[Serving]:
+    """A process that serves a ledger, until the end of the block at the latest."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    told = place.folder / f"{time.time_ns()}.log"
+    with told.open("wb") as log:
+        command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", "0"]
+        process = subprocess.Popen(command, cwd=TOP, env=place.environment, stdout=log, stderr=log)
+    try:
+        yield Serving(process, _address(process, told))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _address(process: "subprocess.Popen[bytes]", told: Path) -> str:
+    """Where it serves, as it says in its log."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < until and process.poll() is None:
+        for line in told.read_text("utf-8").splitlines(keepends=True):
+            if '"serving"' in line and line.endswith("\n"):
+                return str(json.loads(line)["address"])
+        time.sleep(0.02)
+    raise AssertionError(f"it does not serve: {told.read_text('utf-8')}")
+
+
+@asynccontextmanager
+async def asked(place: Place, serving: Serving) -> AsyncIterator[Service]:
+    """Whoever has the first administrator's key, asking a process that serves."""
+    app = create_app(place.settings)  # Never started: it is asked only what it declares.
+    async with httpx.AsyncClient(base_url=serving.address, timeout=60, limits=httpx.Limits(max_connections=64)) as http:
+        first = Holder(http, app, (place.folder / FIRST_KEY_FILE).read_text("utf-8").strip())
+        yield Service(app, http, Clock(), place.settings, first)
