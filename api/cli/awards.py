@@ -24,6 +24,7 @@ def install(app: typer.Typer) -> None:
     app.command("awards", rich_help_panel=PANEL)(show_awards)
     app.command(rich_help_panel=PANEL)(balances)
     app.command(rich_help_panel=PANEL)(trail)
+    app.command(rich_help_panel=PANEL)(agree)
     app.add_typer(importing, name="import", rich_help_panel=PANEL)
     importing.command("award")(import_award)
 
@@ -123,6 +124,33 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     return str(entry["position"]), entry["recorded_at"][:16].replace("T", " "), entry["person"][:8], entry["sentence"], moved
 
 
+def agree(
+    award: Award,
+    *,
+    terms: Annotated[
+        int | None, typer.Option(min=2, help="A further version of the terms, by its number.", show_default=False)
+    ] = None,
+    key: KeyText = None,
+    key_file: KeyFile = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Agree an award, or a further version of its terms, as a second administrator.
+
+    For example:
+
+      lcledger agree INDIGO-POJ-0175 --key-file second-administrator.key
+      lcledger agree INDIGO-POJ-0175 --terms 2 --key-file second-administrator.key
+    """
+    ours = settings_with(data_dir)
+    path = f"/awards/{award}/terms/{terms}/agreement" if terms else f"/awards/{award}/agreement"
+    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path))
+    if as_json:
+        tell_json(done)
+    else:
+        say(f"✓ {f'Version {terms} of {award}' if terms else award} is agreed.")
+
+
 def import_award(
     file: Annotated[Path, typer.Argument(help="The award's registration, as POST /v1/awards takes it.", show_default=False)],
     *,
@@ -148,7 +176,7 @@ def import_award(
     else:
         say(
             f"✓ {body['reference']} is registered at position {done['position']}.",
-            f"It means nothing until a second administrator agrees it: POST /v1/awards/{body['reference']}/agreement",
+            f"It means nothing until a second administrator agrees it: lcledger agree {body['reference']}",
         )
 
 

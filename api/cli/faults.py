@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
 
 from api.cli.access import Declined, Mistaken
 from api.settings import NotSetUp
@@ -31,8 +30,8 @@ def told(fault: BaseException) -> Said | None:  # noqa: PLR0911 (one case a faul
             return fault.message, [(each.where, each.what) for each in fault.faults]
         case ValidationError():
             return "This is not as it must be.", [(".".join(map(str, each["loc"])), each["msg"]) for each in fault.errors()]
-        case OperationalError():
-            return f"The database cannot be used: {str(fault.orig).partition(chr(10))[0]}.", ()
+        case _ if type(fault).__name__ == "OperationalError":  # of SQLAlchemy, which only `ledger` and `projections` import
+            return f"The database cannot be used: {str(getattr(fault, 'orig', fault)).partition(chr(10))[0]}.", ()
         case OSError():
             return f"{fault.strerror or fault}: {fault.filename}" if fault.filename else str(fault), ()
         case _ if isinstance(fault, _IN_WORDS):

@@ -18,19 +18,25 @@ log = logs.logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Stops when told, and leaves the rest of the shutdown to whoever started it."""
+    """Stops when told, from its very beginning on, and leaves the rest of the shutdown to whoever started it."""
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def heed(self) -> bool:
+        """Stop at SIGINT and SIGTERM; whether this system can tell an event loop of them."""
         loop = asyncio.get_running_loop()
         try:
             for told in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(told, self.handle_exit, told, None)
         except NotImplementedError:  # Windows
-            with super().capture_signals():
-                yield
+            return False
+        return True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if self.heed():
+            yield
             return
-        yield
+        with super().capture_signals():
+            yield
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,31 +54,37 @@ def serve(ours: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken."""
     listening = listen(ours.host, ours.port)
     logs.configure(ours.log_level, ours.log_format)
-    config = uvicorn.Config(
-        "api.app:none",
+    with listening:
+        run(_serve(ours, listening, announce))
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run something on the fastest event loop that there is here."""
+    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        runner.run(coroutine)
+
+
+async def _serve(ours: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
+    server = _Server(_config(ours))
+    server.heed()
+    async with running(ours, serving=True) as app:
+        server.config.app = app
+        host, port = listening.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        announce(address)
+        log.info("serving", address=address)
+        await server.serve(sockets=[listening])
+        log.info("stopping: what was accepted is finished first")
+    log.info("stopped")
+
+
+def _config(ours: Settings) -> uvicorn.Config:
+    """The application comes later, when it has started: whoever starts it tells in words why it cannot."""
+    return uvicorn.Config(
+        "",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(ours.shutdown_grace_s),
     )
-    with listening:
-        run(_serve(ours, config, listening, announce), config)
-
-
-def run(coroutine: Coroutine[Any, Any, None], config: uvicorn.Config | None = None) -> None:
-    """Run something on the fastest event loop that there is."""
-    with asyncio.Runner(loop_factory=(config or uvicorn.Config("api.app:none")).get_loop_factory()) as runner:
-        runner.run(coroutine)
-
-
-async def _serve(ours: Settings, config: uvicorn.Config, listening: socket.socket, announce: Callable[[str], None]) -> None:
-    async with running(ours, serving=True) as app:
-        config.app = app
-        host, port = listening.getsockname()[:2]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        announce(address)
-        log.info("serving", address=address)
-        await _Server(config).serve(sockets=[listening])
-        log.info("stopping: what was accepted is finished first")
-    log.info("stopped")

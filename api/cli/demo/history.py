@@ -89,7 +89,7 @@ SHAPES: Final = (
     ),
     Shape(
         "INDIGO-POJ-0195",
-        "MILL",
+        "SM",
         joins=27,
         paths=(
             ("REGISTERED", "ATTENDED", "COMPLETED", "EMPLOYED"),
