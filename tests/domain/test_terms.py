@@ -47,7 +47,7 @@ class TestCheck:
             (
                 lambda it: it["outcomes"].append({**it["outcomes"][0], "code": "Home"}),
                 "outcomes.4.code",
-                "Home is on the rate card",
+                "HOME is on the rate card",
             ),
             (lambda it: it["outcomes"][2].update(prerequisites=["HOUSE"]), "outcomes.2.prerequisites", "HOUSE is not an outcome"),
             (lambda it: it["outcomes"][0].update(prerequisites=["home-3"]), "outcomes", "HOME → HOME-3 → HOME"),
