@@ -425,13 +425,12 @@ async def _in_one_batch(ledger: Ledger, command: Command, request: Request) -> l
     """The answers to a command between two others, none of which finds the turn free before the last is there."""
     commands = ((partial(open_pot, name="before"), ASKED), (command, request), (partial(open_pot, name="after"), ASKED))
     with _held(ledger) as go:
-        first = asyncio.create_task(ledger.record(partial(open_pot, name="first"), ASKED))
-        await asyncio.sleep(0.05)
-        tasks = [asyncio.create_task(ledger.record(*one)) for one in commands]
-        await asyncio.sleep(0.1)
+        tasks = []
+        for one in ((partial(open_pot, name="first"), ASKED), *commands):
+            tasks.append(asyncio.create_task(ledger.record(*one)))
+            await asyncio.sleep(0.2)  # They queue in this order.
         go()
-    await first
-    return await asyncio.gather(*tasks, return_exceptions=True)
+    return (await asyncio.gather(*tasks, return_exceptions=True))[1:]
 
 
 def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
