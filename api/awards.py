@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.commands import Recorded, TheAsk, address, command, sent
-from api.identity import Role
 from api.names import AwardName, VersionNumber
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import award as awards
 from domain.award import Award, AwardRegistered, NoSuchAward, Status, award_stream
 from domain.claim import Note, Sha256
+from domain.key import Role
 from domain.money import Money
 from domain.reference import Reference
 from domain.terms import Terms, TermsContradictThemselves, Title

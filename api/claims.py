@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import tables
 from api.awards import ADMINISTRATOR
 from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_type, parsed, sent
-from api.identity import Caller, Role, TheCaller
+from api.identity import Caller, TheCaller
 from api.names import AwardName, ClaimName
 from api.problems import RequestIsWrong
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, Reading, TheListing, TheReading, cursor, opened, paged, question
@@ -32,6 +32,7 @@ from domain.claim import (
     Submission,
     claim_stream,
 )
+from domain.key import Role
 from domain.money import Money, Quantity
 from domain.refusal import Fault, NotAllowed
 from domain.terms import NoTermsInForce, Window

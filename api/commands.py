@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.counters import Metrics
-from api.identity import Caller, Role, TheCaller, identify, opened_by
+from api.identity import Caller, TheCaller, identify, opened_by
 from api.openapi import refused_with, sent_as
 from api.problems import (
     BodyIsTooLarge,
@@ -35,6 +35,7 @@ from api.problems import (
 from domain.aggregate import Actor, Command, S, Stream
 from domain.calendar import london_day
 from domain.event import Event
+from domain.key import Role
 from domain.refusal import Fault, Refused
 from ledger.entry import Entry, EntryTooLong
 from ledger.ledger import Ledger

@@ -3,8 +3,9 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.identity import Role, TheCaller
+from api.identity import TheCaller
 from api.readings import EVERYBODY, question
+from domain.key import Role
 
 router = APIRouter(tags=["keys"])
 

@@ -69,8 +69,10 @@ def install(app: FastAPI, always: Mapping[int | str, dict[str, Any]]) -> None:
 
 def _described(app: FastAPI, always: Mapping[int | str, dict[str, Any]]) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=_ABOUT, routes=app.routes)
-    sent = {Problem, *_SENT.values()}
-    names, schemas = models_json_schema([(model, "validation") for model in sorted(sent, key=str)], ref_template=_TEMPLATE)
+    sent: set[type[BaseModel]] = {Problem, *_SENT.values()}
+    names, schemas = models_json_schema(
+        [(model, "validation") for model in sorted(sent, key=lambda model: model.__name__)], ref_template=_TEMPLATE
+    )
     components = document.setdefault("components", {}).setdefault("schemas", {})
     components.update({name: schema for name, schema in schemas.get("$defs", {}).items() if name not in components})
     components.pop("HTTPValidationError", None)

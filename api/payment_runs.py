@@ -12,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, address, command, sent
-from api.identity import Caller, Role
+from api.identity import Caller
 from api.names import RunName
 from api.readings import LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import run as runs
 from domain.aggregate import Commitment, Facts
 from domain.calendar import Day
 from domain.claim import Note
+from domain.key import Role
 from domain.money import Money, PositiveAmount
 from domain.payment import DateBeforeLastStep
 from domain.reference import OrganisationId, Reference

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
-from api.identity import Role
 from api.names import AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import payment as payments
 from domain.award import NoSuchAward, award_stream
 from domain.calendar import Day, FinancialYear
 from domain.claim import Note
+from domain.key import Role
 from domain.money import Money
 from domain.payment import NoSuchPayment, Payment, PaymentAtWrongStage, ReturnReason, Stage, payment_stream
 from domain.run import give_back
@@ -99,8 +99,9 @@ class ToldPayment(BaseModel):
             pays_by_itself=payment.pays_by_itself,
             approved_by=payment.approved_by,
             run=payment.run,
-            report=report
-            and ToldReport(reference=report.reference, value_date=report.value_date, reported_by=report.reported_by),
+            report=ToldReport(reference=report.reference, value_date=report.value_date, reported_by=report.reported_by)
+            if report
+            else None,
         )
 
 

@@ -14,10 +14,11 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.commands import Route
-from api.identity import Caller, Role, TheCaller, opened_by
+from api.identity import Caller, TheCaller, opened_by
 from api.openapi import refused_with
 from api.problems import HeaderIsWrong, NothingHere, NotNow, RequestIsWrong, TurnedAway
 from domain.aggregate import S, Stream
+from domain.key import Role
 from domain.refusal import Fault, Refused
 from ledger.ledger import Ledger
 from projections.projection import UnknownCursor
