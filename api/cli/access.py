@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from api import logs
 from api.app import create_app
-from api.cli.screen import REFUSED
+from api.cli.screen import REFUSED, complaints
 from api.identity import FIRST_KEY_FILE, first_administrator
 from api.settings import Settings, settings, vault_key
 from ledger.ledger import Ledger
@@ -158,10 +158,11 @@ def _told(response: httpx.Response) -> Any:
 
 
 def open_ledger(ours: Settings, *, clock: Clock | None = None, serving: bool = False) -> Ledger:
-    """The ledger of the settings, with its first administrator. With `serving`, nobody else may serve the same files."""
+    """The ledger of the settings. Whoever serves makes its first administrator, and is alone with its files."""
     ledger = Ledger.open(ours.log_url, vault_key=vault_key(ours), clock=clock, serving=serving, most_waiting=ours.queue_most)
     try:
-        first_administrator(ledger, ours)
+        if serving and (made := first_administrator(ledger, ours)):
+            complaints().print(f"This is a new ledger. The key of its first administrator is in {made}")
     except BaseException:
         ledger.close()
         raise

@@ -60,7 +60,10 @@ async def awards(app: FastAPI, overseer: Access) -> None:
     balances = [await overseer.get(f"/awards/{award['reference']}/balances") for award in registered]
     for award, balance in zip(registered, balances, strict=True):
         show_years(balance, f"{award['reference']} {award['title']}")
-        say("  cut off by limits: " + (_limits(balance) or "nothing"), "")
+        spent = ", ".join(payer["payer"] for payer in balance["payers"] if payer["remaining"] == "0.00")
+        say(
+            f"  cut off by limits: {_limits(balance) or 'nothing'}; at their maximum, so that others pay: {spent or 'nobody'}", ""
+        )
     show_overview(balances, "All awards (prices are illustrative, the clock was simulated)")
     say("accepted = assessed + curtailed + awaiting certification; outstanding = allotted to payers, not yet paid", "")
     await asyncio.to_thread(_check, app)

@@ -44,10 +44,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, port: int = 0, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def serving(folder: Path, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A process that serves, and its address."""
     process = subprocess.Popen(
-        command("serve", "--port", str(port), "--data-dir", str(folder)),
+        command("serve", "--port", "0", "--data-dir", str(folder)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,6 +158,11 @@ class TestRefusals:
         assert run("balances").exit_code == 2
         assert run("balnces").exit_code == 2
 
+    def test_say_that_the_database_cannot_be_reached(self, folder: Path) -> None:
+        done = lcledger("worker", LCLEDGER_DATABASE_URL="postgresql://127.0.0.1:1/ledger", LCLEDGER_VAULT_KEY="A" * 43 + "=")
+        assert done.returncode == 1
+        assert "The database cannot be used" in done.stderr
+
     def test_leave_the_worker_to_postgresql(self, folder: Path) -> None:
         done = run("worker", "--data-dir", str(folder))
         assert done.exit_code == 1
@@ -265,6 +270,29 @@ class TestServe:
                 assert connection.recv(4_096).startswith(b"HTTP/1.1 201")
             assert process.wait(20) == 0
         assert "GB-LAE-KIR" in {each["party"] for each in answer("parties", "list", "--data-dir", str(folder))}
+
+
+class TestWorker:
+    @pytest.mark.skipif(os.name == "nt", reason="signals")
+    def test_follows_on_postgresql_until_it_is_told_to_stop(self, postgres_url: str, folder: Path) -> None:
+        url = postgres_url.replace("postgresql+psycopg://", "postgresql://")
+        set_to = {"LCLEDGER_DATABASE_URL": url, "LCLEDGER_VAULT_KEY": "A" * 43 + "="}
+        assert lcledger("migrate", **set_to).returncode == 0
+        working = subprocess.Popen(
+            command("worker"), stderr=subprocess.PIPE, text=True, env=environment(LCLEDGER_LOG_FORMAT="json", **set_to)
+        )
+        try:
+            assert working.stderr is not None
+            assert any('"event":"following"' in line for line in working.stderr)
+            with serving(folder, **set_to) as (process, _):
+                assert "XX-LCL-OPERATOR" in lcledger("parties", "list", "--data-dir", str(folder), **set_to).stdout
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+            working.send_signal(signal.SIGTERM)
+            assert working.wait(20) == 0
+        finally:
+            working.kill()
+            working.communicate()
 
 
 class TestLog:
