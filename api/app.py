@@ -100,8 +100,9 @@ def create_app(
     app.state.metrics = counters.Metrics()
     for noun in _ROUTERS:
         app.include_router(noun.router, prefix="/v1")
-    app.include_router(metrics.router)
-    app.include_router(health.router)
+    for watched in (health, metrics):
+        app.include_router(watched.router, prefix="/v1")
+        app.include_router(watched.router, include_in_schema=False)  # where those who watch services look first
     app.include_router(refusals.router)
     problems.install(app)
     openapi.install(app, _KNOWN)

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
         " `data_dir`. Whoever loses it loses what the vault holds.",
     )
     vault_key_file: Path | None = Field(None, description="File that holds the vault's key.")
+    key: SecretStr | None = Field(
+        None, description="Your own key, on the command line. Not set: that of the first administrator in `data_dir`."
+    )
     secrets_dir: Path | None = Field(
         None, description="Folder with a file for each secret, named as its variable, such as `lcledger_vault_key`."
     )

@@ -213,7 +213,14 @@ class TestImage:
 class TestCompose:
     def test_has_the_database_the_migration_the_service_and_the_worker(self) -> None:
         assert set(SERVICES) == {"database", *OURS}
-        assert [SERVICES[name]["command"] for name in OURS] == [["migrate"], ["serve"], ["worker"]]
+        grant = ["migrate", "--grant-to", "ledger_service"]
+        assert [SERVICES[name]["command"] for name in OURS] == [grant, ["serve"], ["worker"]]
+
+    def test_serves_as_a_role_that_owns_nothing_of_the_log(self) -> None:
+        urls = [SERVICES[name]["environment"]["LCLEDGER_DATABASE_URL"] for name in OURS]
+        assert ["ledger_owner@" in urls[0], *("ledger_service@" in url for url in urls[1:])] == [True, True, True]
+        assert all("owner_password" not in SERVICES[name]["secrets"] for name in ("api", "worker"))
+        assert "CREATE ROLE ledger_service LOGIN" in (TOP / "docker" / "service-role.sh").read_text("utf-8")
 
     def test_begins_with_the_database_then_migrates_then_serves(self) -> None:
         healthy = {"database": {"condition": "service_healthy"}}
@@ -250,4 +257,4 @@ class TestCompose:
 
     def test_keeps_what_was_acknowledged(self) -> None:
         assert {"fsync=on", "synchronous_commit=on"} <= set(SERVICES["database"]["command"])
-        assert SERVICES["database"]["volumes"] == ["database:/var/lib/postgresql"]
+        assert "database:/var/lib/postgresql" in SERVICES["database"]["volumes"]

@@ -40,7 +40,7 @@ KeyFile = Annotated[
 ]
 KeyText = Annotated[
     str | None,
-    typer.Option("--key", envvar="LCLEDGER_KEY", help="Your key; better in the environment than typed.", show_default=False),
+    typer.Option("--key", help="Your key; better in the environment, as LCLEDGER_KEY, than typed.", show_default=False),
 ]
 
 
@@ -77,6 +77,8 @@ def settings_with(data_dir: Path | None = None, **given: Any) -> Settings:
 
 def key_of(ours: Settings, shown: str | None = None, file: Path | None = None) -> str:
     """The key to act with: from a file, from LCLEDGER_KEY, or that of the embedded ledger's first administrator."""
+    if file is None and shown is None and ours.key is not None:
+        shown = ours.key.get_secret_value()
     if file is None and shown:
         return shown.strip()
     wanted = file or ours.data_dir / FIRST_KEY_FILE

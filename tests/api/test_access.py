@@ -113,11 +113,11 @@ class TestARole:
     async def test_of_an_auditor_reads_all_and_writes_nothing(self, service: Service) -> None:
         await story.submit(service)
         await story.verify(service)
-        paths = (*READS, "/v1/entries", "/v1/keys", "/v1/people", "/v1/parties", "/v1/payment-runs", "/v1/events", "/metrics")
+        paths = (*READS, "/v1/entries", "/v1/keys", "/v1/people", "/v1/parties", "/v1/payment-runs", "/v1/events", "/v1/metrics")
         for path in paths:
             assert (await service.audrey.get(path)).status_code == 200, path
 
-    @pytest.mark.parametrize("path", ["/v1/entries", "/v1/keys", "/v1/people", "/v1/parties", "/v1/payment-runs", "/metrics"])
+    @pytest.mark.parametrize("path", ["/v1/entries", "/v1/keys", "/v1/people", "/v1/parties", "/v1/payment-runs", "/v1/metrics"])
     async def test_of_others_does_not_read_what_is_not_of_its_awards(self, service: Service, path: str) -> None:
         for name in ("cora", "vera", "cesar", "abe", "rhea", "ivo"):
             assert slug(await service.cast[name].get(path)) == (403, "role-is-missing")

@@ -43,9 +43,10 @@ class TestProblems:
 class TestHealth:
     async def test_is_open_to_all(self, bare: Service) -> None:
         assert (await bare.http.get("/health/live")).json() == {"live": True}
-        ready = (await bare.http.get("/health/ready")).json()
+        assert (await bare.http.get("/v1/health/live")).json() == {"live": True}
+        ready = (await bare.http.get("/v1/health/ready")).json()
         assert (ready["ready"], ready["log_writable"], ready["triggers_present"]) == (True, True, True)
 
     async def test_is_counted_by_route(self, service: Service) -> None:
-        numbers = (await service.audrey.get("/metrics")).text
+        numbers = (await service.audrey.get("/v1/metrics")).text
         assert 'route="/v1/awards/{award}/agreement",status="201"} 1.0' in numbers
