@@ -87,9 +87,6 @@ class Facts(Protocol):
     def pseudonym(self, award: str, reference: str, /) -> Token:
         """The token of a participant of an award, known or new; references are the same without regard to case."""
 
-    def reference(self, award: str, token: Token, /) -> str | None:
-        """The participant's reference behind a token, or nothing if it was erased. For refusals only, never for events."""
-
     def conceal(self, text: str, award: str | None = None, /) -> Commitment:
         """Put a text into the vault, together with the decision, and get the commitment that may stand in the log."""
 

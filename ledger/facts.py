@@ -154,13 +154,6 @@ class NotedFacts:
         self._tokens[mark] = token
         return Token(token)
 
-    def reference(self, award: str, token: Token, /) -> str | None:
-        """The participant's reference behind a token, or nothing if it was erased."""
-        met = (one for one in (*self.strangers.values(), *self._met.values()) if (one.award, one.token) == (award, token))
-        for one in (*met, *self._reads.participants(award, [token])):
-            return self._seals.reference(one)
-        return None
-
     def conceal(self, text: str, award: str | None = None, /) -> Commitment:
         """Put a text into the vault, together with the decision."""
         kept = self._seals.conceal(text, award)

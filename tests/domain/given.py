@@ -33,7 +33,6 @@ class MemoryFacts:
     read: set[str] = field(default_factory=set)
     """The names of the streams that were read."""
     _states: dict[str, tuple[int, Aggregate]] = field(default_factory=dict)
-    _references: dict[tuple[str, Token], str] = field(default_factory=dict)
 
     def __getitem__(self, stream: Stream[S], /) -> S:
         state = self.get(stream)
@@ -56,12 +55,7 @@ class MemoryFacts:
 
     def pseudonym(self, award: str, reference: str, /) -> Token:
         name = canonical(award), canonical(reference)
-        token = self.pseudonyms.setdefault(name, Token(f"participant-{len(self.pseudonyms) + 1}"))
-        self._references.setdefault((canonical(award), token), reference)
-        return token
-
-    def reference(self, award: str, token: Token, /) -> str | None:
-        return self._references.get((canonical(award), token))
+        return self.pseudonyms.setdefault(name, Token(f"participant-{len(self.pseudonyms) + 1}"))
 
     def conceal(self, text: str, award: str | None = None, /) -> Commitment:
         self.texts[commitment(text)] = text
