@@ -53,7 +53,7 @@ class Requests:
 
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
         said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdigit() or int(said[:18]) > self._most:
+        if not (said.isascii() and said.isdigit()) or int(said[:18]) > self._most:
             await answer(BodyIsTooLarge(bytes_most=self._most))(scope, receive, send)
             return
         got = 0
