@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Path, Query
 
 _NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -15,4 +15,5 @@ PersonName = Annotated[str, Path(alias="person", pattern=_NAME)]
 KeyName = Annotated[str, Path(alias="key", pattern=_NAME)]
 AssessmentNumber = Annotated[int, Path(alias="assessment", ge=1, le=999_999_999)]
 VersionNumber = Annotated[int, Path(alias="version", ge=1, le=999_999)]
+AskedPayer = Annotated[str | None, Query(pattern=_NAME, description="Of this payer only", examples=["GB-LAE-KIR"])]
 RefusalName = Annotated[str, Path(alias="refusal", pattern=_NAME, examples=["approver-took-part"])]

@@ -6,14 +6,14 @@ from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Self, cast
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.identity import Caller
-from api.names import RunName
+from api.names import AskedPayer, RunName
 from api.readings import LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import run as runs
 from domain.aggregate import Commitment, Facts
@@ -158,7 +158,7 @@ async def draw_up(new: Annotated[NewRun, sent(NewRun)], ask: TheAsk) -> Recorded
 @router.get("", **question({Role.ADMINISTRATOR, Role.AUDITOR}))
 def page(
     asked: TheListing,
-    payer: Annotated[str | None, Query(max_length=64)] = None,
+    payer: AskedPayer = None,
     stage: RunStage | None = None,
     after: After = None,
     limit: Limit = LIMIT,

@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
-from api.names import AssessmentNumber, AwardName, PayerName
+from api.names import AskedPayer, AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import payment as payments
 from domain.award import NoSuchAward, award_stream
@@ -124,7 +124,7 @@ def page(
     award: AwardName,
     asked: TheListing,
     *,
-    payer: Annotated[str | None, Query(max_length=64)] = None,
+    payer: AskedPayer = None,
     stage: Stage | None = None,
     after: After = None,
     limit: Limit = LIMIT,

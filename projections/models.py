@@ -26,6 +26,8 @@ _MODULUS: Final = 2**256
 _PREPARING: Final = 0x6C636C_03
 """The key of PostgreSQL's advisory lock round the making of tables."""
 _MOST_ROWS_A_PAGE: Final = 1_000
+_MOST_DIGITS: Final = 15
+"""Of a cursor: databases take no number of any length."""
 
 _MODELS: Final = """
 CREATE TABLE IF NOT EXISTS models (
@@ -373,6 +375,6 @@ class Listing(Generic[R]):
 def _cursor(after: str | None) -> int:
     if after is None:
         return 0
-    if not (after.isascii() and after.isdecimal()):
+    if not (after.isascii() and after.isdecimal() and len(after) <= _MOST_DIGITS):
         raise UnknownCursor(UnknownCursor.__doc__)
     return int(after)

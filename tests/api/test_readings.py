@@ -100,6 +100,7 @@ class TestLists:
         payments = f"/v1/awards/{AWARD}/payments"
         assert [row["payer"] for row in (await service.ivo.reads(f"{payments}?stage=approved"))["rows"]] == [KIRKLEES]
         assert [row["stage"] for row in (await service.ivo.reads(f"{payments}?payer={KIRKLEES}"))["rows"]] == ["approved"]
+        assert slug(await service.ivo.get(f"{payments}?payer=%00")) == (422, "request-is-wrong")  # PostgreSQL has no such text
 
 
 class TestTheLog:

@@ -84,8 +84,9 @@ class TestClaims:
         assert found == names
 
     def test_refuses_a_cursor_that_it_did_not_give(self, caught_up: Views) -> None:
-        with pytest.raises(UnknownCursor):
-            caught_up.claims.page(REFERENCE, "2021-Q3")
+        for wrong in ("2021-Q3", "9" * 40):
+            with pytest.raises(UnknownCursor):
+                caught_up.claims.page(REFERENCE, wrong)
 
 
 class TestPayments:
