@@ -38,7 +38,7 @@ class PositionNotReached(NotNow):
 
 
 class MomentIsAhead(TurnedAway):
-    """`as_of` lies ahead of the log: what will be recorded by then is not known yet."""
+    """The moment of `as_of` lies ahead of the log: what will be recorded by then is not known yet."""
 
     status = 422
 

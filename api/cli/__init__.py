@@ -53,9 +53,9 @@ app: Final = typer.Typer(
 
 
 def _assemble() -> None:
-    from api.cli import awards, claims, entries, keys, parties, people, service
+    from api.cli import awards, claims, entries, keys, parties, people, programs
 
-    for noun in (service, awards, claims, parties, people, keys, entries):
+    for noun in (programs, awards, claims, parties, people, keys, entries):
         noun.install(app)
 
 
