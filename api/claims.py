@@ -1,6 +1,7 @@
 """Claims: submitted by a provider, queried and answered, decided by somebody else, and signed off where the terms want it."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -24,6 +25,8 @@ from domain.calendar import Day
 from domain.certification import Certificate
 from domain.claim import (
     Claim,
+    ClaimAnswered,
+    ClaimQueried,
     Line,
     NoSuchClaim,
     Note,
@@ -32,17 +35,22 @@ from domain.claim import (
     Submission,
     claim_stream,
 )
+from domain.events import BY_NAME
 from domain.key import Role
 from domain.money import Money, Quantity
 from domain.refusal import Fault, NotAllowed
 from domain.terms import NoTermsInForce, Window
 from domain.verification import Verification
+from ledger.entry import decode
 
 router = APIRouter(prefix="/awards/{award}/claims", tags=["claims"])
 CLAIMANT = frozenset({Role.CLAIMANT})
 VERIFIER = frozenset({Role.VERIFIER})
 CERTIFIER = frozenset({Role.CERTIFIER})
 CSV: Final = "text/csv"
+_SAID: Final = frozenset({"claim.queried", "claim.answered"})
+_MOST_ENTRIES: Final = 10_000
+"""Of one claim's stream: more than its lines can make."""
 _SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})
 
 
@@ -126,6 +134,18 @@ class ToldLine(BaseModel):
     assessments: tuple[ToldAssessment, ...]
 
 
+class ToldQuery(BaseModel):
+    """What was asked of the claimant, and what the claimant answered; the words are told to those who may see them."""
+
+    asked_by: str
+    asked_at: datetime
+    lines: tuple[int, ...] = Field(description="The lines that it is about; none: the claim as a whole")
+    question: str | None
+    answered_by: str | None = None
+    answered_at: datetime | None = None
+    answer: str | None = None
+
+
 class ToldClaim(BaseModel):
     """A claim, with a page of its lines."""
 
@@ -149,6 +169,7 @@ class ToldClaim(BaseModel):
     assessed: Money
     curtailed: Money
     assessments: tuple[int, ...]
+    queries: tuple[ToldQuery, ...] | None = Field(description="In order; nothing where the caller may not see lines")
     lines: tuple[ToldLine, ...] | None = Field(description="Nothing where the caller may not see lines")
     next: str | None = Field(description="Give it as `after` to get the following lines")
 
@@ -359,6 +380,7 @@ def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = N
         assessed=_sum(line.assessed for line in found.lines),
         curtailed=_sum(line.curtailed for line in found.lines),
         assessments=found.assessments,
+        queries=None if lines is None else texts.queries(claim_stream(award, claim).name),
         lines=None if lines is None else tuple(texts.told(line) for line in lines),
         next=cursor(str(begin + len(lines))) if lines is not None and more else None,
     )
@@ -386,6 +408,7 @@ class Texts:
     def __init__(self, asked: Reading, claim: Claim, award: str, lines: Collection[Line]) -> None:
         caller = asked.caller
         sees = caller.has(_SEE_TEXTS, award) or (caller.has(CLAIMANT, award) and caller.party == claim.submitted.claimant)
+        self._asked, self._sees = asked, sees
         self._texts: dict[Commitment, str] = asked.ledger.reveal(_commitments(lines)) if sees else {}
         tokens = {line.claimed.participant for line in lines if line.claimed.participant}
         self._references: dict[Token, str] = asked.ledger.references(claim.submitted.award, tokens) if sees else {}
@@ -419,6 +442,25 @@ class Texts:
             ),
             assessments=tuple(ToldAssessment(assessment=number, explanation=each) for number, each in line.assessments),
         )
+
+    def queries(self, stream: str) -> tuple[ToldQuery, ...]:
+        """What was asked and answered, from the claim's own entries: what becomes of a claim does not depend on it."""
+        rows = self._asked.ledger.log.reads.rows(0, _MOST_ENTRIES, stream=stream, upto=self._asked.position)
+        told: list[ToldQuery] = []
+        for entry in (decode(row, BY_NAME) for row in rows if row.type in _SAID):
+            by, at = entry.person, entry.recorded_at
+            match entry.event:
+                case ClaimQueried(question=words, lines=about):
+                    told.append(ToldQuery(asked_by=by, asked_at=at, lines=about, question=self._revealed(words)))
+                case ClaimAnswered(answer=words):
+                    answered = {"answered_by": by, "answered_at": at, "answer": self._revealed(words)}
+                    told[-1] = told[-1].model_copy(update=answered)
+                case _:
+                    continue
+        return tuple(told)
+
+    def _revealed(self, commitment: Commitment) -> str | None:
+        return self._asked.ledger.reveal([commitment]).get(commitment) if self._sees else None
 
     def _text(self, commitment: Commitment | None) -> str | None:
         return None if commitment is None else self._texts.get(commitment)

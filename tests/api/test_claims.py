@@ -102,3 +102,23 @@ class TestSubmit:
         assert time.perf_counter() - begun < 60  # a guard against quadratic work; the benchmark has the figure
         claim = await service.vera.reads(f"{CLAIMS}/2021-Q3?limit=1")
         assert (claim["count"], claim["assessed"], claim["curtailed"]) == (5_000, "2350000.00", "4650000.00")
+
+
+class TestQuery:
+    async def test_and_its_answer_are_told_to_the_claimant_s_party_and_to_those_who_decide(self, service: Service) -> None:
+        await story.submit(service)
+        await service.vera.does(f"{CLAIMS}/2021-Q3/query", {"question": "Which home is it?", "lines": [2]})
+        (asked,) = (await service.cora.reads(f"{CLAIMS}/2021-Q3"))["queries"]
+        assert (asked["question"], asked["lines"], asked["asked_by"]) == ("Which home is it?", [2], service.vera.person)
+        assert asked["answer"] is None
+        await service.cora.does(f"{CLAIMS}/2021-Q3/answer", {"answer": "The one in Dewsbury."})
+        (told,) = (await service.vera.reads(f"{CLAIMS}/2021-Q3"))["queries"]
+        assert (told["answer"], told["answered_by"]) == ("The one in Dewsbury.", service.cora.person)
+
+    async def test_is_not_told_to_others(self, service: Service) -> None:
+        await story.submit(service)
+        await service.vera.does(f"{CLAIMS}/2021-Q3/query", {"question": "Which home is it?"})
+        colleague = await service.give_key(await service.person("Peter", story.PROVIDER), "claimant")
+        (asked,) = (await colleague.reads(f"{CLAIMS}/2021-Q3"))["queries"]
+        assert asked["question"] is None
+        assert (await service.ivo.reads(f"{CLAIMS}/2021-Q3"))["queries"] is None
