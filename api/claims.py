@@ -51,7 +51,7 @@ CSV: Final = "text/csv"
 _SAID: Final = frozenset({"claim.queried", "claim.answered"})
 _MOST_ENTRIES: Final = 10_000
 """Of one claim's stream: more than its lines can make."""
-_SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})
+SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})
 
 
 class ClaimantOfAnotherParty(NotAllowed):
@@ -407,7 +407,7 @@ class Texts:
 
     def __init__(self, asked: Reading, claim: Claim, award: str, lines: Collection[Line]) -> None:
         caller = asked.caller
-        sees = caller.has(_SEE_TEXTS, award) or (caller.has(CLAIMANT, award) and caller.party == claim.submitted.claimant)
+        sees = caller.has(SEE_TEXTS, award) or (caller.has(CLAIMANT, award) and caller.party == claim.submitted.claimant)
         self._asked, self._sees = asked, sees
         self._texts: dict[Commitment, str] = asked.ledger.reveal(_commitments(lines)) if sees else {}
         tokens = {line.claimed.participant for line in lines if line.claimed.participant}

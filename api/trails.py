@@ -1,15 +1,18 @@
 """The audit trail of an award: its entries in order, each with who, when, what in a sentence, and the amounts moved."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.claims import sees_lines
+from api.claims import SEE_TEXTS, sees_lines
 from api.names import AwardName
 from api.readings import EVERYBODY, LIMIT, Limit, TheReading, question
+from domain.aggregate import Commitment
 from domain.award import NoSuchAward, award_stream
+from domain.key import Role
 from domain.money import Money
 from projections.trails import TrailRow
 
@@ -32,6 +35,9 @@ class ToldStep(BaseModel):
     type: str
     sentence: str
     amounts: dict[str, Money] = Field(description="What each stage gained, or lost where negative; they sum to 0.00")
+    words: dict[str, str | None] = Field(
+        description="What somebody wrote (reason, note, question, answer); null where it is not for you, or was erased"
+    )
 
 
 class ToldTrail(BaseModel):
@@ -53,15 +59,23 @@ def show(
     most = asked.limited(limit)
     found = asked.views.trail.page(award, after, most + 1, asked.position)
     whole = sees_lines(asked.caller, award)
-    rows = tuple(_told(row, whole=whole) for row in found[:most] if whole or _is_total(row.type))
+    shown = [row for row in found[:most] if whole or _is_total(row.type)]
+    open_to = {row.position for row in shown if asked.caller.has(_readers(row.type), award)}
+    words = asked.ledger.reveal(each for row in shown if row.position in open_to for each in row.words.values())
+    rows = tuple(_told(row, words, whole=whole) for row in shown)
     return ToldTrail(rows=rows, next=found[most - 1].position if len(found) > most else None)
+
+
+def _readers(kind: str) -> frozenset[Role]:
+    """Who may read what was written: of payments, also those who let money go."""
+    return SEE_TEXTS | {Role.APPROVER, Role.RELEASER} if kind.startswith("payment.") else SEE_TEXTS
 
 
 def _is_total(kind: str) -> bool:
     return kind.startswith(_TOTALS) or kind in _TOTALS_OF_CLAIMS
 
 
-def _told(row: TrailRow, *, whole: bool) -> ToldStep:
+def _told(row: TrailRow, words: Mapping[Commitment, str], *, whole: bool) -> ToldStep:
     return ToldStep(
         position=row.position,
         sequence=row.sequence,
@@ -72,4 +86,5 @@ def _told(row: TrailRow, *, whole: bool) -> ToldStep:
         type=row.type,
         sentence=row.sentence,
         amounts=dict(row.amounts),
+        words={name: words.get(each) for name, each in row.words.items()},
     )

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol, cast
+from functools import cache
+from typing import Protocol, cast, get_args
 
-from domain.aggregate import PersonId
+from domain.aggregate import Commitment, PersonId
 from domain.assessment import Kind
 from domain.award import (
     AwardAgreed,
@@ -94,6 +95,8 @@ class TrailRow:
     sentence: str
     amounts: Mapping[str, Money]
     """What each stage gained, or lost where negative (see `domain.postings`); they sum to nothing."""
+    words: Mapping[str, Commitment]
+    """What somebody wrote (a reason, a note, a question), by its name in the event; the vault has the words."""
 
 
 class Trail:
@@ -122,7 +125,15 @@ def row_of(entry: Entry) -> TrailRow:
         type=entry.type,
         sentence=sentence(entry.event, entry.stream),
         amounts={stage: Money(amount) for stage, amount in amounts.items() if amount},
+        words={name: words for name in _words_of(type(entry.event)) if (words := getattr(entry.event, name)) is not None},
     )
+
+
+@cache
+def _words_of(kind: type[Event]) -> tuple[str, ...]:
+    """The fields of an event that are committed to, and stand in the vault."""
+    fields = kind.model_fields.items()
+    return tuple(name for name, field in fields if Commitment in (field.annotation, *get_args(field.annotation)))
 
 
 def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR0912, PLR0915 (one case for every event)

@@ -112,3 +112,19 @@ class TestTheLog:
         assert page["next"] == 7
         for row in page["rows"]:
             assert sha256(b"\0" + row["header"].encode("ascii") + row["state"].encode()).hexdigest() == row["leaf"]
+
+
+class TestWords:
+    async def test_of_a_hold_are_read_by_those_who_let_money_go_and_by_nobody_else(self, service: Service) -> None:
+        await story.submit(service)
+        await story.verify(service)
+        held = f"/v1/awards/{AWARD}/payments/1/{KIRKLEES}/hold"
+        await service.first.does(held, {"reason": "The tenancy is being looked into"})
+        for who, words in {
+            "audrey": "The tenancy is being looked into",
+            "abe": "The tenancy is being looked into",
+            "ivo": None,
+        }.items():
+            rows = (await service.cast[who].reads(f"/v1/awards/{AWARD}/trail"))["rows"]
+            (step,) = [row for row in rows if row["type"] == "payment.held"]
+            assert step["words"] == {"reason": words}, who
