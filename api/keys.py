@@ -68,7 +68,17 @@ class ToldKey(BaseModel):
 
 
 @router.post(
-    "", **command(ADMINISTRATOR, NoSuchPerson, keys.KeyNeedsRoles, keys.KeyNeedsAwards, keys.KeyExists, body=NewKey, on_one=False)
+    "",
+    **command(
+        ADMINISTRATOR,
+        NoSuchPerson,
+        keys.KeyNeedsRoles,
+        keys.KeyNeedsAwards,
+        keys.KeyTakesNoAwards,
+        keys.KeyExists,
+        body=NewKey,
+        on_one=False,
+    ),
 )
 async def issue(new: Annotated[NewKey, sent(NewKey)], ask: TheAsk) -> KeyRecorded:
     """Give a person a key. One that can administer, approve or release opens nothing until a second person agrees (L1)."""

@@ -55,6 +55,8 @@ class Allotment(_Part):
     payer: str
     share: Share
     part: Money
+    left: Money | None = None
+    """What was left of the payer's maximum before this line; nothing said if it has none, 0.00 after its `claims_until`."""
     shortfall: Money
     allotted: Money
 
@@ -283,7 +285,8 @@ class _Table:
     # M7: what each payer is allotted, at most what is left of its maximum.
 
     def _allot(self, terms: Terms, parts: Sequence[Money]) -> tuple[tuple[Allotment, ...], Money]:
-        pays = {payer.party: min(part, self._left(payer)) for payer, part in zip(terms.payers, parts, strict=True)}
+        left = {payer.party: self._left(payer) for payer in terms.payers}
+        pays = {payer.party: min(part, left[payer.party]) for payer, part in zip(terms.payers, parts, strict=True)}
         shortfalls = [part - pays[payer.party] for payer, part in zip(terms.payers, parts, strict=True)]
         for party, amount in pays.items():
             self.allotted[party] = self.allotted.get(party, NOTHING) + amount
@@ -296,7 +299,14 @@ class _Table:
             unfunded -= taken
         self.unfunded += unfunded
         allotments = tuple(
-            Allotment(payer=payer.party, share=payer.share, part=part, shortfall=short, allotted=pays[payer.party])
+            Allotment(
+                payer=payer.party,
+                share=payer.share,
+                part=part,
+                left=None if left[payer.party] == _ENDLESS else left[payer.party],
+                shortfall=short,
+                allotted=pays[payer.party],
+            )
             for payer, part, short in zip(terms.payers, parts, shortfalls, strict=True)
         )
         return allotments, unfunded

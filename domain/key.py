@@ -85,6 +85,10 @@ class KeyNeedsAwards(Invalid):
     """A key with any role but administrator and auditor must say for which awards, or "*" for all."""
 
 
+class KeyTakesNoAwards(Invalid):
+    """Administrators and auditors act on all awards; a key with no other role cannot be limited to some."""
+
+
 class KeyIsRevoked(Refused):
     """The key is revoked."""
 
@@ -231,3 +235,5 @@ def _expect_scope(roles: Sequence[Role], awards: Sequence[str]) -> None:
         raise KeyNeedsRoles
     if not awards and not _UNSCOPED.issuperset(roles):
         raise KeyNeedsAwards
+    if awards and _UNSCOPED.issuperset(roles):
+        raise KeyTakesNoAwards

@@ -44,13 +44,17 @@ class Refused(Exception):
     def message(self) -> str:
         """The rule that would be broken, and by what."""
         rule = " ".join((getdoc(type(self)) or "").split())
-        told = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.details.items())
+        told = "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in self.details.items())
         return f"{rule.removesuffix('.')} ({told})." if told else rule
 
     @classmethod
     def slug(cls) -> str:
         """The stable name of this refusal, such as `approver-took-part`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
 class Invalid(Refused):

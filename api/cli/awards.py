@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.access import Access, DataDir, KeyFile, KeyText, Mistaken, act, key_of, settings_with
+from api.cli.access import Access, DataDir, Declined, KeyFile, KeyText, Mistaken, act, key_of, settings_with
 from api.cli.accounts import show_award, show_overview
 from api.cli.screen import AsJson, pounds, say, table, tell_json
 
@@ -110,18 +110,32 @@ def trail(
       lcledger trail INDIGO-POJ-0175 --limit 20
     """
     ours = settings_with(data_dir)
-    found = act(ours, key_of(ours, key, key_file), lambda me: me.every(f"/awards/{award}/trail"))
+
+    async def look(me: Access) -> tuple[list[Any], dict[str, str]]:
+        return await me.every(f"/awards/{award}/trail"), await _names(me)
+
+    found, names = act(ours, key_of(ours, key, key_file), look)
     shown = found[-limit:] if limit else found
     if as_json:
         tell_json(shown)
         return
     heads = [("position", "right"), ("recorded", "left"), ("person", "left"), ("what", "left"), ("amounts", "left")]
-    table(f"Trail of {award}", heads, (_row(each) for each in shown))
+    table(f"Trail of {award}", heads, (_row(each, names) for each in shown))
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+async def _names(me: Access) -> dict[str, str]:
+    """People by their ids, for those who may know them."""
+    try:
+        people = await me.every("/people")
+    except Declined:
+        return {}
+    return {each["person"]: f"{each['name'] or each['person']}, {each['party']}" for each in people}
+
+
+def _row(entry: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
     moved = ", ".join(f"{stage} {pounds(amount)}" for stage, amount in entry["amounts"].items())
-    return str(entry["position"]), entry["recorded_at"][:16].replace("T", " "), entry["person"][:8], entry["sentence"], moved
+    person = names.get(entry["person"] or "", entry["person"] or "")
+    return str(entry["position"]), entry["recorded_at"][:16].replace("T", " "), person, entry["sentence"], moved
 
 
 def agree(

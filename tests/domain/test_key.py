@@ -19,6 +19,7 @@ from domain.key import (
     KeyNeedsNoAgreement,
     KeyNeedsRoles,
     KeyRevoked,
+    KeyTakesNoAwards,
     NoSuchKey,
     Role,
     begin,
@@ -58,6 +59,7 @@ def issued(*roles: Role, needs_agreement: bool, awards: tuple[str, ...] = (POJ,)
     return KeyIssued(key="k-2", person=ROSA, hash=DIGEST, roles=roles, awards=awards, needs_agreement=needs_agreement)
 
 
+UNSCOPED = {Role.ADMINISTRATOR, Role.AUDITOR}
 WAITING = issued(Role.APPROVER, needs_agreement=True)
 
 
@@ -72,14 +74,19 @@ class TestIssue:
 
     @pytest.mark.parametrize("role", Role)
     def test_wants_a_second_person_for_roles_over_money_and_administration(self, role: Role) -> None:
-        key = give(begun(), "k-2", JO, [role], [POJ])
+        key = give(begun(), "k-2", JO, [role], [] if role in UNSCOPED else [POJ])
         assert (key.waits, key.usable) == (role in OVER_MONEY, role not in OVER_MONEY)
+
+    @pytest.mark.parametrize("role", sorted(UNSCOPED))
+    def test_refuses_to_limit_whoever_acts_on_all_awards(self, role: Role) -> None:
+        with pytest.raises(KeyTakesNoAwards):
+            give(begun(), "k-2", ROSA, [role], [POJ])
 
     def test_refuses_no_roles(self) -> None:
         with pytest.raises(KeyNeedsRoles):
             give(begun(), "k-2", ROSA, [], [POJ])
 
-    @pytest.mark.parametrize("role", sorted(set(Role) - {Role.ADMINISTRATOR, Role.AUDITOR}))
+    @pytest.mark.parametrize("role", sorted(set(Role) - UNSCOPED))
     def test_refuses_a_scoped_role_without_awards(self, role: Role) -> None:
         with pytest.raises(KeyNeedsAwards):
             give(begun(), "k-2", ROSA, [Role.AUDITOR, role])
