@@ -205,6 +205,11 @@ class TestAllotments:
         assert [str(each.shortfall) for each in line.allotments] == ["1430.00", "0.00"]
         assert line.unfunded == NOTHING
 
+    def test_says_what_was_left_of_each_maximum(self) -> None:
+        line = self.after(self.shared("residual-payer", council_maximum="3000.00"), council="100.00")
+        assert [str(each.left) for each in line.allotments] == ["620.00", "2900.00"]
+        assert [each.left for each in self.after(self.shared("unfunded")).allotments][1] is None
+
     def test_or_nobody_does(self) -> None:
         line = self.after(self.shared("unfunded"))
         assert allotted(line) == ["620.00", "2950.00"]

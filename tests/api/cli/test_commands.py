@@ -206,7 +206,9 @@ class TestImport:
         taken = run(*claim)
         assert taken.exit_code == 0, taken.output
         assert answer("balances", OPEN, *here)["undecided"] == "1546.00"
-        assert "undecided £1,546.00" in run("trail", OPEN, *here).stdout
+        told = run("trail", OPEN, *here).stdout
+        assert "undecided £1,546.00" in told
+        assert "First administrator" in told  # Who it was, by name: ids would not tell four eyes.
         assert "£1,546.00" in run("balances", "--all", *here).stdout
 
     def test_says_where_a_file_is_not_json(self, served: Path) -> None:
