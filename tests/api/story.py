@@ -109,6 +109,8 @@ class Holder:
         given = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
         answer = await self.http.request(method, path, headers={**given, **(headers or {})}, **more)
         expect_declared(self.app, method, path, answer)
+        if answer.status_code == httpx.codes.CREATED and not answer.json().get("dry_run"):
+            self.app.state.told = max(answer.json()["position"], getattr(self.app.state, "told", 0))
         return answer
 
     async def post(self, path: str, json: Any = None, *, key: str | None = None, **more: Any) -> httpx.Response:
@@ -132,8 +134,9 @@ class Holder:
         return answer.json()
 
     async def reads(self, path: str, **more: Any) -> Any:
-        """Ask a question that must be answered."""
-        answer = await self.get(path, **more)
+        """Ask a question that must be answered, after all that anybody was told was recorded."""
+        told = {"Ledger-Min-Position": str(getattr(self.app.state, "told", 0))}
+        answer = await self.get(path, headers={**told, **more.pop("headers", {})}, **more)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
