@@ -7,7 +7,7 @@ from pydantic import Field
 from domain.award import AwardEvent
 from domain.claim import ClaimEvent
 from domain.event import Event
-from domain.key import KeyEvent
+from domain.key import KeyEvent, SignInEvent
 from domain.participant import ParticipantEvent
 from domain.party import PartyEvent
 from domain.payment import PaymentEvent
@@ -16,7 +16,16 @@ from domain.run import RunEvent
 from domain.settlement import SettlementEvent
 
 AnyEvent = Annotated[
-    PartyEvent | PersonEvent | KeyEvent | AwardEvent | ClaimEvent | ParticipantEvent | PaymentEvent | RunEvent | SettlementEvent,
+    PartyEvent
+    | PersonEvent
+    | KeyEvent
+    | SignInEvent
+    | AwardEvent
+    | ClaimEvent
+    | ParticipantEvent
+    | PaymentEvent
+    | RunEvent
+    | SettlementEvent,
     Field(discriminator="type"),
 ]
 """What the log can hold."""

@@ -1,12 +1,15 @@
 """A key: what a person shows in order to be recognised, with the roles and awards that it opens.
 
-The secret is made and shown once by whoever issues it; the ledger knows its SHA-256.
+The secret is made and shown once by whoever issues it; the ledger knows its SHA-256. A key of the other kind is opened by signing
+in with an identity provider, which says who somebody is; what they may do is said here all the same. The ledger knows whom the
+provider means by a *mark*: an HMAC of issuer and subject under the vault's key. A plain hash would do for a secret, which nobody
+can guess; a subject can be guessed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -31,6 +34,13 @@ class Role(StrEnum):
     INVESTOR = "investor"
 
 
+class Opener(StrEnum):
+    """What a person shows in order to use a key."""
+
+    SECRET = "secret"  # noqa: S105 (the word)
+    SIGN_IN = "sign-in"
+
+
 EVERY_AWARD: Final = "*"
 """The scope of a key that opens all awards."""
 
@@ -46,10 +56,13 @@ class KeyIssued(Event):
     type: Literal["key.issued"] = "key.issued"
     key: str
     person: PersonId
-    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the secret, in hexadecimal")]
+    hash: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the secret, or the mark of the sign-in, in hexadecimal")
+    ]
     roles: tuple[Role, ...]
     awards: tuple[str, ...]
     needs_agreement: bool
+    opened_by: Annotated[Literal["sign-in"] | None, Field(description="What opens the key, if it is no secret")] = None
 
 
 class KeyAgreed(Event):
@@ -64,7 +77,15 @@ class KeyRevoked(Event):
     type: Literal["key.revoked"] = "key.revoked"
 
 
+class SignInGiven(Event):
+    """Somebody's sign-in uses a key from now on."""
+
+    type: Literal["sign-in.given"] = "sign-in.given"
+    key: str
+
+
 KeyEvent = KeyIssued | KeyAgreed | KeyRevoked
+SignInEvent = SignInGiven
 
 # Refusals -------------------------------------------------------------------------------------------------------------
 
@@ -75,6 +96,14 @@ class NoSuchKey(Absent):
 
 class KeyExists(Refused):
     """A key of this id has been issued already."""
+
+
+class NoSuchSignIn(Absent):
+    """This sign-in has never opened a key."""
+
+
+class SignInHasKey(Refused):
+    """This sign-in has a key that is not revoked; revoke that one first."""
 
 
 class KeyNeedsRoles(Invalid):
@@ -110,7 +139,7 @@ class HolderMayNotAgree(FourEyes):
 
 @dataclass(frozen=True, slots=True)
 class Key(Aggregate):
-    """What a person shows. `hash` is the SHA-256 of the secret, in hexadecimal."""
+    """What a person shows. `hash` is the SHA-256 of the secret, or the mark of the sign-in, in hexadecimal."""
 
     missing = NoSuchKey
 
@@ -121,6 +150,7 @@ class Key(Aggregate):
     awards: frozenset[str]
     issued_by: PersonId
     needs_agreement: bool
+    opened_by: Opener = Opener.SECRET
     agreed_by: PersonId | None = None
     revoked: bool = False
 
@@ -174,6 +204,7 @@ class Key(Aggregate):
                 awards=frozenset(event.awards),
                 issued_by=by,
                 needs_agreement=event.needs_agreement,
+                opened_by=Opener(event.opened_by or Opener.SECRET),
             )
         if state is None:
             raise LookupError(f"{event.type} before key.issued")
@@ -189,6 +220,25 @@ def key_stream(key: str) -> Stream[Key]:
     return Stream(f"key/{key}", Key)
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn(Aggregate):
+    """Somebody whom an identity provider can name, and the key that was given last."""
+
+    missing = NoSuchSignIn
+
+    key: str
+
+    @classmethod
+    def evolve(cls, state: "SignIn | None", event: SignInEvent, by: PersonId) -> "SignIn":  # noqa: ARG003 (whoever, whatever)
+        """The sign-in after an event."""
+        return cls(event.key)
+
+
+def sign_in_stream(mark: str) -> Stream[SignIn]:
+    """The stream of a sign-in, by its mark."""
+    return Stream(f"sign-in/{mark}", SignIn)
+
+
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
@@ -201,12 +251,19 @@ def issue(
     roles: Sequence[Role],
     awards: Sequence[str] = (),
     by: Actor,
+    sign_in: bool = False,
 ) -> Decision:
-    """Give a person a key. The first administrator may appoint a second one alone, once, as nobody else could agree it."""
+    """Give a person a key. The first administrator may appoint a second one alone, once, as nobody else could agree it.
+
+    With `sign_in`, the key has no secret, and the hash is the mark of who is to sign in: one live key each, so that nobody can be
+    two persons by one sign-in.
+    """
     _expect_scope(roles, awards)
     stream = key_stream(key)
     if facts.get(stream):
         raise KeyExists(key=key)
+    if sign_in:
+        _expect_free(facts, sign_in_stream(secret_hash))
     holder = facts[person_stream(person)]
     issuer = facts.get(person_stream(by.person))
     alone = set(roles) == {Role.ADMINISTRATOR} and person != by.person and issuer is not None and issuer.may_appoint_alone
@@ -217,10 +274,14 @@ def issue(
         roles=tuple(sorted(set(roles))),
         awards=tuple(sorted({canonical(award) for award in awards})),
         needs_agreement=not alone and not _NEED_AGREEMENT.isdisjoint(roles),
+        opened_by="sign-in" if sign_in else None,
     )
+    decided: dict[Stream[Any], tuple[Event, ...]] = {stream: (issued,)}
+    if sign_in:
+        decided[sign_in_stream(secret_hash)] = (SignInGiven(key=key),)
     if alone:
-        return {stream: (issued,), person_stream(by.person): (AdministratorAppointed(appointed=person),)}
-    return {stream: (issued,)}
+        decided[person_stream(by.person)] = (AdministratorAppointed(appointed=person),)
+    return decided
 
 
 def begin(facts: Facts, *, party: str, party_name: str, person: PersonId, name: str, key: str, secret_hash: str) -> Decision:
@@ -228,6 +289,12 @@ def begin(facts: Facts, *, party: str, party_name: str, person: PersonId, name: 
     registered = PersonRegistered(person=person, party=party, name=facts.conceal(name), first=True)
     issued = KeyIssued(key=key, person=person, hash=secret_hash, roles=(Role.ADMINISTRATOR,), awards=(), needs_agreement=False)
     return {**parties.register(facts, party, party_name), person_stream(person): (registered,), key_stream(key): (issued,)}
+
+
+def _expect_free(facts: Facts, stream: Stream[SignIn]) -> None:
+    given = facts.get(stream)
+    if given and not facts[key_stream(given.key)].revoked:
+        raise SignInHasKey(key=given.key)
 
 
 def _expect_scope(roles: Sequence[Role], awards: Sequence[str]) -> None:

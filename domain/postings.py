@@ -75,6 +75,7 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an even
             | key.KeyIssued()
             | key.KeyAgreed()
             | key.KeyRevoked()
+            | key.SignInGiven()
             | award.AwardRegistered()
             | award.TermsProposed()
             | award.AwardAgreed()

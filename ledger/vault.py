@@ -48,6 +48,7 @@ class Seals:
         self._texts = AESGCM(_derived(key, b"texts"))
         self._references = AESGCM(_derived(key, b"references"))
         self._marks = _derived(key, b"marks")
+        self._sign_ins = _derived(key, b"sign-ins")
 
     def conceal(self, text: str, award: str | None) -> Text:
         """Seal a text under a fresh salt."""
@@ -62,6 +63,10 @@ class Seals:
     def mark(self, award: str, reference: str) -> str:
         """By what a reference is recognised in an award, whatever its case."""
         return hmac.digest(self._marks, f"{canonical(award)}\n{canonical(reference)}".encode(), sha256).hex()
+
+    def sign_in(self, issuer: str, subject: str) -> str:
+        """By what somebody whom an identity provider names is recognised. Case matters, in both; neither may hold a newline."""
+        return hmac.digest(self._sign_ins, f"oidc\n{issuer}\n{subject}".encode(), sha256).hex()
 
     def meet(self, award: str, reference: str, mark: str) -> Participant:
         """A participant whom nobody has met before, under a fresh token."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from domain.aggregate import PersonId
-from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, Role
+from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, Opener, Role
 from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
@@ -21,6 +21,7 @@ class KeyRow(Row):
     issued_by: PersonId
     issued_at: datetime
     needs_agreement: bool
+    opened_by: Opener = Opener.SECRET
     agreed_by: PersonId | None = None
     revoked: bool = False
     revoked_by: PersonId | None = None
@@ -35,7 +36,7 @@ class KeysProjection(Projection[KeyRow]):
     """Folds the entries of keys' streams."""
 
     name: ClassVar[str] = "keys"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row = KeyRow
     folds = names_of(KeyEvent)
     indexes = (("person",),)
@@ -53,6 +54,7 @@ class KeysProjection(Projection[KeyRow]):
                 issued_by=happened.person,
                 issued_at=happened.recorded_at,
                 needs_agreement=event.needs_agreement,
+                opened_by=Opener(event.opened_by or Opener.SECRET),
             )
         if before is None:
             raise LookupError(f"{event.type} before key.issued")

@@ -42,7 +42,7 @@ from domain.claim import (
     DecidedLine,
 )
 from domain.event import Event
-from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked
+from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.money import NOTHING, PENCE_A_POUND, Money
 from domain.participant import ParticipantAssessed, ParticipantEvent, ParticipantRecognised, ParticipantReleased
 from domain.party import PartyEvent, PartyRegistered
@@ -72,7 +72,16 @@ from ledger.entry import Entry
 from ledger.ledger import Ledger
 
 _AnyEvent = (
-    PartyEvent | PersonEvent | KeyEvent | AwardEvent | ClaimEvent | ParticipantEvent | PaymentEvent | RunEvent | SettlementEvent
+    PartyEvent
+    | PersonEvent
+    | KeyEvent
+    | SignInEvent
+    | AwardEvent
+    | ClaimEvent
+    | ParticipantEvent
+    | PaymentEvent
+    | RunEvent
+    | SettlementEvent
 )
 
 
@@ -256,6 +265,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Agreed key {name}."
         case KeyRevoked():
             return f"Revoked key {name}."
+        case SignInGiven(key=key):
+            return f"Let somebody use key {key} by signing in."
 
 
 def _assessed(event: AwardAssessed) -> str:

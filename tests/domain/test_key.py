@@ -21,10 +21,13 @@ from domain.key import (
     KeyRevoked,
     KeyTakesNoAwards,
     NoSuchKey,
+    Opener,
     Role,
+    SignInHasKey,
     begin,
     issue,
     key_stream,
+    sign_in_stream,
 )
 from domain.person import NoSuchPerson, register
 from tests.domain.given import MemoryFacts, given
@@ -98,6 +101,47 @@ class TestIssue:
     def test_refuses_a_person_who_is_not_known(self) -> None:
         with pytest.raises(NoSuchPerson):
             give(begun(), "k-2", PersonId("p-nobody"), [Role.AUDITOR])
+
+
+MARK = sha256(b"the mark of a sign-in").hexdigest()
+
+
+def let_in(facts: MemoryFacts, key: str, person: PersonId, *roles: Role) -> Key:
+    awards = [] if set(roles) <= UNSCOPED else [POJ]
+    facts.play(
+        lambda known: issue(known, key, person=person, secret_hash=MARK, roles=roles, awards=awards, by=BY_JO, sign_in=True), JO
+    )
+    return facts[key_stream(key)]
+
+
+class TestSignIn:
+    def test_is_noted_with_its_key(self) -> None:
+        facts = begun()
+        key = let_in(facts, "k-2", ROSA, Role.VERIFIER)
+        assert (key.opened_by, key.hash, key.opens(Role.VERIFIER, POJ)) == (Opener.SIGN_IN, MARK, True)
+        assert facts[sign_in_stream(MARK)].key == "k-2"
+
+    def test_of_an_approver_wants_a_second_person_too(self) -> None:
+        assert let_in(begun(), "k-2", ROSA, Role.APPROVER).waits
+
+    def test_appoints_a_second_administrator_once(self) -> None:
+        facts = begun()
+        assert let_in(facts, "k-2", KIM, Role.ADMINISTRATOR).usable
+        assert give(facts, "k-3", ROSA, [Role.ADMINISTRATOR]).waits
+
+    @pytest.mark.parametrize("person", [ROSA, KIM])
+    def test_has_one_key_for_one_person_at_a_time(self, person: PersonId) -> None:
+        facts = begun()
+        let_in(facts, "k-2", ROSA, Role.APPROVER)
+        with pytest.raises(SignInHasKey):
+            let_in(facts, "k-3", person, Role.VERIFIER)
+
+    def test_may_have_another_key_when_the_last_is_revoked(self) -> None:
+        facts = begun()
+        first = let_in(facts, "k-2", ROSA, Role.VERIFIER)
+        facts.record({key_stream("k-2"): (first.revoke(),)}, JO)
+        let_in(facts, "k-3", ROSA, Role.AUDITOR)
+        assert facts[sign_in_stream(MARK)].key == "k-3"
 
 
 class TestAppointAlone:
