@@ -19,7 +19,7 @@ from ledger.lock_file import LockFile
 from ledger.log import Clock, Head, Log
 from ledger.states import MOST_BYTES, States
 from ledger.vault import Vault
-from ledger.writer import MOST_WAITING, DoesNotBalance, Pending, Recorded, Request, Rules, Writer
+from ledger.writer import MOST_WAITING, DoesNotBalance, Pending, Recorded, Request, Rules, Writer, Written
 
 __all__ = ["Ledger", "Recorded", "Request"]
 
@@ -38,6 +38,7 @@ class Ledger:
         registry: Registry,
         balance_check: Callable[[Event], None],
         most_waiting: int = MOST_WAITING,
+        most_of_one_person: int | None = None,
         most_remembered_bytes: int = MOST_BYTES,
         lock_file: LockFile | None = None,
     ) -> None:
@@ -46,7 +47,8 @@ class Ledger:
         self.registry = registry
         self.lock_file = lock_file
         self._states = States(most_remembered_bytes)
-        self._writer = Writer(log, Rules(registry, vault.seals, self._states, balance_check), most_waiting=most_waiting)
+        rules = Rules(registry, vault.seals, self._states, balance_check)
+        self._writer = Writer(log, rules, most_waiting=most_waiting, most_of_one_person=most_of_one_person)
         self._folder = Folder(log.reads, registry, self._states)
         self._deciders = ThreadPoolExecutor(DECIDERS, thread_name_prefix="decider")
 
@@ -61,6 +63,7 @@ class Ledger:
         registry: Registry | None = None,
         balance_check: Callable[[Event], None] | None = None,
         most_waiting: int = MOST_WAITING,
+        most_of_one_person: int | None = None,
         most_remembered_bytes: int = MOST_BYTES,
     ) -> Self:
         """Open a ledger, after looking it over: its tables, its triggers, its durability, its vault's key.
@@ -93,6 +96,7 @@ class Ledger:
             registry=_registry() if registry is None else registry,
             balance_check=balance_check or balances,
             most_waiting=most_waiting,
+            most_of_one_person=most_of_one_person,
             most_remembered_bytes=most_remembered_bytes,
             lock_file=lock_file,
         )
@@ -100,20 +104,24 @@ class Ledger:
     async def record(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """Decide a command and record what it decides; the answer comes when it is on disk.
 
-        Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`. A request that was recorded before is answered
-        with the entries of that time. A dry run does everything, but nothing is written.
+        Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`, `TooManyOfOne`, `Unavailable`. A request that
+        was recorded before is answered with the entries of that time: after `OutcomeUnknown` that tells what became of it. A dry
+        run does everything, but nothing is written.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
-        self._writer.admit()
-        self._deciders.submit(self._writer.run, Pending(decide, request, dry_run, partial(_tell, future), loop))
+        pending = self._writer.admit(Pending(decide, request, dry_run, partial(_tell, future), loop))
+        try:
+            self._deciders.submit(self._writer.run, pending)
+        except BaseException:
+            self._writer.release([pending])
+            raise
         return await future
 
     def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """As `record`, for whoever has no event loop."""
         future: Future[Recorded] = Future()
-        self._writer.admit()
-        self._writer.run(Pending(decide, request, dry_run, partial(_tell_now, future)))
+        self._writer.run(self._writer.admit(Pending(decide, request, dry_run, partial(_tell_now, future))))
         return future.result()
 
     async def change(
@@ -154,6 +162,15 @@ class Ledger:
 
     def now(self) -> datetime:
         """What the ledger's clock says."""
+    @property
+    def under_way(self) -> int:
+        """Commands that were taken in and are not answered yet."""
+        return self._writer.under_way
+
+    def watch(self, watcher: Callable[[Written], None]) -> None:
+        """Have every batch counted, by something quick that raises nothing."""
+        self._writer.watchers.append(watcher)
+
         return self.log.clock()
 
     def reveal(self, commitments: Iterable[Commitment]) -> dict[Commitment, str]:

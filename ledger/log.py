@@ -6,6 +6,7 @@ the transaction that writes it. Statements go to the driver as they are: what SQ
 row.
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ import orjson
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ledger import merkle, schema, store
+from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
 from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, moment_of, place, written
+from ledger.failures import OutcomeUnknown, Unavailable
 
 Clock = Callable[[], datetime]
 
@@ -310,7 +312,8 @@ class Turn(Reads):
 
     def __init__(self, connection: Connection, statements: Statements, clock: Clock, kept: "_Kept") -> None:
         def ask(sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-            return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+            with failures.told():
+                return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
 
         super().__init__(statements, ask)
         self.connection = connection
@@ -351,7 +354,7 @@ class Turn(Reads):
         """Give entries their places; they are written with the turn, unless they are not to be kept (a dry run)."""
         drafts = list(drafts)
         self._learn_tips(drafts)
-        tips = self._tips if keep else dict(self._tips)
+        tips = ChainMap[str, tuple[int, bytes]]({}, self._tips)  # Whatever fails below leaves what is known as it is.
         position = self.position
         rows = []
         for drafted in drafts:
@@ -364,6 +367,7 @@ class Turn(Reads):
                 tips[drafted.award] = (sequence + 1, row.leaf)
             rows.append(row)
         if keep:
+            self._tips.update(tips.maps[0])
             self.placed.extend(rows)
             self._versions.update((drafted.stream, drafted.version) for drafted in drafts)
         return rows
@@ -377,6 +381,12 @@ class Turn(Reads):
         """Make the vault, with what tells its key from another."""
         self.statements.insert(self.connection, "vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)])
         return checked
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether a statement failed after which PostgreSQL takes no other in this turn; SQLite goes on."""
+        raw: Any = None if self.statements.sqlite else self.connection.connection.driver_connection
+        return raw is not None and raw.info.transaction_status.name in {"INERROR", "UNKNOWN"}
 
     def write(self) -> bool:
         """Write everything that was placed and made, and the head that seals it; whether there was anything."""
@@ -427,7 +437,7 @@ class Log:
 
     def start(self) -> None:
         """Look everything over before the first write: tables, triggers, durability, and that the last head fits."""
-        with self.engine.connect() as connection:
+        with failures.told(), self.engine.connect() as connection:
             schema.check(connection)
             store.assert_durable(connection)
             size, last = connection.exec_driver_sql(
@@ -443,9 +453,13 @@ class Log:
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
-        """Write alone: what is placed in the turn is on disk when it ends, or nothing is if it raises."""
+        """Write alone: what is placed in the turn is on disk when it ends, or nothing is if it raises.
+
+        Only `OutcomeUnknown` leaves open which: the database failed in the commit, and cannot be asked about it.
+        """
         with self._turn:
-            connection = self._taken()
+            with failures.told():
+                connection = self._taken()
             try:
                 turn = Turn(connection, self.statements, self.clock, self._kept)
                 yield turn
@@ -464,7 +478,7 @@ class Log:
         self.engine.dispose()
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self.engine.connect() as connection:
+        with failures.told(), self.engine.connect() as connection:
             return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
 
     def _taken(self) -> Connection:
@@ -497,13 +511,13 @@ class Log:
     def _commit(self, connection: Connection, turn: Turn) -> bool:
         wrote = True
         try:
-            with self._at_once(connection):
+            with failures.told(), self._at_once(connection):
                 wrote = turn.write()
                 connection.exec_driver_sql("COMMIT")
-        except BaseException:
+        except BaseException as failure:
             self._roll_back(connection)
             # The connection may have been lost on the way back: whether the entries are on disk is looked up, never guessed.
-            if not (turn.placed and self._is_stored(turn.placed[-1])):
+            if not (turn.placed and self._is_stored(turn.placed[-1], failure)):
                 raise
         return wrote
 
@@ -512,7 +526,14 @@ class Log:
         raw = connection.connection.driver_connection
         return nullcontext() if self.statements.sqlite or raw is None else raw.pipeline()
 
-    def _is_stored(self, row: Row) -> bool:
+    def _is_stored(self, row: Row, failure: BaseException) -> bool:
+        try:
+            with failures.told():
+                return self._is_found(row)
+        except Unavailable as still:
+            raise OutcomeUnknown(still.reason) from failure
+
+    def _is_found(self, row: Row) -> bool:
         # Waiting for the turn waits for the end of the lost connection's transaction, one way or the other.
         connection = self._taken()
         try:

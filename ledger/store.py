@@ -13,6 +13,16 @@ Part = Literal["log", "views"]
 
 BUSY_TIMEOUT_S: Final = 30
 POOL_SIZE: Final = 8
+POOL_TIMEOUT_S: Final = 10
+"""How long a reader waits at most for a connection that others have."""
+_POSTGRESQL: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""When a server counts as gone, unless the address says otherwise: a machine that dies closes no connection."""
 
 
 class NotDurable(RuntimeError):
@@ -61,8 +71,10 @@ def engine(url: str | URL, part: Part = "log", *, pool_size: int = POOL_SIZE) ->
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=pool_size,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
-        connect_args={"options": f"-csearch_path={part}"},
+        connect_args={name: value for name, value in _POSTGRESQL.items() if name not in address.query}
+        | {"options": f"-csearch_path={part}"},
     )
 
 
@@ -72,6 +84,7 @@ def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=pool_size,
+        pool_timeout=POOL_TIMEOUT_S,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
     )
     # Read models can be made again from the log: they need not wait for the disk at every commit.

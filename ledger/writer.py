@@ -10,18 +10,20 @@ fails leaves the batch, and harms nobody.
 """
 
 from asyncio import AbstractEventLoop
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock
-from typing import Any, Final, Protocol
+from time import perf_counter
+from typing import Any, Final, NamedTuple, Protocol
 
 from domain.aggregate import Actor, Command, Stream, fold
 from domain.event import Event
 from domain.refusal import Invalid, Refused
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
 from ledger.facts import Folder, NotedFacts, Remembered
+from ledger.failures import Unavailable
 from ledger.log import Log, Participant, Receipt, Text, Turn
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
@@ -35,6 +37,10 @@ MOST_ENTRIES_A_BATCH: Final = 20_000
 
 class Overloaded(RuntimeError):
     """More commands are waiting than the ledger takes in; send it again in a moment."""
+
+
+class TooManyOfOne(RuntimeError):
+    """One person has as many commands under way as the ledger takes in of one; send it again when some are answered."""
 
 
 class Closed(RuntimeError):
@@ -123,6 +129,19 @@ class Pending:
     failure: BaseException | None = None
     recorded: Recorded | None = None
     position: int = 0
+
+
+class Written(NamedTuple):
+    """A batch that was written, or failed: for whoever counts."""
+
+    commands: int
+    entries: int
+    seconds: float
+    failed: bool
+
+
+class _Spoiled(Exception):
+    """A statement of one command failed, and with it the turn, in which nothing was written yet."""
 
 
 class Rules:
@@ -217,24 +236,46 @@ class _Batch:
 class Writer:
     """Takes commands in, decides them, and commits them together."""
 
-    def __init__(self, log: Log, rules: Rules, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, log: Log, rules: Rules, *, most_waiting: int = MOST_WAITING, most_of_one_person: int | None = None
+    ) -> None:
         self._log = log
         self._rules = rules
         self._most = most_waiting
-        self._under_way = 0
+        self._most_of_one = most_of_one_person or most_waiting
+        self._under_way: Counter[str] = Counter()
+        self.under_way = 0
+        """Commands that were taken in and are not answered yet."""
+        self.watchers: list[Callable[[Written], None]] = []
+        """Told of every batch, by the thread that wrote it: they must be quick."""
         self._changed = Condition()
         self._closed = False
         self._waiting: deque[Pending] = deque()
         self._writing = Lock()
 
-    def admit(self) -> None:
-        """Take one command in; `Overloaded` or `Closed` if that cannot be."""
+    def admit(self, pending: Pending) -> Pending:
+        """Take one command in; `Overloaded`, `TooManyOfOne` or `Closed` if that cannot be. Then `run` it, or `release` it."""
+        person = pending.request.actor.person
         with self._changed:
             if self._closed:
                 raise Closed(Closed.__doc__)
-            if self._under_way >= self._most:
+            if self.under_way >= self._most:
                 raise Overloaded(Overloaded.__doc__)
-            self._under_way += 1
+            if self._under_way[person] >= self._most_of_one:
+                raise TooManyOfOne(TooManyOfOne.__doc__)
+            self.under_way += 1
+            self._under_way[person] += 1
+        return pending
+
+    def release(self, batch: Sequence[Pending]) -> None:
+        """Let go of commands that were taken in."""
+        with self._changed:
+            self.under_way -= len(batch)
+            for person, many in Counter(pending.request.actor.person for pending in batch).items():
+                self._under_way[person] -= many
+                if not self._under_way[person]:
+                    del self._under_way[person]
+            self._changed.notify_all()
 
     def run(self, pending: Pending) -> None:
         """Decide an admitted command and see it recorded; its answer is given by whoever writes it."""
@@ -253,7 +294,7 @@ class Writer:
         """Take nothing more in, and finish what was taken in."""
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: self._under_way == 0)
+            self._changed.wait_for(lambda: self.under_way == 0)
 
     def _decide(self, pending: Pending) -> bool:
         """Decide outside the lock; whether that is the answer already."""
@@ -268,6 +309,8 @@ class Writer:
         try:
             self._refuse_moved(request)
             pending.prepared = self._rules.prepare(pending.command, request, facts)
+        except Unavailable:
+            raise  # There is nobody to ask what follows.
         except Exception:
             if request.spent is not None and (receipt := self._log.reads.receipts([request.spent]).get(request.spent)):
                 _refuse_another(request, receipt)
@@ -290,7 +333,8 @@ class Writer:
         while self._waiting and self._writing.acquire(blocking=False):
             try:
                 while batch := self._take():
-                    self._write(batch)
+                    while batch:
+                        batch = self._write(batch)
             finally:
                 self._writing.release()
 
@@ -303,16 +347,30 @@ class Writer:
             batch.append(pending)
         return batch
 
-    def _write(self, batch: list[Pending]) -> None:
+    def _write(self, batch: list[Pending]) -> list[Pending]:
+        """Write a batch and answer it; those for whom it must be tried again are left, fewer each time."""
+        begun, entries, failed, again = perf_counter(), 0, False, list[Pending]()
         try:
             with self._log.turn() as turn:
                 self._settle_all(_Batch(turn, self._rules), batch)
+            entries = len(turn.placed)
             self._conclude(batch, turn)
+        except _Spoiled:
+            # The one whose statement failed goes alone; of the others nothing is written yet, and nothing is known against them.
+            again = [pending for pending in batch if pending.failure is None]
+            batch = [pending for pending in batch if pending.failure is not None]
+            for pending in again:
+                pending.rows, pending.repeats = (), None
         except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+            failed = True
             for pending in batch:
                 if pending.recorded is None:
                     pending.failure = pending.failure or failure
+        for watcher in self.watchers:
+            with suppress(Exception):
+                watcher(Written(len(batch), entries, perf_counter() - begun, failed))
         self._answer(batch)
+        return again
 
     def _settle_all(self, made: _Batch, batch: Iterable[Pending]) -> None:
         turn = made.turn
@@ -324,8 +382,12 @@ class Writer:
         for pending in batch:
             try:
                 self._settle(made, pending)
-            except Exception as failure:  # noqa: BLE001 (it is this command's answer, and nobody else's)
+            except Unavailable:
+                raise  # It is everybody's answer.
+            except Exception as failure:
                 pending.failure = failure
+                if not isinstance(failure, Refused) and turn.spoiled:
+                    raise _Spoiled from failure
 
     def _settle(self, made: _Batch, pending: Pending) -> None:
         turn, request = made.turn, pending.request
@@ -382,9 +444,7 @@ class Writer:
                 # A loop that is closed has nobody left in it who waits; what was recorded stays recorded.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_give, some)
-        with self._changed:
-            self._under_way -= len(batch)
-            self._changed.notify_all()
+        self.release(batch)
 
 
 def _give(answers: Iterable[Pending]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ledger.entry import Row
+from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from projections.models import Folding, Moved, Standing, Tables
 from projections.projection import Happened, Stored
@@ -96,7 +97,7 @@ class Follower:
     def _write(self, folded: Sequence[tuple[Folding, list[Stored]]]) -> None:
         try:
             self._write_together(folded)
-        except Moved:
+        except (Moved, Unavailable):
             raise
         except Exception:
             # One of them cannot be written, and must not stop the others: each by itself tells which.
@@ -117,7 +118,7 @@ class Follower:
     def _write_alone(self, folding: Folding, rows: list[Stored]) -> None:
         try:
             self._write_together([(folding, rows)])
-        except Moved:
+        except (Moved, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
             folding.now = replace(folding.was, failed=f"after {folding.was.position}: {type(error).__name__}: {error}")

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Final, Generic, cast
 
 import orjson
 from sqlalchemy import Connection, Engine, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ledger import store
+from ledger import failures, store
 from ledger.entry import Row
+from ledger.failures import Unavailable
 from ledger.lock_file import LockFile
 from ledger.log import Statements
 from projections.projection import Column, Happened, Journal, Model, Page, Projection, R, Stored, UnknownCursor
@@ -103,18 +104,18 @@ class Tables:
     @contextmanager
     def turn(self) -> Iterator[Connection]:
         """A connection in a transaction: all that is said on it happens, or nothing does."""
-        with self.engine.connect() as connection, self.within(connection):
+        with failures.told(), self.engine.connect() as connection, self.within(connection):
             yield connection
 
     @contextmanager
     def turn_to_read(self) -> Iterator[Connection]:
         """A connection that sees the tables as they are at its first question, whatever the follower does meanwhile."""
-        with self.engine.connect() as connection:
+        with failures.told(), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN" if self.sql.sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 yield connection
             finally:
-                connection.exec_driver_sql("ROLLBACK")
+                _roll_back(connection)
 
     @contextmanager
     def within(self, connection: Connection) -> Iterator[None]:
@@ -122,17 +123,18 @@ class Tables:
         connection.exec_driver_sql(self._begin)
         try:
             yield
+            connection.exec_driver_sql("COMMIT")
         except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
+            _roll_back(connection)
             raise
-        connection.exec_driver_sql("COMMIT")
 
     def ask(self, sql: str, parameters: Sequence[Any] = (), connection: Connection | None = None) -> list[tuple[Any, ...]]:
         """The rows that answer a question; `?` is a parameter, `{any}` a list of texts."""
         if connection is None:
-            with self.engine.connect() as own:
+            with failures.told(), self.engine.connect() as own:
                 return self.ask(sql, parameters, own)
-        return connection.exec_driver_sql(self.sql(sql), tuple(parameters)).fetchall()  # type: ignore[return-value]
+        with failures.told():
+            return connection.exec_driver_sql(self.sql(sql), tuple(parameters)).fetchall()  # type: ignore[return-value]
 
     # How far each model has come.
 
@@ -238,6 +240,13 @@ class Tables:
         return sql, tuple(list(column) for column in zip(*rows, strict=True))
 
 
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except SQLAlchemyError:  # It is lost, or SQLite has rolled back already: either way nobody should be given it again.
+        connection.invalidate()
+
+
 def _noted(standing: Standing) -> tuple[int, str | None, str, str | None]:
     return standing.position, standing.root, f"{standing.digest:064x}", standing.failed
 
@@ -264,9 +273,9 @@ class Folding:
             streams = {each.stream for each in entries if each.type in model.folds}
             try:
                 self._known = self._before(self.was, streams) if streams else {}
+            except Unavailable:
+                raise  # It is the database's failure, and not this model's.
             except DBAPIError as error:
-                if error.connection_invalidated:
-                    raise  # It is the database's failure, and not this model's.
                 self.fail(self.was.position + 1, f"after {self.was.position}: {type(error).__name__}: {error}")
 
     def take(self, happened: Happened) -> None:

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ledger import store
+from ledger import failures, store
 from ledger.bell import LOOK_EVERY_S, Wake
+from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from projections.awards import Awards, AwardsProjection
 from projections.balances import BalanceSheet
@@ -151,6 +152,8 @@ class Views:
                 with self._alone() as alone:
                     if alone:
                         self._follow_alone(wake, stop)
+            except Unavailable as failure:
+                _LOG.warning("following goes on when the database is back: %s", failure.reason)
             except DBAPIError:
                 _LOG.exception("the database of the read models failed; following goes on in a moment")
             finally:
@@ -177,13 +180,16 @@ class Views:
         if self._tables.sql.sqlite:
             yield True  # Whoever serves an SQLite file is alone with it already.
             return
-        with self._tables.engine.connect() as connection:
+        with failures.told(), self._tables.engine.connect() as connection:
             alone = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_FOLLOWING})").scalar())
             try:
                 yield alone
             finally:
                 if alone:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_FOLLOWING})")
+                    try:
+                        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_FOLLOWING})")
+                    except SQLAlchemyError:  # The lock went with the connection; a pool must not keep one that still has it.
+                        connection.invalidate()
 
     # Rebuilding and checking.
 

@@ -13,12 +13,24 @@ from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypo
 def postgres_server() -> Iterator[postgres.Server]:
     """A PostgreSQL with a template in which the ledger's tables are; the tests fail where there is none."""
     with postgres.running() as server:
-        with server.connect() as connection:
-            connection.execute(f'CREATE DATABASE "{postgres.TEMPLATE}"'.encode())
-        engine = store.engine(server.url(postgres.TEMPLATE))
-        schema.migrate(engine)
-        engine.dispose()
+        _make_template(server)
         yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL of this test alone, to stop and start; its template has the ledger's tables."""
+    with postgres.running() as server:
+        _make_template(server)
+        yield server
+
+
+def _make_template(server: postgres.Server) -> None:
+    with server.connect() as connection:
+        connection.execute(f'CREATE DATABASE "{postgres.TEMPLATE}"'.encode())
+    engine = store.engine(server.url(postgres.TEMPLATE))
+    schema.migrate(engine)
+    engine.dispose()
 
 
 @pytest.fixture

@@ -48,11 +48,40 @@ def programs() -> Path:
 
 
 class Server:
-    """A PostgreSQL server that is running."""
+    """A PostgreSQL server, which a test may stop and start again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> None:
         self.folder = folder
+        self._binaries = binaries
+        self._as_somebody = as_somebody
+        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *settings],
+                **self._as_somebody,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            )
+        _wait(self, self._process)
+
+    def stop(self) -> None:
+        """Stop it, whoever is connected to it."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown.
+        try:
+            self._process.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Where a database is, for SQLAlchemy."""
@@ -87,7 +116,12 @@ def running() -> Iterator[Server]:
             os.chown(folder, as_somebody["user"], as_somebody["group"])
         folder.chmod(0o755)
         _initialise(binaries, folder, as_somebody)
-        yield from _serve(binaries, folder, as_somebody)
+        server = Server(binaries, folder, as_somebody)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,30 +164,6 @@ def _initialise(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> No
     )
     if made.returncode != 0:
         raise NoPostgres(f"initdb failed: {made.stdout}{made.stderr}")
-
-
-def _serve(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Iterator[Server]:
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", "-k", folder, *settings],
-            **as_somebody,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
-        )
-        try:
-            server = Server(folder)
-            _wait(server, process)
-            yield server
-        finally:
-            process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown.
-            try:
-                process.wait(START_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _wait(server: Server, process: "subprocess.Popen[bytes]") -> None:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from api.cli.access import Declined, Mistaken
 from api.settings import NotSetUp
 from domain.refusal import Refused
+from ledger.failures import Unavailable
 from ledger.lock_file import ServedElsewhere
 from ledger.schema import NotMigrated, Unprotected
 from ledger.store import NotDurable
@@ -14,7 +15,18 @@ from ledger.vault import WrongVaultKey
 from projections.rebuilding import RebuildFailed
 from projections.views import ViewsLag
 
-_IN_WORDS = (Mistaken, NotSetUp, ServedElsewhere, NotMigrated, Unprotected, NotDurable, WrongVaultKey, RebuildFailed, ViewsLag)
+_IN_WORDS = (
+    Mistaken,
+    NotSetUp,
+    Unavailable,
+    ServedElsewhere,
+    NotMigrated,
+    Unprotected,
+    NotDurable,
+    WrongVaultKey,
+    RebuildFailed,
+    ViewsLag,
+)
 
 Said = tuple[str, Iterable[tuple[str, str]]]
 

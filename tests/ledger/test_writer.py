@@ -18,6 +18,7 @@ from domain.aggregate import Command, Decision, Facts
 from domain.money import Money
 from domain.refusal import Refused
 from ledger import merkle
+from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
 from tests import postgres
@@ -288,7 +289,7 @@ class TestFaults:
     def test_fails_and_is_not_stored(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             _fail_at_commit(patch, before=True)
-            with pytest.raises(OperationalError):
+            with pytest.raises(Unavailable):
                 ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
         assert ledger.head().size == 0
         assert not ledger.record_now(open_pot, Request(KIRKLEES, key="k")).repeated
@@ -336,7 +337,7 @@ class TestFaults:
                 facts.get(pot("2021-Q4"))
             return {pot("2021-Q3"): (it.fill(),)}
 
-        with pytest.raises(OperationalError):
+        with pytest.raises(Unavailable):
             one.record_now(fill, ASKED)
         one.change_now(pot("2021-Q3"), Pot.fill, ASKED)
         assert one.load(pot("2021-Q3")) == (Pot(Money(2)), 3)
@@ -354,7 +355,7 @@ class TestFaults:
 
         with monkeypatch.context() as patch:
             patch.setattr(merkle, "root_of", end_connections)
-            with pytest.raises(OperationalError):
+            with pytest.raises(Unavailable):
                 ledger.record_now(open_pot, ASKED)
         assert ledger.head().size == 0
         ledger.record_now(open_pot, ASKED)

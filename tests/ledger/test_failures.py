@@ -1,0 +1,328 @@
+"""The database fails: it is said so, nothing is half done, and what follows goes on without opening the ledger again."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, event, exc, make_url
+
+from domain.aggregate import Decision, Facts
+from domain.money import Money
+from ledger import failures, store
+from ledger.failures import OutcomeUnknown, Unavailable
+from ledger.ledger import Ledger, Recorded, Request
+from ledger.log import Turn
+from ledger.writer import TooManyOfOne, Written
+from tests import postgres
+from tests.ledger.conftest import VAULT_KEY, Opening
+from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, open_pots, pot
+from tests.ledger.test_writer import ASKED, is_whole
+
+KEYED: Final = Request(KIRKLEES, key="k", fingerprint="open 2021-Q3")
+LONG_S: Final = 60
+
+
+class TestACommitThatFails:
+    """The connection is cut in the commit, and the database cannot be asked about it for a while."""
+
+    @pytest.mark.parametrize("stored", [False, True], ids=["and is not stored", "but is stored"])
+    def test_is_told_as_unknown_and_then_by_its_key(self, ledger: Ledger, stored: bool) -> None:  # noqa: FBT001 (a parameter)
+        ledger.record_now(partial(open_pot, name="2021-Q2"), ASKED)
+        with _cut_in_commit(stored=stored), pytest.raises(OutcomeUnknown):
+            ledger.record_now(open_pot, KEYED)
+        told = ledger.record_now(open_pot, KEYED)
+        assert told.repeated is stored
+        again = ledger.record_now(open_pot, KEYED)
+        assert (again.first, again.last, again.entries) == (told.first, told.last, told.entries) == (2, 2, told.entries)
+        ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
+        assert is_whole(ledger)
+
+    def test_is_told_to_everybody_in_it(self, ledger: Ledger) -> None:
+        async def many() -> list[Recorded | BaseException]:
+            asked = (ledger.record(partial(open_pot, name=f"Q{number}"), ASKED) for number in range(8))
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        with _cut_in_commit(stored=True):
+            answers = asyncio.run(many())
+        assert OutcomeUnknown in {type(answer) for answer in answers}
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        ledger.record_now(open_pot, ASKED)
+        assert is_whole(ledger)
+
+
+class TestAServerThatStops:
+    def test_is_told_and_goes_on_when_it_is_back(self, own_server: postgres.Server) -> None:
+        with _opened(own_server.url(own_server.create())) as ledger:
+            ledger.record_now(open_pot, KEYED)
+            own_server.stop()
+            for ask in _every_call(ledger):
+                with pytest.raises(Unavailable) as told:
+                    ask()
+                assert type(told.value) is Unavailable
+            own_server.start()
+            assert ledger.record_now(open_pot, KEYED).repeated
+            ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+            assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
+            assert is_whole(ledger)
+
+
+class TestADatabaseThatTakesNoWrites:
+    def test_because_its_disk_is_full(self, ledger: Ledger, database_url: str) -> None:
+        ledger.record_now(open_pot, ASKED)
+        with _full(ledger, database_url), pytest.raises(Unavailable, match="disk is full"):
+            ledger.record_now(partial(open_pots, names=map(str, range(3_000))), KEYED)
+        assert ledger.head().size == 1
+        self._goes_on(ledger)
+
+    def test_because_it_can_only_be_read(self, ledger: Ledger, database_url: str) -> None:
+        ledger.record_now(open_pot, ASKED)
+        with _read_only(ledger, database_url):
+            with pytest.raises(Unavailable, match="only be read"):
+                ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
+            assert ledger.load(pot("2021-Q3"))[1] == 1
+        self._goes_on(ledger)
+
+    def test_because_somebody_else_holds_it(self, opening: Opening, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
+        monkeypatch.setattr("ledger.log._POSTGRESQL_BEGIN", "BEGIN; SET LOCAL lock_timeout = '200ms'; LOCK TABLE heads")
+        ledger = opening()
+        ledger.record_now(open_pot, ASKED)
+        with _locked(database_url), pytest.raises(Unavailable, match="holds it locked"):
+            ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
+        self._goes_on(ledger)
+
+    def _goes_on(self, ledger: Ledger) -> None:
+        ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
+        assert is_whole(ledger)
+
+
+class TestADefect:
+    def test_is_not_taken_for_the_database_s_failure(self, ledger: Ledger) -> None:
+        with pytest.raises(exc.DBAPIError), ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("SELECT nothing FROM nowhere")
+        with pytest.raises(ZeroDivisionError):
+            ledger.record_now(lambda _: {pot("2021-Q3"): (1 // 0,)}, ASKED)  # type: ignore[dict-item]
+
+    def test_of_one_command_s_statement_harms_nobody_else(self, ledger: Ledger) -> None:
+        def ask_wrongly(facts: Facts) -> Decision:
+            facts.get(pot("2021-Q2"))  # It is opened in the same batch, so that this is decided again there.
+            reads: Any = facts._reads  # type: ignore[attr-defined]
+            if isinstance(reads, Turn):
+                reads._rows("SELECT nothing FROM nowhere")
+            return open_pot(facts, "2021-Q1")
+
+        commands = [partial(open_pot, name="2021-Q2"), ask_wrongly, partial(open_pot, name="2021-Q4")]
+        answers = asyncio.run(_in_one_batch(ledger, commands))
+        assert [type(answer) for answer in answers[:1] + answers[2:]] == [Recorded, Recorded]
+        assert isinstance(answers[1], exc.DBAPIError)
+        assert ledger.head().size == 2
+        assert is_whole(ledger)
+
+
+class TestOnePerson:
+    async def test_has_at_most_so_many_commands_under_way(self, opening: Opening) -> None:
+        ledger = opening(most_of_one_person=2)
+        with ledger.log.turn():
+            names = ("2021-Q1", "2021-Q2")
+            waiting = [asyncio.create_task(ledger.record(partial(open_pot, name=name), ASKED)) for name in names]
+            await _until(lambda: ledger.under_way == len(names))
+            with pytest.raises(TooManyOfOne):
+                await ledger.record(partial(open_pot, name="2021-Q3"), ASKED)
+            waiting.append(asyncio.create_task(ledger.record(partial(open_pot, name="2021-Q4"), Request(BRIDGE))))
+            await _until(lambda: ledger.under_way == len(waiting))
+        await asyncio.gather(*waiting)
+        await ledger.record(partial(open_pot, name="2021-Q3"), ASKED)
+        assert ledger.head().size == 4
+        await _until(lambda: ledger.under_way == 0)
+
+    async def test_is_not_held_to_what_was_never_begun(self, opening: Opening) -> None:
+        ledger = opening(most_of_one_person=1)
+        ledger._deciders.shutdown()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await ledger.record(open_pot, ASKED)
+        assert ledger.under_way == 0
+
+
+class TestBatches:
+    def test_are_told_to_whoever_counts(self, ledger: Ledger) -> None:
+        told: list[Written] = []
+        ledger.watch(told.append)
+        ledger.record_now(partial(open_pots, names=["2021-Q1", "2021-Q2"]), ASKED)
+        with _cut_in_commit(stored=False), pytest.raises(Unavailable):
+            ledger.record_now(open_pot, ASKED)
+        assert [(each.commands, each.entries, each.failed) for each in told] == [(1, 2, False), (1, 0, True)]
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            (psycopg.errors.TooManyConnections, "takes no more connections"),
+            (psycopg.errors.CannotConnectNow, "starting up or shutting down"),
+            (psycopg.errors.AdminShutdown, "starting up or shutting down"),
+            (psycopg.errors.ConnectionException, "lost or refused"),
+            (psycopg.errors.ConnectionTimeout, "lost or refused"),
+            (psycopg.errors.ReadOnlySqlTransaction, "only be read"),
+            (psycopg.errors.DiskFull, "disk is full"),
+            (psycopg.errors.LockNotAvailable, "locked"),
+            (psycopg.errors.QueryCanceled, "in time"),
+            (psycopg.errors.IoError, "disk or memory"),
+            (psycopg.errors.SyntaxError, None),
+            (psycopg.errors.UniqueViolation, None),
+            (psycopg.errors.PipelineAborted, None),
+        ],
+    )
+    def test_are_known_by_their_codes(self, code: type[psycopg.Error], reason: str | None) -> None:
+        for error in (code(), exc.DBAPIError("SELECT", None, code())):
+            found = failures.reason_of(error)
+            assert found is None if reason is None else reason in str(found)
+
+    def test_of_our_own_files_are_none(self) -> None:
+        assert failures.reason_of(FileNotFoundError()) is None
+
+    def test_a_server_has_a_few_seconds_to_answer_unless_the_address_says_otherwise(self) -> None:
+        for query, expected in (("", 5), ("?connect_timeout=2", "2")):
+            said: dict[str, Any] = {}
+            made = store.engine(f"postgresql://postgres@127.0.0.1:1/ledger{query}")
+
+            def connect(*_: Any, into: dict[str, Any] = said) -> None:
+                into.update(_[3])
+                raise psycopg.OperationalError
+
+            event.listen(made, "do_connect", connect)
+            with pytest.raises(Unavailable), failures.told():
+                made.connect()
+            assert said["connect_timeout"] == expected
+
+
+# How it is made to fail -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Ledger]:
+    with Ledger.open(url, vault_key=VAULT_KEY, registry=POTS, balance_check=nothing_to_balance) as ledger:
+        yield ledger
+
+
+def _every_call(ledger: Ledger) -> list[Callable[[], Any]]:
+    it = pot("2021-Q3")
+    return [
+        partial(ledger.record_now, open_pot, KEYED),
+        partial(ledger.change_now, it, Pot.fill, ASKED),
+        lambda: asyncio.run(ledger.record(open_pot, KEYED)),
+        lambda: asyncio.run(ledger.change(it, Pot.fill, ASKED)),
+        partial(ledger.load, it),
+        partial(ledger.load, it, 1),
+        ledger.entries,
+        ledger.head,
+        lambda: ledger.size_at(ledger.now()),
+        lambda: ledger.reveal(["00"]),  # type: ignore[list-item]
+        lambda: ledger.references("INDIGO-POJ-0175", ["00"]),  # type: ignore[list-item]
+    ]
+
+
+@contextmanager
+def _cut_in_commit(*, stored: bool) -> Iterator[None]:
+    """The first commit fails, and from then on nothing can be said at all."""
+    said: Callable[..., Any] = Connection.exec_driver_sql
+    cut = False
+
+    def fail(self: Connection, statement: str, *others: Any, **settings: Any) -> Any:
+        nonlocal cut
+        if not cut and statement != "COMMIT":
+            return said(self, statement, *others, **settings)
+        if not cut and stored:
+            said(self, statement, *others, **settings)
+        if not cut and not stored:
+            said(self, "ROLLBACK")
+        cut = True
+        raise exc.OperationalError(statement, None, OSError("the connection is lost"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "exec_driver_sql", fail)
+        yield
+
+
+@contextmanager
+def _full(ledger: Ledger, url: str) -> Iterator[None]:
+    if ledger.log.statements.sqlite:
+        with ledger.log.turn() as turn:
+            pages = turn.connection.exec_driver_sql("PRAGMA page_count").scalar()
+            turn.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        yield
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
+        return
+    with _own_connection(url) as connection:
+        connection.execute(
+            "CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
+        )
+        connection.execute("CREATE TRIGGER full_ BEFORE INSERT ON heads EXECUTE FUNCTION full_()")
+        yield
+        connection.execute("DROP TRIGGER full_ ON heads")
+
+
+@contextmanager
+def _read_only(ledger: Ledger, url: str) -> Iterator[None]:
+    if ledger.log.statements.sqlite:
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA query_only = 1")
+        yield
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA query_only = 0")
+        return
+    name = make_url(url).database
+    with _own_connection(url) as connection:
+        for read_only in ("on", "off"):
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid()"
+            )
+            if read_only == "on":
+                yield
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[None]:
+    address = make_url(url)
+    if store.is_sqlite(address):
+        connection = sqlite3.connect(str(address.database), isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.close()
+        return
+    with _own_connection(url) as other, other.transaction():
+        other.execute("LOCK TABLE heads")
+        yield
+
+
+def _own_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    return psycopg.connect(url, autocommit=True, options="-csearch_path=log")
+
+
+async def _until(there: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG_S):
+        while not there():  # noqa: ASYNC110 (another thread makes it so)
+            await asyncio.sleep(0.01)
+
+
+async def _in_one_batch(ledger: Ledger, commands: list[Any]) -> list[Recorded | BaseException]:
+    """The answers to commands that wait for the turn together, in this order."""
+    tasks: list[asyncio.Task[Recorded]] = []
+    writer = ledger._writer
+    with writer._writing:
+        for number, command in enumerate(commands, 1):
+            tasks.append(asyncio.create_task(ledger.record(command, ASKED)))
+            await _until(lambda number=number: len(writer._waiting) == number)  # type: ignore[misc]
+    ledger.record_now(lambda _: {}, ASKED)  # It finds the turn free, and what waits is written before it.
+    return await asyncio.gather(*tasks, return_exceptions=True)
