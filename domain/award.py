@@ -88,12 +88,20 @@ class AwardAssessed(Event):
     allotted: dict[str, Money]
     unfunded: Money
 
+    def takes_effect(self) -> date:
+        """On the day of the decision that it came with."""
+        return self.on
+
 
 class AwardClosedToClaims(Event):
     """No more claims are taken."""
 
     type: Literal["award.closed-to-claims"] = "award.closed-to-claims"
     on: Day
+
+    def takes_effect(self) -> date:
+        """On the day on which it was decided."""
+        return self.on
 
 
 AwardEvent = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -149,11 +149,16 @@ class ClaimSubmitted(Event):
     lines: int
     value: Money
 
+    def takes_effect(self) -> date:
+        """On the day on which the claim was received, though it was recorded later."""
+        return self.received_on
+
 
 class ClaimLinesListed(Event):
     """Lines of a claim that is being submitted."""
 
     type: Literal["claim.lines-listed"] = "claim.lines-listed"
+    continues: ClassVar[bool] = True
     lines: tuple[ClaimLine, ...]
 
 
@@ -161,6 +166,7 @@ class ClaimReceiptConfirmed(Event):
     """A second person confirms that the claim was received on the earlier day that was stated."""
 
     type: Literal["claim.receipt-confirmed"] = "claim.receipt-confirmed"
+    continues: ClassVar[bool] = True
 
 
 class ClaimQueried(Event):
@@ -210,12 +216,20 @@ class ClaimVerified(Event):
     rejected: Money
     deferred: Money
 
+    def takes_effect(self) -> date:
+        """On the day of the decision."""
+        return self.on
+
 
 class ClaimCertified(Event):
     """The commissioner signs off what was verified."""
 
     type: Literal["claim.certified"] = "claim.certified"
     on: Day
+
+    def takes_effect(self) -> date:
+        """On the day of the decision."""
+        return self.on
 
 
 class ClaimDeclined(Event):
@@ -226,6 +240,10 @@ class ClaimDeclined(Event):
     reason: ReasonCode
     note: Commitment | None = None
     value: Money
+
+    def takes_effect(self) -> date:
+        """On the day of the decision."""
+        return self.on
 
 
 class ClaimLinesDeclined(Event):
@@ -239,6 +257,7 @@ class ClaimLinesAssessed(Event):
     """Lines of an assessment, each with its explanation (M5-M7)."""
 
     type: Literal["claim.lines-assessed"] = "claim.lines-assessed"
+    continues: ClassVar[bool] = True
     assessment: int
     lines: tuple[AssessedLine, ...]
 

@@ -55,6 +55,10 @@ class PaymentFellDue(Event):
     verified_by: tuple[PersonId, ...]
     pays: Literal["through-runs", "by-itself"]
 
+    def takes_effect(self) -> date:
+        """On the day of its assessment."""
+        return self.on
+
 
 class PaymentMoved(Event):
     """What every step of a payment says: whose money moves, how much for each year of achievement, and in effect from when."""
@@ -70,6 +74,10 @@ class PaymentMoved(Event):
     def amount(self) -> Money:
         """What moves: the whole payment."""
         return sum(self.years.values(), NOTHING)
+
+    def takes_effect(self) -> date:
+        """On the day on which the money is at its next stage: a value date, where there is one."""
+        return self.on
 
 
 class PaymentHeld(PaymentMoved):
@@ -156,6 +164,10 @@ class PaymentReported(Event):
     type: Literal["payment.reported"] = "payment.reported"
     reference: BankReference
     value_date: Day
+
+    def takes_effect(self) -> date:
+        """On the value date that is reported."""
+        return self.value_date
 
 
 class PaymentReportWithdrawn(Event):

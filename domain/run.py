@@ -44,6 +44,10 @@ class RunDrawnUp(Event):
     payments: Commitment
     on: Day
 
+    def takes_effect(self) -> date:
+        """On the day on which it was done."""
+        return self.on
+
 
 class RunReleased(Event):
     """A second person lets the run go to the bank, as the file of this SHA-256 and no other."""
@@ -54,6 +58,10 @@ class RunReleased(Event):
     total: Money
     on: Day
 
+    def takes_effect(self) -> date:
+        """On the day on which it was done."""
+        return self.on
+
 
 class RunCancelled(Event):
     """The run will not be released; its payments are approved, as before."""
@@ -61,6 +69,10 @@ class RunCancelled(Event):
     type: Literal["run.cancelled"] = "run.cancelled"
     reason: Commitment
     on: Day
+
+    def takes_effect(self) -> date:
+        """On the day on which it was done."""
+        return self.on
 
 
 class RunSettlementRecorded(Event):
@@ -73,6 +85,10 @@ class RunSettlementRecorded(Event):
     amount: Money
     count: int
 
+    def takes_effect(self) -> date:
+        """On the bank's value date."""
+        return self.value_date
+
 
 class RunReturnRecorded(Event):
     """A payment of the run came back before the bank had settled it."""
@@ -80,6 +96,10 @@ class RunReturnRecorded(Event):
     type: Literal["run.return-recorded"] = "run.return-recorded"
     amount: Money
     on: Day
+
+    def takes_effect(self) -> date:
+        """On the day that the bank states."""
+        return self.on
 
 
 RunEvent = RunDrawnUp | RunReleased | RunCancelled | RunSettlementRecorded | RunReturnRecorded

@@ -28,6 +28,10 @@ class SettlementRecorded(Event):
     amount: Money
     value_date: Day
 
+    def takes_effect(self) -> date:
+        """On the bank's value date."""
+        return self.value_date
+
 
 SettlementEvent = SettlementRecorded
 

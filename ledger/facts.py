@@ -6,12 +6,14 @@ of it again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from itertools import groupby, islice
 from typing import Any, Final, Protocol, cast
 
 from domain.aggregate import Commitment, PersonId, S, Stream, Token, fold
-from domain.event import Event
-from ledger.entry import Registry, reader
+from domain.calendar import london_day
+from domain.event import Event, in_effect
+from ledger.entry import Registry, Row, moment_of, reader
 from ledger.log import Participant, Reads, Text
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
@@ -67,6 +69,17 @@ class Folder:
         if upto is None:
             self._states.put(stream.name, known)
         return known
+
+    def fold_effective(self, stream: Stream[S], on: date, upto: int | None = None) -> Known[S]:
+        """A stream as it was in effect by the end of a day, of all that is recorded or of the log's first so many entries."""
+        dated = ((row, self._read(row.state)[0], london_day(moment_of(row.recorded_at))) for row in self._rows(stream, upto))
+        return self._folded(stream, ABSENT, [(row.version, row.state) for row in in_effect(dated, on)])
+
+    def _rows(self, stream: Stream[Any], upto: int | None) -> Iterator[Row]:
+        after = 0
+        while rows := self._reads.rows(after, _AT_ONCE, stream=stream.name, upto=upto):
+            yield from rows
+            after = rows[-1].position
 
     def fold_all(self, streams: Iterable[Stream[Any]]) -> dict[str, Known[Any]]:
         """Many streams as they are now, in few statements."""

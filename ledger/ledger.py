@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Final, Self
 
@@ -136,10 +136,16 @@ class Ledger:
         """As `change`, for whoever has no event loop."""
         return self.record_now(partial(_change, stream, method), request, dry_run=dry_run)
 
-    def load(self, stream: Stream[S], as_of: int | None = None) -> tuple[S, int]:
-        """A stream's state and version, now or after the log's first `as_of` entries; its kind's `missing` if there was none."""
-        base = self._states.get(stream.name) if as_of is None else None
-        known = self._folder.fold(stream, base, as_of)
+    def load(self, stream: Stream[S], as_of: int | None = None, effective_on: date | None = None) -> tuple[S, int]:
+        """A stream's state and version, now or after the log's first `as_of` entries; its kind's `missing` if there was none.
+
+        With `effective_on`, only of what had taken effect by the end of that London day (`domain.event.took_effect`).
+        """
+        if effective_on is not None:
+            known = self._folder.fold_effective(stream, effective_on, as_of)
+        else:
+            base = self._states.get(stream.name) if as_of is None else None
+            known = self._folder.fold(stream, base, as_of)
         if known.state is None:
             raise stream.of.missing(name=stream.last)
         return known.state, known.version

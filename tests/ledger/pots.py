@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, ClassVar, Literal, Self
 
 from domain.aggregate import Actor, Aggregate, Decision, Facts, PersonId, Stream
+from domain.calendar import Day
 from domain.event import Event
 from domain.money import Money
 from domain.refusal import Absent, Refused
@@ -23,6 +25,10 @@ class PotOpened(Event):
 class PotFilled(Event):
     type: Literal["pot.filled"] = "pot.filled"
     amount: Money
+    on: Day | None = None
+
+    def takes_effect(self) -> date | None:
+        return self.on
 
 
 class PotClosed(Event):
