@@ -1,15 +1,15 @@
-"""Section 2 applied to accepted quantities (M3, M5, M6, M7): a pure function that explains itself.
+"""Section 2 applied to accepted quantities (M3, M5-M7), and taken back from them (M8): pure functions that explain themselves.
 
-Read `assess` first: a line's value is curtailed by the limits, in their order, then split into parts, then allotted.
-What it returns is what is stored and shown; nobody works an amount out a second time.
+Read `Sheet.assess` first: a line's value is curtailed by the limits, in their order, then split into parts, then allotted; then
+`Sheet.reverse`, which goes the same way back. What they return is what is stored and shown; nobody works an amount out again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from functools import cache, partial
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,13 +25,18 @@ class Kind(StrEnum):
 
     CLAIM = "claim"
     DEFERRED_DECISION = "deferred-decision"
+    CLAWBACK = "clawback"
+    ADJUSTMENT = "adjustment"
+    RECONSIDERATION = "reconsideration"
+    OTHER_PAYMENT = "other-payment"
 
 
 N = TypeVar("N", Money, Quantity)
+K = TypeVar("K", bound=str)
 
 LimitName = Literal["outcome_quantity", "participant_amount", "outcome_amount", "year_amount", "award_amount"]
 """The limits in the order in which they curtail (M5)."""
-
+LIMITS: Final[tuple[LimitName, ...]] = get_args(LimitName)
 
 _ENDLESS: Final = Money(10**18)
 """Left of the maximum of a payer that has none."""
@@ -84,6 +89,106 @@ class AssessedLine(_Part):
     def curtailed(self) -> Money:
         """What the limits took off the accepted value together."""
         return sum((limit.curtailed for limit in self.limits), NOTHING)
+
+
+class GivenBack(_Part):
+    """What a reversal takes off what one limit had curtailed."""
+
+    limit: LimitName
+    amount: Money
+
+
+class Reversal(_Part):
+    """What a reversal takes back from one payer: of its part (M6), and of what it was allotted (M7)."""
+
+    payer: str
+    part: Money
+    reversed: Money
+
+
+class ReversedLine(_Part):
+    """What is taken back of a line, with everything that it follows from (M8). Quantities and amounts are what is taken back."""
+
+    line: int
+    outcome: str
+    achieved_on: Day
+    version: int
+    price: Money
+    per: int
+    quantity: Quantity
+    remaining: Quantity
+    payable: Quantity
+    worth: Money
+    """How much less the remaining quantity is worth; what was curtailed of it is given back first."""
+    limits: tuple[GivenBack, ...]
+    reversed: Money
+    before: Money
+    after: Money
+    reversals: tuple[Reversal, ...]
+    unfunded: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """What stands of a line after all its assessments and reversals: what a clawback may take back."""
+
+    version: int = 0
+    price: Money = NOTHING
+    per: int = 1
+    shares: tuple[tuple[str, Share], ...] = ()
+    """The list of payers and shares by which it was split."""
+    quantity: Quantity = NONE
+    payable: Quantity = NONE
+    limits: Mapping[LimitName, Money] = field(default_factory=dict)
+    assessed: Money = NOTHING
+    parts: Mapping[str, Money] = field(default_factory=dict)
+    allotted: Mapping[str, Money] = field(default_factory=dict)
+    unfunded: Money = NOTHING
+
+    @property
+    def curtailed(self) -> Money:
+        """What the limits keep off the line together."""
+        return sum(self.limits.values(), NOTHING)
+
+    def __add__(self, line: AssessedLine) -> "Stands":
+        """What stands after a further assessment."""
+        return Stands(
+            version=line.version,
+            price=line.price,
+            per=line.per,
+            shares=tuple((each.payer, each.share) for each in line.allotments),
+            quantity=self.quantity + line.quantity,
+            payable=self.payable + line.payable,
+            limits=_summed(self.limits, {each.limit: each.curtailed for each in line.limits}),
+            assessed=self.assessed + line.assessed,
+            parts=_summed(self.parts, {each.payer: each.part for each in line.allotments}),
+            allotted=_summed(self.allotted, {each.payer: each.allotted for each in line.allotments}),
+            unfunded=self.unfunded + line.unfunded,
+        )
+
+    def __sub__(self, line: ReversedLine) -> "Stands":
+        """What stands after a reversal."""
+        return replace(
+            self,
+            quantity=self.quantity - line.quantity,
+            payable=self.payable - line.payable,
+            limits=_summed(self.limits, {each.limit: -each.amount for each in line.limits}),
+            assessed=self.assessed - line.reversed,
+            parts=_summed(self.parts, {each.payer: -each.part for each in line.reversals}),
+            allotted=_summed(self.allotted, {each.payer: -each.reversed for each in line.reversals}),
+            unfunded=self.unfunded - line.unfunded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StandingLine:
+    """A line of which something stands, by its number in its claim."""
+
+    line: int
+    outcome: str
+    participant: Token | None
+    achieved_on: date
+    stands: Stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +244,14 @@ class Assessment:
     participants: Mapping[Token, Money]
 
 
-def shares_key(payers: Iterable[Payer]) -> str:
+def shares_of(terms: Terms) -> tuple[tuple[str, Share], ...]:
+    """The ordered list of payers and shares by which a version splits."""
+    return tuple((payer.party, payer.share) for payer in terms.payers)
+
+
+def shares_key(shares: Iterable[tuple[str, Share]]) -> str:
     """The name of an ordered list of payers and shares, the same in whatever version it stands (M6)."""
-    return " ".join(f"{payer.party}={payer.share}" for payer in payers)
+    return " ".join(f"{party}={share}" for party, share in shares)
 
 
 def assess(
@@ -158,9 +268,9 @@ def assess(
     Prices, shares and shortfall policy are those in force on each line's `achieved_on`; limits and maxima those in force on
     `decided_on` (M2). `participants` has what was assessed before for each participant who stands in the lines.
     """
-    table = _Table(agreement, standing, decided_on, received_on, dict(participants))
-    assessed = tuple(table.assess(line) for line in sorted(lines, key=lambda line: line.line))
-    return Assessment(assessed, table.standing(), table.participants)
+    sheet = Sheet(agreement, standing, decided_on, participants)
+    assessed = tuple(sheet.assess(line, received_on) for line in sorted(lines, key=lambda line: line.line))
+    return Assessment(assessed, sheet.standing(), sheet.participants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +280,15 @@ class _Limit:
     consumed: Money
 
 
-class _Table:
+class Sheet:
     """The work sheet of one assessment: what is consumed so far, line after line."""
 
-    def __init__(
-        self, agreement: Agreement, standing: Standing, decided_on: date, received_on: date, participants: dict[Token, Money]
-    ) -> None:
+    def __init__(self, agreement: Agreement, standing: Standing, decided_on: date, participants: Mapping[Token, Money]) -> None:
         self.agreement = agreement
-        self.received_on = received_on
         self.limits = agreement.on(decided_on).terms
         self.outcome_limits = cache(partial(agreement.outcome_limits, day=decided_on))
         self.payer_limits = cache(partial(agreement.payer_limits, day=decided_on))
-        self.participants = participants
-        self.before = standing
+        self.participants = dict(participants)
         self.quantities = dict(standing.quantities)
         self.outcomes = dict(standing.outcomes)
         self.years = dict(standing.years)
@@ -192,11 +298,13 @@ class _Table:
         self.unfunded = standing.unfunded
 
     def standing(self) -> Standing:
+        """What is consumed and given now."""
         return Standing(
             self.quantities, self.outcomes, self.years, self.assessed, self.accumulators, self.allotted, self.unfunded
         )
 
-    def assess(self, line: AcceptedLine) -> AssessedLine:
+    def assess(self, line: AcceptedLine, received_on: date) -> AssessedLine:
+        """Assess what was accepted of a line, of a claim that was received on a day."""
         version = self.agreement.on(line.achieved_on)
         priced = version.terms.outcome(line.outcome)
         if priced is None:
@@ -205,7 +313,7 @@ class _Table:
         assessed = line.accepted - sum(limit.curtailed for limit in limits)
         self._consume(line, payable, assessed)
         before, parts = self._parts(version.terms, assessed)
-        allotments, unfunded = self._allot(version.terms, parts)
+        allotments, unfunded = self._allot(version.terms, parts, received_on)
         return AssessedLine(
             line=line.line,
             outcome=priced.code,
@@ -223,6 +331,50 @@ class _Table:
             allotments=allotments,
             unfunded=unfunded,
         )
+
+    def reverse(self, line: StandingLine, quantity: Quantity) -> ReversedLine:
+        """Take a quantity back of what stands of a line, at the price at which it stands (M8)."""
+        stands, remaining = line.stands, line.stands.quantity - quantity
+        before = stands.assessed + stands.curtailed
+        worth = min(value(stands.price, remaining, stands.per), before) if remaining else NOTHING
+        taken = stands.assessed - min(stands.assessed, worth)
+        payable = max(stands.payable - remaining, NONE)
+        parts = _proportional(taken, [stands.parts[payer] for payer, _ in stands.shares])
+        *allotted, unfunded = _proportional(taken, [*(stands.allotted[payer] for payer, _ in stands.shares), stands.unfunded])
+        reversals = tuple(
+            Reversal(payer=payer, part=part, reversed=amount)
+            for (payer, _), part, amount in zip(stands.shares, parts, allotted, strict=True)
+        )
+        self._consume(line, -payable, -taken)
+        given_before = self._give_back(stands, taken, reversals, unfunded)
+        return ReversedLine(
+            line=line.line,
+            outcome=line.outcome,
+            achieved_on=line.achieved_on,
+            version=stands.version,
+            price=stands.price,
+            per=stands.per,
+            quantity=quantity,
+            remaining=remaining,
+            payable=payable,
+            worth=before - worth,
+            limits=tuple(_given_back(stands, before - worth - taken)),
+            reversed=taken,
+            before=given_before,
+            after=given_before - taken,
+            reversals=reversals,
+            unfunded=unfunded,
+        )
+
+    def _give_back(self, stands: Stands, taken: Money, reversals: Iterable[Reversal], unfunded: Money) -> Money:
+        key = shares_key(stands.shares)
+        so_far = self.accumulators[key]
+        parts = tuple(had - each.part for had, each in zip(so_far.parts, reversals, strict=True))
+        self.accumulators[key] = Accumulator(so_far.assessed - taken, parts)
+        for each in reversals:
+            self.allotted[each.payer] = self.allotted.get(each.payer, NOTHING) - each.reversed
+        self.unfunded -= unfunded
+        return so_far.assessed
 
     # M5: each limit curtails what the one before it left.
 
@@ -262,7 +414,7 @@ class _Table:
             yield _Limit("year_amount", of_year, self.years.get(year, NOTHING))
         yield _Limit("award_amount", self.limits.award_amount, self.assessed)
 
-    def _consume(self, line: AcceptedLine, payable: Quantity, assessed: Money) -> None:
+    def _consume(self, line: AcceptedLine | StandingLine, payable: Quantity, assessed: Money) -> None:
         code, year = canonical(line.outcome), financial_year(line.achieved_on)
         self.quantities[code] = self.quantities.get(code, NONE) + payable
         self.outcomes[code] = self.outcomes.get(code, NOTHING) + assessed
@@ -274,7 +426,7 @@ class _Table:
     # M6: the split of the cumulative amount, less the parts given before.
 
     def _parts(self, terms: Terms, assessed: Money) -> tuple[Money, list[Money]]:
-        key = shares_key(terms.payers)
+        key = shares_key(shares_of(terms))
         so_far = self.accumulators.get(key) or Accumulator(parts=(NOTHING,) * len(terms.payers))
         weights = whole_weights([payer.share for payer in terms.payers])
         parts = next_parts(so_far, assessed, weights)
@@ -284,8 +436,8 @@ class _Table:
 
     # M7: what each payer is allotted, at most what is left of its maximum.
 
-    def _allot(self, terms: Terms, parts: Sequence[Money]) -> tuple[tuple[Allotment, ...], Money]:
-        left = {payer.party: self._left(payer) for payer in terms.payers}
+    def _allot(self, terms: Terms, parts: Sequence[Money], received_on: date) -> tuple[tuple[Allotment, ...], Money]:
+        left = {payer.party: self._left(payer, received_on) for payer in terms.payers}
         pays = {payer.party: min(part, left[payer.party]) for payer, part in zip(terms.payers, parts, strict=True)}
         shortfalls = [part - pays[payer.party] for payer, part in zip(terms.payers, parts, strict=True)]
         for party, amount in pays.items():
@@ -293,7 +445,7 @@ class _Table:
         unfunded = sum(shortfalls, NOTHING)
         residual = terms.takes_shortfalls and terms.payer(terms.takes_shortfalls)
         if residual and unfunded:
-            taken = min(unfunded, self._left(residual))
+            taken = min(unfunded, self._left(residual, received_on))
             pays[residual.party] += taken
             self.allotted[residual.party] += taken
             unfunded -= taken
@@ -311,9 +463,9 @@ class _Table:
         )
         return allotments, unfunded
 
-    def _left(self, payer: Payer) -> Money:
+    def _left(self, payer: Payer, received_on: date) -> Money:
         limits = self.payer_limits(payer.party)
-        if limits.claims_until and self.received_on > limits.claims_until:
+        if limits.claims_until and received_on > limits.claims_until:
             return NOTHING
         if limits.maximum is None:
             return _ENDLESS
@@ -335,6 +487,20 @@ def next_parts(so_far: Accumulator, assessed: Money, weights: Sequence[int]) -> 
     return [Money(part) for part in parts]
 
 
+def _proportional(amount: Money, of: Sequence[Money]) -> list[Money]:
+    """An amount in proportion to what stands, to the penny by largest remainder; all of it is all of each (M8)."""
+    return [Money(part) for part in largest_remainder(amount, of)] if any(of) else [NOTHING] * len(of)
+
+
+def _given_back(stands: Stands, amount: Money) -> Iterator[GivenBack]:
+    """What is taken off what the limits curtailed, in their order."""
+    for limit in LIMITS:
+        taken = min(amount, stands.limits.get(limit, NOTHING))
+        if taken:
+            yield GivenBack(limit=limit, amount=taken)
+        amount -= taken
+
+
 def changes(before: Standing, after: Standing) -> Standing:
     """What one assessment added: the difference of two standings, without what it left alone."""
     return replace(
@@ -347,6 +513,10 @@ def changes(before: Standing, after: Standing) -> Standing:
         allotted=_grown(before.allotted, after.allotted),
         unfunded=after.unfunded - before.unfunded,
     )
+
+
+def _summed(before: Mapping[K, Money], more: Mapping[K, Money]) -> dict[K, Money]:
+    return {**before, **{name: before.get(name, NOTHING) + amount for name, amount in more.items()}}
 
 
 def _grown(before: Mapping[str, N], after: Mapping[str, N]) -> dict[str, N]:
