@@ -162,12 +162,6 @@ class Ledger:
         """How many entries there were at a moment: the position to ask for the state of things as recorded then."""
         return self.log.reads.size_at(written(moment))
 
-    def subscribe_wake(self) -> Wake:
-        """What a follower sleeps on; close it in the end."""
-        return Wake(self.log.bell)
-
-    def now(self) -> datetime:
-        """What the ledger's clock says."""
     @property
     def under_way(self) -> int:
         """Commands that were taken in and are not answered yet."""
@@ -177,6 +171,12 @@ class Ledger:
         """Have every batch counted, by something quick that raises nothing."""
         self._writer.watchers.append(watcher)
 
+    def subscribe_wake(self) -> Wake:
+        """What a follower sleeps on; close it in the end."""
+        return Wake(self.log.bell)
+
+    def now(self) -> datetime:
+        """What the ledger's clock says."""
         return self.log.clock()
 
     def reveal(self, commitments: Iterable[Commitment]) -> dict[Commitment, str]:
