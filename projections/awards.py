@@ -130,8 +130,14 @@ class Awards(Listing[AwardRow]):
     """What can be asked of all awards."""
 
     def page(
-        self, after: str | None = None, limit: int = 100, only: Collection[str] | None = None, *, as_of: int | None = None
+        self,
+        after: str | None = None,
+        limit: int = 100,
+        only: Collection[str] | None = None,
+        *,
+        as_of: int | None = None,
+        effective_on: date | None = None,
     ) -> Page[AwardRow]:
         """Awards in order of registration; `only` those of these references."""
         awards = None if only is None else {canonical(each) for each in only}
-        return self._page({"award": awards}, after, limit, as_of)
+        return self._page({"award": awards}, after, limit, as_of, effective_on)

@@ -162,6 +162,14 @@ def _assessed(before: ClaimRow, event: ClaimLinesAssessed, happened: Happened) -
 class Claims(Listing[ClaimRow]):
     """What can be asked of claims."""
 
-    def page(self, award: str, after: str | None = None, limit: int = 100, *, as_of: int | None = None) -> Page[ClaimRow]:
+    def page(
+        self,
+        award: str,
+        after: str | None = None,
+        limit: int = 100,
+        *,
+        as_of: int | None = None,
+        effective_on: date | None = None,
+    ) -> Page[ClaimRow]:
         """An award's claims in order of submission."""
-        return self._page({"award": canonical(award)}, after, limit, as_of)
+        return self._page({"award": canonical(award)}, after, limit, as_of, effective_on)

@@ -1,7 +1,7 @@
 """Keys: a row for each, without its hash."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from domain.aggregate import PersonId
@@ -69,7 +69,13 @@ class Keys(Listing[KeyRow]):
     """What can be asked of keys."""
 
     def page(
-        self, after: str | None = None, limit: int = 100, *, person: PersonId | None = None, as_of: int | None = None
+        self,
+        after: str | None = None,
+        limit: int = 100,
+        *,
+        person: PersonId | None = None,
+        as_of: int | None = None,
+        effective_on: date | None = None,
     ) -> Page[KeyRow]:
         """Keys in the order in which they were issued, of a person if one is given."""
-        return self._page({"person": person}, after, limit, as_of)
+        return self._page({"person": person}, after, limit, as_of, effective_on)

@@ -9,6 +9,7 @@ follow at once, the `models` row decides: whoever does not find the position the
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from hashlib import sha256
 from typing import Any, ClassVar, Final, Generic, cast
 
@@ -16,6 +17,8 @@ import orjson
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from domain.calendar import london_day
+from domain.event import in_effect
 from ledger import failures, store
 from ledger.entry import Row
 from ledger.failures import Unavailable
@@ -328,7 +331,9 @@ class Listing(Generic[R]):
     """The rows of a projection as lists, in the order of their streams' first entries, now or as of a moment.
 
     `as_of` is a position of the log that the model has come to (wait for it): a row that was changed later is folded again from
-    its own stream, by the same code. `limit` is at most 1,000. `after` is what the page before gave; `UnknownCursor` otherwise.
+    its own stream, by the same code. So is a row of which something took effect after `effective_on`: it shows the beginning of
+    its stream that had taken effect by then (`domain.event.took_effect`). `limit` is at most 1,000. `after` is what the page
+    before gave; `UnknownCursor` otherwise.
     """
 
     changing: ClassVar[frozenset[str]] = frozenset()
@@ -339,16 +344,19 @@ class Listing(Generic[R]):
         self._projection = projection
         self._past = past
 
-    def _page(self, where: Mapping[str, Any], after: str | None, limit: int, as_of: int | None) -> Page[R]:
+    def _page(
+        self, where: Mapping[str, Any], after: str | None, limit: int, as_of: int | None, effective_on: date | None = None
+    ) -> Page[R]:
         limit = max(1, min(limit, _MOST_ROWS_A_PAGE))
+        now = as_of is None and effective_on is None
         wanted = {name: each for name, each in where.items() if each is not None}
-        fixed = {name: each for name, each in wanted.items() if as_of is None or name not in self.changing}
+        fixed = {name: each for name, each in wanted.items() if now or name not in self.changing}
         rows: list[R] = []
         last: int | None = _cursor(after)
         while last is not None and len(rows) <= limit:
             found = self._rows(fixed, last, limit + 1, as_of)
             last = found[-1].first if len(found) > limit else None
-            rows += found if as_of is None else self._then(found, wanted, as_of)
+            rows += found if now else self._then(found, wanted, as_of, effective_on or date.max)
         more = len(rows) > limit
         return Page(tuple(rows[:limit]), str(rows[limit - 1].first) if more else None)
 
@@ -368,15 +376,19 @@ class Listing(Generic[R]):
         )
         return [self._projection.load(tuple(row)) for row in found]
 
-    def _then(self, rows: Iterable[R], wanted: Mapping[str, Any], as_of: int) -> Iterator[R]:
+    def _then(self, rows: Iterable[R], wanted: Mapping[str, Any], as_of: int | None, effective_on: date) -> Iterator[R]:
         for row in rows:
-            then = row if row.position <= as_of else self._folded(row.stream, as_of)
+            upto = row.position if as_of is None else min(as_of, row.position)
+            # Nothing takes effect after the day of its recording: such a row is as it was.
+            as_it_was = upto == row.position and london_day(row.changed_at) <= effective_on
+            then = row if as_it_was else self._folded(row.stream, upto, effective_on)
             if then is not None and all(getattr(then, name) == wanted[name] for name in self.changing & wanted.keys()):
                 yield then
 
-    def _folded(self, stream: str, as_of: int) -> R | None:
+    def _folded(self, stream: str, upto: int, effective_on: date) -> R | None:
         row: R | None = None
-        for happened in self._past(stream, as_of):
+        dated = ((happened, happened.event, london_day(happened.recorded_at)) for happened in self._past(stream, upto))
+        for happened in in_effect(dated, effective_on):
             row = self._projection.become(row, happened)
         return row
 

@@ -1,6 +1,7 @@
 """Parties: a row for each organisation."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar
 
 from domain.party import PartyEvent, PartyRegistered
@@ -33,6 +34,8 @@ class PartiesProjection(Projection[PartyRow]):
 class Parties(Listing[PartyRow]):
     """What can be asked of parties."""
 
-    def page(self, after: str | None = None, limit: int = 100, *, as_of: int | None = None) -> Page[PartyRow]:
+    def page(
+        self, after: str | None = None, limit: int = 100, *, as_of: int | None = None, effective_on: date | None = None
+    ) -> Page[PartyRow]:
         """Parties in order of registration."""
-        return self._page({}, after, limit, as_of)
+        return self._page({}, after, limit, as_of, effective_on)

@@ -150,10 +150,11 @@ class Payments(Listing[PaymentRow]):
         only: Collection[str] | None = None,
         run: str | None = None,
         as_of: int | None = None,
+        effective_on: date | None = None,
     ) -> Page[PaymentRow]:
         """Payments in the order in which they fell due: of an award or of `only` some, of a payer, at a stage, in a run."""
         awards = None if only is None else {canonical(each) for each in only}
         if award is not None:
             awards = {canonical(award)} if awards is None else awards & {canonical(award)}
         where = {"award": awards, "payer_key": payer and canonical(payer), "stage": stage and str(stage), "run": run}
-        return self._page(where, after, limit, as_of)
+        return self._page(where, after, limit, as_of, effective_on)

@@ -1,6 +1,7 @@
 """People: a row for each person who acts. Names are in the vault (L5): a row has the commitment to reveal."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar
 
 from domain.aggregate import Commitment, PersonId
@@ -55,7 +56,13 @@ class People(Listing[PersonRow]):
     """What can be asked of people."""
 
     def page(
-        self, after: str | None = None, limit: int = 100, *, party: str | None = None, as_of: int | None = None
+        self,
+        after: str | None = None,
+        limit: int = 100,
+        *,
+        party: str | None = None,
+        as_of: int | None = None,
+        effective_on: date | None = None,
     ) -> Page[PersonRow]:
         """People in order of registration, of a party if one is given."""
-        return self._page({"party_key": party and canonical(party)}, after, limit, as_of)
+        return self._page({"party_key": party and canonical(party)}, after, limit, as_of, effective_on)

@@ -102,6 +102,9 @@ class Runs(Listing[RunRow]):
         limit: int = 100,
         *,
         as_of: int | None = None,
+        effective_on: date | None = None,
     ) -> Page[RunRow]:
         """Runs in the order in which they were drawn up: of a payer, at a stage."""
-        return self._page({"payer_key": payer and canonical(payer), "stage": stage and str(stage)}, after, limit, as_of)
+        return self._page(
+            {"payer_key": payer and canonical(payer), "stage": stage and str(stage)}, after, limit, as_of, effective_on
+        )

@@ -1,5 +1,9 @@
 """Lists are in order, page by page, and as they were at any moment."""
 
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
 import pytest
 
 from domain import award as awards
@@ -12,8 +16,8 @@ from domain.run import RunStage, run_stream
 from ledger.ledger import Ledger
 from projections.projection import UnknownCursor
 from projections.views import Views
-from tests.domain.kirklees import COUNCIL, FUND, PRIME, REFERENCE, line
-from tests.projections.conftest import Story
+from tests.domain.kirklees import AMINA, BEN, CERYS, CLAIRE, COUNCIL, FUND, PRIME, REFERENCE, line, submission
+from tests.projections.conftest import TODAY, Clock, Story
 
 
 @pytest.fixture
@@ -135,3 +139,57 @@ class TestPartiesPeopleAndKeys:
         assert [(row.key, row.usable) for row in rows] == [("K1", True), ("K2", True), ("K3", False)]
         assert (rows[2].roles, rows[2].awards, rows[2].revoked_by) == ((keys.Role.CLAIMANT,), (REFERENCE,), "amina")
         assert [row.key for row in caught_up.keys.page(person=rows[2].person).rows] == ["K3"]
+
+
+class TestOnADay:
+    """The story of 4 October, and then: paid on 8 October, recorded on the 11th; a claim that was received on 1 October."""
+
+    @pytest.fixture
+    def dated(self, story: Story, views: Views, clock: Clock) -> Views:
+        story.register(payers=[{"party": COUNCIL, "share": "1", "payee": PRIME, "pays": "by-itself"}])
+        story.decide_part()
+        clock.moment += timedelta(days=7)
+        story.pay(1, COUNCIL, CERYS, lambda due: due.report_paid("CHQ-7", value_date=date(2021, 10, 8), today=date(2021, 10, 11)))
+        story.pay(1, COUNCIL, BEN, lambda due: due.confirm_report(BEN))
+        backlog = {"received_on": date(2021, 10, 1), "reason": "it came by post"}
+        sent = submission(line("HOME", "3", participant=None), claim="2021-Q2", backlog=backlog)
+        story.tell(AMINA, partial(claims.submit, award=REFERENCE, submission=sent, by=CLAIRE, today=date(2021, 10, 11)))
+        views.catch_up()
+        return views
+
+    def stages(self, views: Views, **asked: Any) -> list[Stage]:
+        return [row.stage for row in views.payments.page(REFERENCE, **asked).rows]
+
+    def test_a_payment_is_paid_from_its_value_date_on(self, dated: Views) -> None:
+        assert self.stages(dated, effective_on=TODAY - timedelta(days=1)) == []
+        assert self.stages(dated, effective_on=TODAY) == self.stages(dated, effective_on=date(2021, 10, 7)) == [Stage.DUE]
+        assert self.stages(dated, effective_on=date(2021, 10, 8)) == self.stages(dated) == [Stage.PAID]
+
+    def test_a_payment_is_found_at_the_stage_of_that_day(self, dated: Views) -> None:
+        assert self.stages(dated, stage=Stage.PAID, effective_on=date(2021, 10, 7)) == []
+        assert self.stages(dated, stage=Stage.DUE, effective_on=date(2021, 10, 7)) == [Stage.DUE]
+
+    def test_a_claim_is_there_with_all_its_lines_from_the_day_on_which_it_was_received(self, dated: Views) -> None:
+        assert dated.claims.page(REFERENCE, effective_on=date(2021, 9, 30)).rows == ()
+        (received,) = dated.claims.page(REFERENCE, effective_on=date(2021, 10, 1)).rows
+        assert (received.claim, received.lines, received.version) == ("2021-Q2", 1, 2)
+
+    def test_what_was_recorded_is_another_question(self, dated: Views, ledger: Ledger) -> None:
+        reported = next(entry.position for entry in ledger.entries() if entry.type == "payment.reported")
+        assert self.stages(dated, as_of=reported - 1, effective_on=date(2021, 10, 9)) == [Stage.DUE]
+        assert self.stages(dated, as_of=ledger.head().size, effective_on=date(2021, 10, 9)) == [Stage.PAID]
+        assert self.stages(dated, as_of=ledger.head().size, effective_on=date(2021, 10, 7)) == [Stage.DUE]
+
+    def test_lists_and_documents_say_the_same_on_every_day_as_of_every_entry(self, dated: Views, ledger: Ledger) -> None:
+        for day in (TODAY + timedelta(days=days) for days in range(-4, 9)):
+            for position in range(1, ledger.head().size + 1):
+                for claim in dated.claims.page(REFERENCE, as_of=position, effective_on=day).rows:
+                    assert ledger.load(claim_stream(REFERENCE, claim.claim), position, day)[1] == claim.version
+                for payment in dated.payments.page(REFERENCE, as_of=position, effective_on=day).rows:
+                    assert ledger.load(payment_stream(REFERENCE, 1, COUNCIL), position, day)[1] == payment.version
+
+    def test_the_day_of_the_last_entry_or_any_later_one_is_now(self, caught_up: Views) -> None:
+        for day in (TODAY, date(9999, 12, 31)):
+            for listing in (caught_up.awards, caught_up.runs, caught_up.parties, caught_up.people, caught_up.keys):
+                assert listing.page(effective_on=day) == listing.page()
+                assert listing.page(effective_on=TODAY - timedelta(days=1)).rows == ()
