@@ -40,7 +40,13 @@ from projections.views import Views
 
 VERSION: Final = "0.1.0"
 
-_KNOWN = refused_with(identity.KeyIsMissing, identity.KeyIsWrong, identity.RoleIsMissing, problems.NotNow)
+_KNOWN = refused_with(
+    identity.KeyIsMissing,
+    identity.KeyIsWrong,
+    identity.RoleIsMissing,
+    problems.NotNow,
+    problems.DatabaseUnavailable,
+)
 _ROUTERS: Final = (
     awards,
     claims,
@@ -76,6 +82,7 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.ledger, app.state.views = opened
+        opened[0].watch(app.state.metrics.batch)
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
             yield
@@ -121,7 +128,12 @@ def _open(
     if ledger is not None:
         return ledger, views or Views.open(settings.log_url, ledger)
     found = Ledger.open(
-        settings.log_url, vault_key=vault_key(settings), clock=clock, serving=True, most_waiting=settings.queue_most
+        settings.log_url,
+        vault_key=vault_key(settings),
+        clock=clock,
+        serving=True,
+        most_waiting=settings.queue_most,
+        most_of_one_person=settings.commands_per_person_most,
     )
     try:
         identity.first_administrator(found, settings)

@@ -28,7 +28,9 @@ from api.problems import (
     LedgerIsClosing,
     MediaTypeNotTaken,
     NothingHere,
+    OutcomeNotKnown,
     RequestIsWrong,
+    TooManyOfYours,
     TurnedAway,
     faults,
 )
@@ -63,7 +65,7 @@ class NothingToMatch(TurnedAway):
 
 
 ALWAYS: Final[tuple[type[Refused], ...]] = (IdempotencyKeyIsMissing, HeaderIsWrong, KeySpent, RequestIsWrong, NothingHere)
-BUSY: Final[tuple[type[Refused], ...]] = (LedgerIsBusy, LedgerIsClosing)
+BUSY: Final[tuple[type[Refused], ...]] = (LedgerIsBusy, LedgerIsClosing, OutcomeNotKnown, TooManyOfYours)
 OF_BODIES: Final[tuple[type[Refused], ...]] = (BodyIsTooLarge, MediaTypeNotTaken, EntryTooLong)
 
 

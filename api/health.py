@@ -1,5 +1,6 @@
 """Whether the service lives and can serve, for whoever runs it. No key is needed, and nothing of an award is told."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import logs
+from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -29,15 +31,16 @@ class Model(BaseModel):
 
 
 class Ready(BaseModel):
-    """What the service needs, and whether it has it."""
+    """What the service needs, and whether it has it. What cannot be asked of the database is not told."""
 
     ready: bool
-    log_writable: bool
-    triggers_present: bool
-    position: int
-    views_position: int
-    views_lag: Annotated[int, Field(description="How many entries the read models are behind")]
-    models: tuple[Model, ...]
+    reasons: Annotated[tuple[str, ...], Field(description="Why it is not ready")] = ()
+    log_writable: bool = False
+    triggers_present: bool = False
+    position: int | None = None
+    views_position: int | None = None
+    views_lag: Annotated[int | None, Field(description="How many entries the read models are behind")] = None
+    models: tuple[Model, ...] = ()
 
 
 @router.get("/live")
@@ -56,14 +59,21 @@ async def ready(request: Request, response: Response) -> Ready:
 
 
 def _look(state: Any) -> Ready:
-    models = tuple(Model(name=each.name, position=each.position, failed=each.failed is not None) for each in state.views.health())
-    position, views_position = state.ledger.head().size, state.views.position
+    try:
+        models = tuple(
+            Model(name=each.name, position=each.position, failed=each.failed is not None) for each in state.views.health()
+        )
+        position, views_position = state.ledger.head().size, state.views.position
+    except Unavailable as failure:
+        return Ready(ready=False, reasons=(_told(failure),))
     guarded, writable = _try(state.ledger.log.start), _try(partial(_take_turn, state.ledger))
-    failed = any(each.failed for each in models)
+    failed = tuple(f"the read model {each.name} has stopped" for each in models if each.failed)
+    reasons = tuple(dict.fromkeys(reason for reason in (guarded, writable, *failed) if reason is not None))
     return Ready(
-        ready=guarded and writable and not failed,
-        log_writable=writable,
-        triggers_present=guarded,
+        ready=not reasons,
+        reasons=reasons,
+        log_writable=writable is None,
+        triggers_present=guarded is None,
         position=position,
         views_position=views_position,
         views_lag=max(position - views_position, 0),
@@ -71,13 +81,26 @@ def _look(state: Any) -> Ready:
     )
 
 
-def _try(look: Any) -> bool:
+def _try(look: Callable[[], object]) -> str | None:
+    """Why it fails, if it does."""
     try:
         look()
-    except Exception:
-        log.exception("not ready")
-        return False
-    return True
+    except Unavailable as failure:
+        return _told(failure)
+    except Exception as failure:  # noqa: BLE001 (whatever it is, the service is not ready)
+        log.error("not ready", **logs.told(failure))  # noqa: TRY400 (its frames' variables are not for everybody's logs)
+        return " ".join((type(failure).__doc__ or type(failure).__name__).split()) if _is_ours(failure) else "the service failed"
+    return None
+
+
+def _told(failure: Unavailable) -> str:
+    log.warning("not ready", reason=failure.reason)
+    return f"the database cannot be used: {failure.reason}"
+
+
+def _is_ours(failure: Exception) -> bool:
+    """Whether its first words are ours, with nothing of anybody's in them."""
+    return type(failure).__module__.startswith("ledger.")
 
 
 def _take_turn(ledger: Ledger) -> None:

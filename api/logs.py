@@ -87,13 +87,16 @@ def _keep_out(_logger: Any, _method: str, line: Line) -> Line:
 
 def _tell_error(_logger: Any, _method: str, line: Line) -> Line:
     """Tell an error by its type, where it came from, and the first line of its message unless that may quote what was sent."""
-    given = line.pop("exc_info", None)
-    error = _error(given)
-    if error is not None:
-        line["error"] = type(error).__name__
-        if not (isinstance(error, _QUOTING) or type(error).__name__ in _QUOTING_NAMES):
-            line["because"] = str(error).partition("\n")[0]
-        line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(error.__traceback__)]
+    error = _error(line.pop("exc_info", None))
+    return line if error is None else {**line, **told(error)}
+
+
+def told(error: BaseException) -> dict[str, Any]:
+    """An error as it may be logged: its type, where it came from, and what it says unless that may quote what was sent."""
+    line: dict[str, Any] = {"error": type(error).__name__}
+    if not (isinstance(error, _QUOTING) or type(error).__name__ in _QUOTING_NAMES):
+        line["because"] = str(error).partition("\n")[0]
+    line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(error.__traceback__)]
     return line
 
 

@@ -24,6 +24,7 @@ Refusals are RFC 9457 problems. What can be read, can be read `as_of` a position
 
 _SENT: Final[dict[str, type[BaseModel]]] = {}
 _MARK: Final = "x-sent"
+_RETRY_AFTER: Final = {"schema": {"type": "integer"}, "required": True, "description": "Seconds after which to try again"}
 
 
 def sent_as(model: type[BaseModel]) -> dict[str, Any]:
@@ -45,6 +46,8 @@ def refused_with(*refusals: type[Refused]) -> dict[int | str, dict[str, Any]]:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model="Problem")}, "examples": {}}},
             },
         )
+        if issubclass(refusal, problems.TurnedAway) and "Retry-After" in refusal.headers:
+            response["headers"] = {"Retry-After": _RETRY_AFTER}
         response["content"][MEDIA_TYPE]["examples"][refusal.slug()] = _example(refusal)
         response["description"] = " · ".join(each["summary"] for each in response["content"][MEDIA_TYPE]["examples"].values())
     return by_status

@@ -12,14 +12,20 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api import logs
 from domain.refusal import Fault, Kind, Refused
-from ledger.writer import Closed, Overloaded, VersionHasMoved
+from ledger.failures import OutcomeUnknown, Unavailable
+from ledger.writer import Closed, Overloaded, TooManyOfOne, VersionHasMoved
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+RETRY_LATER_S: Final = 5
+"""After a failure that passes by itself only when somebody restarts or frees something."""
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FAILED: Final = 500
+_NOT_TAKEN: Final = 405
 _STATUS: Final = {Kind.INVALID: 422, Kind.NOT_ALLOWED: 403, Kind.ABSENT: 404, Kind.CONFLICT: 409}
 _WHERE_NOT: Final = frozenset({"body", "query", "header", "path"})
 log = logs.logger(__name__)
@@ -73,6 +79,10 @@ class TooManyRequests(TurnedAway):
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
 
 
+class TooManyOfYours(TooManyRequests):
+    """You have as many commands under way as one person may have. Nothing was recorded; send it again, with the same key."""
+
+
 class ServiceFailed(TurnedAway):
     """The service failed, which is a defect of it. What was asked may or may not be recorded: repeat it with the same key."""
 
@@ -92,6 +102,18 @@ class LedgerIsBusy(NotNow):
 
 class LedgerIsClosing(NotNow):
     """The service is shutting down and takes nothing more in. Nothing was recorded; send it again, with the same key."""
+
+
+class DatabaseUnavailable(NotNow):
+    """The ledger's database cannot be used at the moment. Nothing was recorded; send it again, with the same key."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_LATER_S)}
+
+
+class OutcomeNotKnown(NotNow):
+    """The database failed while recording: send the same again, with the same Idempotency-Key, which tells what became of it."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_LATER_S)}
 
 
 class ToldFault(BaseModel):
@@ -178,32 +200,59 @@ def install(app: FastAPI) -> None:
         return answer(RequestIsWrong(faults(errors)))
 
     @app.exception_handler(HTTPException)
-    async def refuse_plain(_request: Request, refused: HTTPException) -> Response:
+    async def refuse_plain(request: Request, refused: HTTPException) -> Response:
+        if refused.status_code == _NOT_TAKEN:
+            return answer(MethodNotTaken(), {"Allow": ", ".join(_taken(request))})
         kind = _BY_STATUS.get(refused.status_code, ServiceFailed if refused.status_code >= _FAILED else HeaderIsWrong)
         return answer(kind(), refused.headers)
+
+    @app.exception_handler(Exception)
+    async def tell_failure(_request: Request, failure: Exception) -> Response:
+        # Told here, because a program that sets up no logs of its own would print every frame's variables, with keys in them.
+        log.error("request failed", **logs.told(failure))
+        return answer(ServiceFailed())
+
+    _install_ledger(app)
+
+
+def _install_ledger(app: FastAPI) -> None:
+    """What the ledger itself says when it takes nothing, or cannot."""
 
     @app.exception_handler(Overloaded)
     async def refuse_busy(_request: Request, _refused: Overloaded) -> Response:
         return answer(LedgerIsBusy())
 
+    @app.exception_handler(TooManyOfOne)
+    async def refuse_too_many(_request: Request, _refused: TooManyOfOne) -> Response:
+        return answer(TooManyOfYours())
+
+    @app.exception_handler(Unavailable)
+    async def tell_unavailable(request: Request, failure: Unavailable) -> Response:
+        log.warning("the database cannot be used", reason=failure.reason)
+        request.app.state.metrics.database_failed(failure.reason)
+        return answer((OutcomeNotKnown if isinstance(failure, OutcomeUnknown) else DatabaseUnavailable)(reason=failure.reason))
+
     @app.exception_handler(Closed)
     async def refuse_closing(_request: Request, _refused: Closed) -> Response:
         return answer(LedgerIsClosing())
 
-    @app.exception_handler(Exception)
-    async def tell_failure(_request: Request, failure: Exception) -> Response:
-        log.error("request failed", exc_info=failure)
-        return answer(ServiceFailed())
-
 
 _BY_STATUS: Final[Mapping[int, type[TurnedAway]]] = {
     404: NothingHere,
-    405: MethodNotTaken,
     413: BodyIsTooLarge,
     415: MediaTypeNotTaken,
     429: TooManyRequests,
     503: NotNow,
 }
+
+
+def _taken(request: Request) -> list[str]:
+    """The methods that an address takes, of all its routes."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.router.routes)
+    ]
 
 
 def _where(location: tuple[int | str, ...], sent: Any) -> str:

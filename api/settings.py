@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     page_size_most: int = Field(500, ge=1, le=10_000, description="Most entries of a list in one answer.")
     body_bytes_most: int = Field(8 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest request body, in bytes.")
     queue_most: int = Field(1_000, ge=1, le=100_000, description="Most commands that wait to be written; further ones get 503.")
+    commands_per_person_most: int = Field(
+        256, ge=1, le=100_000, description="Most commands of one person that wait to be written; further ones get 429."
+    )
     min_position_wait_s: float = Field(
         5.0, ge=0, le=60, description="Longest wait, in seconds, of a read for the position that it asks for."
     )

@@ -161,7 +161,14 @@ def _told(response: httpx.Response) -> Any:
 
 def open_ledger(ours: Settings, *, clock: Clock | None = None, serving: bool = False) -> Ledger:
     """The ledger of the settings. Whoever serves makes its first administrator, and is alone with its files."""
-    ledger = Ledger.open(ours.log_url, vault_key=vault_key(ours), clock=clock, serving=serving, most_waiting=ours.queue_most)
+    ledger = Ledger.open(
+        ours.log_url,
+        vault_key=vault_key(ours),
+        clock=clock,
+        serving=serving,
+        most_waiting=ours.queue_most,
+        most_of_one_person=ours.commands_per_person_most,
+    )
     try:
         if serving and (made := first_administrator(ledger, ours)):
             complaints().print(f"This is a new ledger. The key of its first administrator is in {made}")

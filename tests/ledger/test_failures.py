@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, event, exc, make_url
+from sqlalchemy import event, exc, make_url
 
 from domain.aggregate import Decision, Facts
 from domain.money import Money
@@ -19,12 +19,12 @@ from ledger.ledger import Ledger, Recorded, Request
 from ledger.log import Turn
 from ledger.writer import TooManyOfOne, Written
 from tests import postgres
+from tests.faults import cut_in_commit, until
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, open_pots, pot
 from tests.ledger.test_writer import ASKED, is_whole
 
 KEYED: Final = Request(KIRKLEES, key="k", fingerprint="open 2021-Q3")
-LONG_S: Final = 60
 
 
 class TestACommitThatFails:
@@ -33,7 +33,7 @@ class TestACommitThatFails:
     @pytest.mark.parametrize("stored", [False, True], ids=["and is not stored", "but is stored"])
     def test_is_told_as_unknown_and_then_by_its_key(self, ledger: Ledger, stored: bool) -> None:  # noqa: FBT001 (a parameter)
         ledger.record_now(partial(open_pot, name="2021-Q2"), ASKED)
-        with _cut_in_commit(stored=stored), pytest.raises(OutcomeUnknown):
+        with cut_in_commit(ledger, stored=stored), pytest.raises(OutcomeUnknown):
             ledger.record_now(open_pot, KEYED)
         told = ledger.record_now(open_pot, KEYED)
         assert told.repeated is stored
@@ -48,7 +48,7 @@ class TestACommitThatFails:
             asked = (ledger.record(partial(open_pot, name=f"Q{number}"), ASKED) for number in range(8))
             return await asyncio.gather(*asked, return_exceptions=True)
 
-        with _cut_in_commit(stored=True):
+        with cut_in_commit(ledger, stored=True):
             answers = asyncio.run(many())
         assert OutcomeUnknown in {type(answer) for answer in answers}
         assert all(isinstance(answer, Unavailable) for answer in answers)
@@ -132,15 +132,15 @@ class TestOnePerson:
         with ledger.log.turn():
             names = ("2021-Q1", "2021-Q2")
             waiting = [asyncio.create_task(ledger.record(partial(open_pot, name=name), ASKED)) for name in names]
-            await _until(lambda: ledger.under_way == len(names))
+            await until(lambda: ledger.under_way == len(names))
             with pytest.raises(TooManyOfOne):
                 await ledger.record(partial(open_pot, name="2021-Q3"), ASKED)
             waiting.append(asyncio.create_task(ledger.record(partial(open_pot, name="2021-Q4"), Request(BRIDGE))))
-            await _until(lambda: ledger.under_way == len(waiting))
+            await until(lambda: ledger.under_way == len(waiting))
         await asyncio.gather(*waiting)
         await ledger.record(partial(open_pot, name="2021-Q3"), ASKED)
         assert ledger.head().size == 4
-        await _until(lambda: ledger.under_way == 0)
+        await until(lambda: ledger.under_way == 0)
 
     async def test_is_not_held_to_what_was_never_begun(self, opening: Opening) -> None:
         ledger = opening(most_of_one_person=1)
@@ -156,7 +156,7 @@ class TestBatches:
         told: list[Written] = []
         ledger.watch(told.append)
         ledger.record_now(partial(open_pots, names=["2021-Q1", "2021-Q2"]), ASKED)
-        with _cut_in_commit(stored=False), pytest.raises(Unavailable):
+        with cut_in_commit(ledger, stored=False), pytest.raises(Unavailable):
             ledger.record_now(open_pot, ASKED)
         assert [(each.commands, each.entries, each.failed) for each in told] == [(1, 2, False), (1, 0, True)]
 
@@ -230,28 +230,6 @@ def _every_call(ledger: Ledger) -> list[Callable[[], Any]]:
 
 
 @contextmanager
-def _cut_in_commit(*, stored: bool) -> Iterator[None]:
-    """The first commit fails, and from then on nothing can be said at all."""
-    said: Callable[..., Any] = Connection.exec_driver_sql
-    cut = False
-
-    def fail(self: Connection, statement: str, *others: Any, **settings: Any) -> Any:
-        nonlocal cut
-        if not cut and statement != "COMMIT":
-            return said(self, statement, *others, **settings)
-        if not cut and stored:
-            said(self, statement, *others, **settings)
-        if not cut and not stored:
-            said(self, "ROLLBACK")
-        cut = True
-        raise exc.OperationalError(statement, None, OSError("the connection is lost"))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "exec_driver_sql", fail)
-        yield
-
-
-@contextmanager
 def _full(ledger: Ledger, url: str) -> Iterator[None]:
     if ledger.log.statements.sqlite:
         with ledger.log.turn() as turn:
@@ -310,12 +288,6 @@ def _own_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
     return psycopg.connect(url, autocommit=True, options="-csearch_path=log")
 
 
-async def _until(there: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG_S):
-        while not there():  # noqa: ASYNC110 (another thread makes it so)
-            await asyncio.sleep(0.01)
-
-
 async def _in_one_batch(ledger: Ledger, commands: list[Any]) -> list[Recorded | BaseException]:
     """The answers to commands that wait for the turn together, in this order."""
     tasks: list[asyncio.Task[Recorded]] = []
@@ -323,6 +295,6 @@ async def _in_one_batch(ledger: Ledger, commands: list[Any]) -> list[Recorded | 
     with writer._writing:
         for number, command in enumerate(commands, 1):
             tasks.append(asyncio.create_task(ledger.record(command, ASKED)))
-            await _until(lambda number=number: len(writer._waiting) == number)  # type: ignore[misc]
+            await until(lambda number=number: len(writer._waiting) == number)  # type: ignore[misc]
     ledger.record_now(lambda _: {}, ASKED)  # It finds the turn free, and what waits is written before it.
     return await asyncio.gather(*tasks, return_exceptions=True)
