@@ -29,6 +29,7 @@ from api import (
     problems,
     refusals,
     requests,
+    tokens,
     trails,
 )
 from api.commands import OwnWrites
@@ -43,6 +44,7 @@ VERSION: Final = "0.1.0"
 _KNOWN = refused_with(
     identity.KeyIsMissing,
     identity.KeyIsWrong,
+    *tokens.REFUSALS,
     identity.RoleIsMissing,
     problems.NotNow,
     problems.DatabaseUnavailable,
@@ -85,7 +87,8 @@ def create_app(
         opened[0].watch(app.state.metrics.batch)
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
-            yield
+            async with tokens.Issuer.of(settings, lambda: opened[0].now().timestamp()) as app.state.issuer:
+                yield
         finally:
             if following is not None:
                 following.cancel()

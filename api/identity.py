@@ -1,6 +1,7 @@
 """Who asks: a bearer key, its person and party, and what it opens (design: identity).
 
-A key is `lcl_<key id>_<secret>`. The secret has 256 random bits and is shown once; the ledger knows its SHA-256.
+A key is `lcl_<key id>_<secret>`. The secret has 256 random bits and is shown once; the ledger knows its SHA-256. Where an
+identity provider is set, its signed tokens do as well; they lead to a key of the ledger too, which says what they open.
 """
 
 import hmac
@@ -23,10 +24,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api.problems import RequestIsWrong, TurnedAway
 from api.settings import Settings
+from api.tokens import Issuer, SignInIsRevoked, SignInIsUnknown, SignInWaits
 from domain import key as keys
 from domain.aggregate import Actor, PersonId, Stream
 from domain.award import NoSuchAward
-from domain.key import Key, Role, key_stream
+from domain.key import Key, Opener, Role, key_stream, sign_in_stream
 from domain.party import PartyExists, party_stream
 from domain.person import person_stream
 from domain.reference import canonical
@@ -44,6 +46,12 @@ OPERATOR: Final = "XX-LCL-OPERATOR"
 FIRST_KEY_FILE: Final = "first-administrator.key"
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of the ledger, `lcl_<key id>_<secret>`.")
+_signed = HTTPBearer(
+    auto_error=False,
+    scheme_name="sign-in",
+    bearerFormat="JWT",
+    description="A signed token of the identity provider, where one is set; its subject needs a key of the ledger.",
+)
 
 
 class _Unknown(TurnedAway):
@@ -127,17 +135,54 @@ def _recognise(ledger: Ledger, shown: str) -> Caller:
     with suppress(Absent):
         key, _ = ledger.load(key_stream(found[1]))
     same = hmac.compare_digest(key.hash if key else _NO_HASH, _hash(found[2]))
-    if key is None or not same or not key.usable:
+    if key is None or not same or not key.usable or key.opened_by is not Opener.SECRET:
         raise KeyIsWrong
+    return _caller(ledger, key)
+
+
+def _recognise_subject(ledger: Ledger, issuer: str, subject: str) -> Caller:
+    """Whoever signed in. The token was right, so that it can be said what is not."""
+    try:
+        sign_in, _ = ledger.load(sign_in_stream(mark(ledger, issuer, subject)))
+    except Absent:
+        raise SignInIsUnknown from None
+    key, _ = ledger.load(key_stream(sign_in.key))
+    if key.revoked:
+        raise SignInIsRevoked
+    if key.waits:
+        raise SignInWaits(key=key.key)
+    return _caller(ledger, key)
+
+
+def _caller(ledger: Ledger, key: Key) -> Caller:
     person, _ = ledger.load(person_stream(key.person))
     return Caller(person.person, person.party, key)
 
 
-async def identify(request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+def mark(ledger: Ledger, issuer: str, subject: str) -> str:
+    """By what the ledger recognises whoever signs in."""
+    return ledger.vault.seals.sign_in(issuer, subject)
+
+
+async def _shown(
+    key: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: Annotated[HTTPAuthorizationCredentials | None, Depends(_signed)],
+) -> str | None:
+    """What the header Authorization holds: the two are told apart by what they look like."""
+    either = key or token
+    return either.credentials if either else None
+
+
+async def identify(request: Request, shown: Annotated[str | None, Depends(_shown)]) -> Caller:
     """Who asks, or a refusal."""
     if shown is None:
         raise KeyIsMissing
-    caller = await run_in_threadpool(_recognise, request.app.state.ledger, shown.credentials)
+    ledger: Ledger = request.app.state.ledger
+    issuer: Issuer | None = request.app.state.issuer
+    if issuer is None or shown.startswith(f"{PREFIX}_"):
+        caller = await run_in_threadpool(_recognise, ledger, shown)
+    else:
+        caller = await run_in_threadpool(_recognise_subject, ledger, issuer.name, await issuer.subject(shown))
     request.scope["person"] = caller.person
     return caller
 

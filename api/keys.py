@@ -3,19 +3,21 @@
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, address, command, sent
-from api.identity import mint
+from api.identity import mark, mint
 from api.names import KeyName
 from api.readings import LIMIT, OVERSEERS, After, Limit, Page, TheListing, TheReading, paged, question
+from api.tokens import SUBJECT, Issuer
 from domain import key as keys
 from domain.aggregate import PersonId
-from domain.key import Key, KeyIssued, NoSuchKey, Role, key_stream
+from domain.key import Key, KeyIssued, NoSuchKey, Opener, Role, key_stream
 from domain.person import NoSuchPerson
 from domain.reference import Reference
+from domain.refusal import Invalid
 
 router = APIRouter(prefix="/keys", tags=["keys"])
 
@@ -28,6 +30,10 @@ class NewKey(BaseModel):
     person: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     roles: Annotated[tuple[Role, ...], Field(max_length=len(Role))]
     awards: Annotated[tuple[Reference | Literal["*"], ...], Field(max_length=1_000)] = ()
+    subject: Annotated[
+        str | None,
+        Field(pattern=SUBJECT, description="Whom the identity provider means by it (`sub`): signing in opens the key, no secret"),
+    ] = None
 
 
 class KeyRecorded(Recorded):
@@ -35,7 +41,13 @@ class KeyRecorded(Recorded):
 
     key: str
     needs_agreement: bool
-    secret: str | None = Field(description="What the person shows: `lcl_<key>_<secret>`; nothing in a repeat or a dry run")
+    secret: str | None = Field(
+        description="What the person shows, `lcl_<key>_<secret>`; not in a repeat, a dry run, or for a sign-in"
+    )
+
+
+class SignInsAreOff(Invalid):
+    """This service takes no sign-ins: no identity provider is set (LCLEDGER_OIDC_ISSUER)."""
 
 
 class ToldKey(BaseModel):
@@ -45,6 +57,7 @@ class ToldKey(BaseModel):
     person: str
     roles: tuple[Role, ...]
     awards: tuple[str, ...]
+    opened_by: Opener
     issued_by: str
     needs_agreement: bool
     agreed_by: str | None
@@ -59,6 +72,7 @@ class ToldKey(BaseModel):
             person=key.person,
             roles=tuple(sorted(key.roles)),
             awards=tuple(sorted(key.awards)),
+            opened_by=key.opened_by,
             issued_by=key.issued_by,
             needs_agreement=key.needs_agreement,
             agreed_by=key.agreed_by,
@@ -76,28 +90,42 @@ class ToldKey(BaseModel):
         keys.KeyNeedsAwards,
         keys.KeyTakesNoAwards,
         keys.KeyExists,
+        keys.SignInHasKey,
+        SignInsAreOff,
         body=NewKey,
         on_one=False,
     ),
 )
-async def issue(new: Annotated[NewKey, sent(NewKey)], ask: TheAsk) -> KeyRecorded:
-    """Give a person a key. One that can administer, approve or release opens nothing until a second person agrees (L1)."""
+async def issue(new: Annotated[NewKey, sent(NewKey)], ask: TheAsk, request: Request) -> KeyRecorded:
+    """Give a person a key. One that can administer, approve or release opens nothing until a second person agrees (L1).
+
+    With a `subject`, the key is opened by signing in with the identity provider; the ledger does not keep the subject.
+    """
     minted = mint()
+    sign_in = None if new.subject is None else _mark(request, new.subject)
     decide = partial(
         keys.issue,
         key=minted.key,
         person=PersonId(new.person),
-        secret_hash=minted.hash,
+        secret_hash=sign_in or minted.hash,
         roles=new.roles,
         awards=new.awards,
         by=ask.by,
+        sign_in=sign_in is not None,
     )
     done = await ask.done(decide)
     issued = next(each.event for each in done.entries if isinstance(each.event, KeyIssued))
     told = ask.tell(done, key_stream(issued.key), new=address("keys", issued.key))
-    shown = minted.shown if issued.key == minted.key and not ask.dry_run else None
+    shown = minted.shown if issued.key == minted.key and not ask.dry_run and sign_in is None else None
     ask.response.headers["Cache-Control"] = "no-store"
     return KeyRecorded(**dict(told), key=issued.key, needs_agreement=issued.needs_agreement, secret=shown)
+
+
+def _mark(request: Request, subject: str) -> str:
+    issuer: Issuer | None = request.app.state.issuer
+    if issuer is None:
+        raise SignInsAreOff
+    return mark(request.app.state.ledger, issuer.name, subject)
 
 
 @router.get("", **question(OVERSEERS))

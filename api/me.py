@@ -1,11 +1,11 @@
 """Who the service takes the caller for."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.identity import TheCaller
 from api.readings import EVERYBODY, question
-from domain.key import Role
+from domain.key import Opener, Role
 
 router = APIRouter(tags=["keys"])
 
@@ -16,6 +16,7 @@ class Me(BaseModel):
     person: str
     party: str
     key: str
+    opened_by: Opener = Field(description="What was shown: the secret of the key, or a sign-in with the identity provider")
     roles: tuple[Role, ...]
     awards: tuple[str, ...]
 
@@ -28,6 +29,7 @@ async def show(caller: TheCaller) -> Me:
         person=caller.person,
         party=caller.party,
         key=key.key,
+        opened_by=key.opened_by,
         roles=tuple(sorted(key.roles)),
         awards=tuple(sorted(key.awards)),
     )

@@ -7,6 +7,7 @@ the setting of its name with `_file`, or under the variable's name (in any case)
 import base64
 import binascii
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ PREFIX: Final = "LCLEDGER_"
 KEY_BYTES: Final = 32
 """The length of the vault's key: AES-256."""
 _MIB: Final = 1024 * 1024
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
 
 
 class NotSetUp(Exception):
@@ -71,6 +74,14 @@ class Settings(BaseSettings):
     secrets_dir: Path | None = Field(
         None, description="Folder with a file for each secret, named as its variable, such as `lcledger_vault_key`."
     )
+    oidc_issuer: str | None = Field(
+        None,
+        description="Identity provider (OpenID Connect) whose signed tokens are taken, as they name it in `iss`. Not set: none.",
+    )
+    oidc_audience: str | None = Field(None, description="What tokens must name in `aud`: this service, as the provider knows it.")
+    oidc_jwks_url: str | None = Field(
+        None, description="Where the provider publishes its keys. Not set: found through its `/.well-known/openid-configuration`."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     log_level: LogLevel = Field("info", description="Least severe level that is logged: `debug`, `info`, `warning` or `error`.")
@@ -117,6 +128,17 @@ class Settings(BaseSettings):
             raise ValueError("database_url and database_password both hold a password: keep one")
         return self
 
+    @model_validator(mode="after")
+    def _check_issuer(self) -> Self:
+        for name, address in (("oidc_issuer", self.oidc_issuer), ("oidc_jwks_url", self.oidc_jwks_url)):
+            if address is not None and not private_address(address):
+                raise ValueError(f"{name} must be an https address (http on the loopback only), without account or fragment")
+        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+            raise ValueError("oidc_issuer and oidc_audience are set together or not at all")
+        if self.oidc_jwks_url is not None and self.oidc_issuer is None:
+            raise ValueError("oidc_jwks_url says nothing without oidc_issuer")
+        return self
+
     @property
     def embedded(self) -> bool:
         """Whether the ledger lives in SQLite files in `data_dir`."""
@@ -153,6 +175,20 @@ def settings(**given: Any) -> Settings:
         return Settings(_secrets_dir=given.get("secrets_dir") or os.environ.get(f"{PREFIX}SECRETS_DIR") or None, **given)
     except ValidationError as wrong:
         raise NotSetUp("\n".join(_told(fault["loc"], fault["msg"]) for fault in wrong.errors())) from None
+
+
+def private_address(address: str) -> bool:
+    """Whether nobody on the way can answer for whoever is at an address: https, or http that stays on this machine."""
+    if not _ADDRESS.fullmatch(address):
+        return False
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises for one that is none
+    except ValueError:
+        return False
+    if not parts.hostname or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
 
 
 def vault_key(settings: Settings) -> bytes:

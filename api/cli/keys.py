@@ -29,9 +29,13 @@ def show(key: KeyText = None, key_file: KeyFile = None, data_dir: DataDir = None
     if as_json:
         tell_json(found)
         return
-    heads = [(name, "left") for name in ("key", "person", "roles", "awards", "state")]
+    heads = [(name, "left") for name in ("key", "person", "roles", "awards", "opened by", "state")]
     rows = (
-        (each["key"], each["person"], ", ".join(each["roles"]), ", ".join(each["awards"]) or "–", _state(each)) for each in found
+        (
+            *(each["key"], each["person"], ", ".join(each["roles"]), ", ".join(each["awards"]) or "–"),
+            *(each["opened_by"], _state(each)),
+        )
+        for each in found
     )
     table("Keys", heads, rows)
 
@@ -50,25 +54,32 @@ def issue(
     award: Annotated[
         list[str] | None, typer.Option(help="An award that it opens; again for more; * for all.", show_default=False)
     ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="Open it by signing in, as whom the identity provider calls so (sub).", show_default=False),
+    ] = None,
     key: KeyText = None,
     key_file: KeyFile = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a person a key; it is shown this once.
+    """Give a person a key; it is shown this once, unless it is opened by signing in.
 
     For example:
 
       lcledger keys issue 3f0a9c… claimant --award INDIGO-POJ-0175
       lcledger keys issue 77b1e2… auditor
+      lcledger keys issue 77b1e2… approver --award INDIGO-POJ-0175 --subject 248289761001
     """
     ours = settings_with(data_dir)
-    body = {"person": person, "roles": [str(role) for role in roles], "awards": award or []}
+    body: dict[str, Any] = {"person": person, "roles": [str(role) for role in roles], "awards": award or []}
+    if subject is not None:
+        body["subject"] = subject
     done = act(ours, key_of(ours, key, key_file), lambda me: me.send("/keys", body))
     if as_json:
         tell_json(done)
         return
-    say(done["secret"])
+    say(done["secret"] if subject is None else f"✓ Signing in opens key {done['key']}.")
     if done["needs_agreement"]:
         say(f"It opens nothing until a second administrator agrees it: lcledger keys agree {done['key']}")
 
