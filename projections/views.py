@@ -149,9 +149,9 @@ class Views:
     def _follow(self, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                with self._alone() as alone:
-                    if alone:
-                        self._follow_alone(wake, stop)
+                with self._alone() as still:
+                    if still is not None:
+                        self._follow_alone(wake, stop, still)
             except Unavailable as failure:
                 _LOG.warning("following goes on when the database is back: %s", failure.reason)
             except DBAPIError:
@@ -160,10 +160,14 @@ class Views:
                 self._following = False
             stop.wait(_AGAIN_S)
 
-    def _follow_alone(self, wake: Wake, stop: threading.Event) -> None:
+    def _follow_alone(self, wake: Wake, stop: threading.Event, still: Callable[[], None]) -> None:
         self._follower.retry()
         self._following = True
+        looked = time.monotonic()
         while not stop.is_set():
+            if time.monotonic() - looked > _AGAIN_S:
+                still()
+                looked = time.monotonic()
             if self._follower.step(BATCH_LIVE):
                 self._tell()
                 continue
@@ -176,14 +180,21 @@ class Views:
                 loop.call_soon_threadsafe(told.set)
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _alone(self) -> Iterator[Callable[[], None] | None]:
+        """Be the one who follows; gives what raises `Unavailable` when that is over, or nothing if somebody else follows."""
         if self._tables.sql.sqlite:
-            yield True  # Whoever serves an SQLite file is alone with it already.
+            yield lambda: None  # Whoever serves an SQLite file is alone with it already.
             return
         with failures.told(), self._tables.engine.connect() as connection:
             alone = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_FOLLOWING})").scalar())
+
+            def still() -> None:
+                # The lock ends with the connection, and of that the pool's other connections say nothing.
+                with failures.told():
+                    connection.exec_driver_sql("SELECT 1")
+
             try:
-                yield alone
+                yield still if alone else None
             finally:
                 if alone:
                     try:
