@@ -1,16 +1,17 @@
 """Assessments: what the terms made of accepted lines, as it was worked out and stored."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.names import AssessmentNumber, AwardName
 from api.readings import NOT_INVESTORS, Reading, TheReading, question
 from domain.aggregate import Aggregate, PersonId, Stream
-from domain.assessment import AssessedLine, Kind
-from domain.award import AwardAssessed, NoSuchAward, award_stream
+from domain.assessment import AssessedLine, Kind, ReversedLine
+from domain.award import Award, AwardAssessed, NoSuchAward, award_stream
 from domain.calendar import Day
 from domain.claim import claim_stream
 from domain.money import Money, Quantity
@@ -23,13 +24,25 @@ class NoSuchAssessment(Absent):
     """The award has no assessment of this number."""
 
 
+class ToldLine(AssessedLine):
+    """A line as it was assessed, with its claim."""
+
+    claim: str
+
+
+class ToldReversal(ReversedLine):
+    """What was taken back of a line, with its claim."""
+
+    claim: str
+
+
 class ToldAssessment(BaseModel):
     """An assessment: each line explained, and what all of them added to what the award has consumed."""
 
     award: str
     assessment: int
     kind: Kind
-    claim: str
+    claim: str | None = Field(description="The claim that it is about, where it is about one")
     on: Day
     assessed: Money
     curtailed: Money
@@ -38,18 +51,19 @@ class ToldAssessment(BaseModel):
     years: dict[str, Money]
     allotted: dict[str, Money]
     unfunded: Money
-    lines: tuple[AssessedLine, ...]
+    reversed: dict[str, Money] = Field(description="What became receivable, by payer")
+    lines: tuple[ToldLine, ...]
+    reversals: tuple[ToldReversal, ...] = Field(description="What was taken back, line by line")
 
 
 @router.get("/awards/{award}/assessments/{assessment}", **question(NOT_INVESTORS, NoSuchAward, NoSuchAssessment))
 def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> ToldAssessment:
     """An assessment, line by line: price, limits, parts, shortfalls, allotments."""
-    under, _ = asked.ledger.load(award_stream(award), asked.as_of)
+    under, _ = asked.look(award_stream(award))
     if assessment > under.assessments:
         raise NoSuchAssessment(name=assessment)
     made = _made(asked, award, assessment)
-    claim, _ = asked.ledger.load(claim_stream(award, made.claim), asked.as_of)
-    lines = tuple(each for line in claim.lines for number, each in line.assessments if number == assessment)
+    told = list(_lines(asked, under, made))
     return ToldAssessment(
         award=under.reference,
         assessment=assessment,
@@ -63,8 +77,21 @@ def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> T
         years=made.years,
         allotted=made.allotted,
         unfunded=made.unfunded,
-        lines=lines,
+        reversed=made.reversed or {},
+        lines=tuple(each for each in told if isinstance(each, ToldLine)),
+        reversals=tuple(each for each in told if isinstance(each, ToldReversal)),
     )
+
+
+def _lines(asked: Reading, award: Award, made: AwardAssessed) -> Iterator[ToldLine | ToldReversal]:
+    """What an assessment did, line by line; one that is about several claims is looked for in all of them."""
+    for name in award.claims if made.claim is None else (made.claim,):
+        claim, _ = asked.look(claim_stream(award.reference, name))
+        for line in claim.lines:
+            for number, each in line.assessments:
+                if number == made.assessment:
+                    kind = ToldLine if isinstance(each, AssessedLine) else ToldReversal
+                    yield kind.model_construct(claim=claim.submitted.claim, **dict(each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +108,5 @@ class _Assessments(Aggregate):
 
 def _made(asked: Reading, award: str, assessment: int) -> AwardAssessed:
     # As of a position, because what is remembered under this name is an award.
-    found, _ = asked.ledger.load(Stream(award_stream(award).name, _Assessments), asked.position)
+    found, _ = asked.ledger.load(Stream(award_stream(award).name, _Assessments), asked.position, asked.effective_on)
     return next(event for event in found.made if event.assessment == assessment)

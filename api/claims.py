@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +20,7 @@ from domain import award as awards
 from domain import certification, verification
 from domain import claim as claims
 from domain.aggregate import Commitment, Token
-from domain.assessment import AssessedLine
+from domain.assessment import AssessedLine, ReversedLine
 from domain.calendar import Day
 from domain.certification import Certificate
 from domain.claim import (
@@ -108,10 +108,18 @@ class ToldDecision(BaseModel):
 
 
 class ToldAssessment(BaseModel):
-    """What an assessment made of a line, with everything that it follows from."""
+    """What an assessment made of a line, or took back of it, with everything that it follows from."""
 
     assessment: int
-    explanation: AssessedLine
+    explanation: AssessedLine | None = None
+    reversal: ReversedLine | None = None
+
+    @classmethod
+    def of(cls, number: int, made: AssessedLine | ReversedLine) -> Self:
+        """One of the two, as it is told."""
+        if isinstance(made, ReversedLine):
+            return cls(assessment=number, reversal=made)
+        return cls(assessment=number, explanation=made)
 
 
 class ToldLine(BaseModel):
@@ -331,7 +339,7 @@ async def certify(
 def page(award: AwardName, asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[ClaimInList]:
     """An award's claims, in order of submission."""
     asked.ledger.load(awards.award_stream(award), asked.as_of)
-    return paged(lambda start: asked.views.claims.page(award, start, asked.limited(limit), as_of=asked.as_of), after, _in_list)
+    return paged(lambda start: asked.views.claims.page(award, start, asked.limited(limit), **asked.axes), after, _in_list)
 
 
 def _in_list(row: Any) -> ClaimInList:
@@ -354,7 +362,8 @@ def _in_list(row: Any) -> ClaimInList:
 @router.get("/{claim}", **question(EVERYBODY, *_NAMED, one=True))
 def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = None, limit: Limit = LIMIT) -> ToldClaim:
     """A claim with its lines, decisions and assessments. Investors see its totals."""
-    found = asked.load(claim_stream(award, claim))
+    found, version = asked.look(claim_stream(award, claim))
+    asked.tag(str(version))
     begin = _line_after(after)
     lines = found.lines[begin : begin + asked.limited(limit)] if sees_lines(asked.caller, award) else None
     more = lines is not None and begin + len(lines) < len(found.lines)
@@ -380,7 +389,7 @@ def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = N
         assessed=_sum(line.assessed for line in found.lines),
         curtailed=_sum(line.curtailed for line in found.lines),
         assessments=found.assessments,
-        queries=None if lines is None else texts.queries(claim_stream(award, claim).name),
+        queries=None if lines is None else texts.queries(claim_stream(award, claim).name, version),
         lines=None if lines is None else tuple(texts.told(line) for line in lines),
         next=cursor(str(begin + len(lines))) if lines is not None and more else None,
     )
@@ -440,14 +449,14 @@ class Texts:
                 )
                 for each in line.decisions
             ),
-            assessments=tuple(ToldAssessment(assessment=number, explanation=each) for number, each in line.assessments),
+            assessments=tuple(ToldAssessment.of(number, each) for number, each in line.assessments),
         )
 
-    def queries(self, stream: str) -> tuple[ToldQuery, ...]:
-        """What was asked and answered, from the claim's own entries: what becomes of a claim does not depend on it."""
+    def queries(self, stream: str, upto: int) -> tuple[ToldQuery, ...]:
+        """What was asked and answered by a version, from the claim's entries: what becomes of it does not depend on this."""
         rows = self._asked.ledger.log.reads.rows(0, _MOST_ENTRIES, stream=stream, upto=self._asked.position)
         told: list[ToldQuery] = []
-        for entry in (decode(row, BY_NAME) for row in rows if row.type in _SAID):
+        for entry in (decode(row, BY_NAME) for row in rows if row.type in _SAID and row.version <= upto):
             by, at = entry.person, entry.recorded_at
             match entry.event:
                 case ClaimQueried(question=words, lines=about):

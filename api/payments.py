@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
@@ -63,6 +63,13 @@ class ToldReport(BaseModel):
     reported_by: str
 
 
+class ToldNetting(BaseModel):
+    """What was taken off a payment."""
+
+    assessment: int = Field(description="The assessment by which the payee owes it back")
+    amount: Money
+
+
 class ToldPayment(BaseModel):
     """A payment and where it is."""
 
@@ -70,12 +77,14 @@ class ToldPayment(BaseModel):
     assessment: int
     payer: str
     payee: str
-    amount: Money
+    gross: Money = Field(description="What fell due")
+    netted: tuple[ToldNetting, ...] = Field(description="What was taken off because the payee owes it back")
+    amount: Money = Field(description="Net: what is to be paid, or was")
     years: dict[FinancialYear, Money]
     stage: Stage
     due_on: Day
     since: Day
-    claim: str
+    claim: str | None
     pays_by_itself: bool
     approved_by: str | None
     run: str | None
@@ -90,6 +99,8 @@ class ToldPayment(BaseModel):
             assessment=payment.assessment,
             payer=payment.payer,
             payee=payment.payee,
+            gross=payment.gross,
+            netted=tuple(ToldNetting(assessment=number, amount=amount) for number, amount in payment.netted),
             amount=payment.amount,
             years=dict(payment.years),
             stage=payment.stage,
@@ -115,7 +126,7 @@ class PaymentInList(BaseModel):
     amount: Money
     stage: Stage
     due_on: Day
-    claim: str
+    claim: str | None
     run: str | None
 
 
@@ -133,9 +144,7 @@ def page(
     asked.ledger.load(award_stream(award), asked.as_of)
 
     def rows(start: str | None) -> Any:
-        return asked.views.payments.page(
-            award, payer=payer, stage=stage, after=start, limit=asked.limited(limit), as_of=asked.as_of
-        )
+        return asked.views.payments.page(award, payer=payer, stage=stage, after=start, limit=asked.limited(limit), **asked.axes)
 
     return paged(rows, after, lambda row: PaymentInList.model_validate(row, from_attributes=True))
 

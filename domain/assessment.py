@@ -4,7 +4,7 @@ Read `Sheet.assess` first: a line's value is curtailed by the limits, in their o
 `Sheet.reverse`, which goes the same way back. What they return is what is stored and shown; nobody works an amount out again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -332,8 +332,11 @@ class Sheet:
             unfunded=unfunded,
         )
 
-    def reverse(self, line: StandingLine, quantity: Quantity) -> ReversedLine:
-        """Take a quantity back of what stands of a line, at the price at which it stands (M8)."""
+    def reverse(self, line: StandingLine, quantity: Quantity, headroom: Collection[str] = ()) -> ReversedLine:
+        """Take a quantity back of what stands of a line, at the price at which it stands (M8).
+
+        `headroom` names the payers whose maximum gets back at once what is taken from them, because it is netted off at once.
+        """
         stands, remaining = line.stands, line.stands.quantity - quantity
         before = stands.assessed + stands.curtailed
         worth = min(value(stands.price, remaining, stands.per), before) if remaining else NOTHING
@@ -347,6 +350,9 @@ class Sheet:
         )
         self._consume(line, -payable, -taken)
         given_before = self._give_back(stands, taken, reversals, unfunded)
+        for each in reversals:
+            if each.payer in headroom:
+                self.allotted[each.payer] = self.allotted.get(each.payer, NOTHING) - each.reversed
         return ReversedLine(
             line=line.line,
             outcome=line.outcome,
@@ -371,8 +377,6 @@ class Sheet:
         so_far = self.accumulators[key]
         parts = tuple(had - each.part for had, each in zip(so_far.parts, reversals, strict=True))
         self.accumulators[key] = Accumulator(so_far.assessed - taken, parts)
-        for each in reversals:
-            self.allotted[each.payer] = self.allotted.get(each.payer, NOTHING) - each.reversed
         self.unfunded -= unfunded
         return so_far.assessed
 

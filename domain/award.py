@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from domain.assessment import Accumulator, Kind, Standing
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity
-from domain.reference import Reference, canonical
+from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, FourEyes, Refused
 from domain.terms import Agreement, Terms, Title, Version, check, lowered
 
@@ -69,15 +69,16 @@ class ClaimConcluded(Event):
 
 
 class AwardAssessed(Event):
-    """What one assessment added to what the award has consumed, and the accumulators after it (M5-M7).
+    """What one assessment added to what the award has consumed, or took off it, and the accumulators after it (M5-M8).
 
-    Its lines stand explained in the claim's own stream; the amounts are posted there, line by line.
+    Its lines stand explained in the claims' own streams; the amounts are posted there, line by line. `allotted` has what became
+    due from each payer on balance, `reversed` what became receivable; `claim` is said where it is about one.
     """
 
     type: Literal["award.assessed"] = "award.assessed"
     assessment: int
     kind: Kind
-    claim: Reference
+    claim: Reference | None = None
     on: Day
     quantities: dict[str, Quantity]
     outcomes: dict[str, Money]
@@ -87,10 +88,22 @@ class AwardAssessed(Event):
     accumulated: dict[str, tuple[Money, tuple[Money, ...]]]
     allotted: dict[str, Money]
     unfunded: Money
+    reversed: dict[str, Money] | None = None
 
     def takes_effect(self) -> date:
         """On the day of the decision that it came with."""
         return self.on
+
+
+class ReceivableChanged(Event):
+    """What is open of a receivable now, and how much headroom its payer's maximum got back by that (M8)."""
+
+    type: Literal["award.receivable-changed"] = "award.receivable-changed"
+    assessment: int
+    payer: OrganisationId
+    payee: OrganisationId
+    open: Money
+    headroom: Money
 
 
 class AwardClosedToClaims(Event):
@@ -112,6 +125,7 @@ AwardEvent = (
     | ClaimOpened
     | ClaimConcluded
     | AwardAssessed
+    | ReceivableChanged
     | AwardClosedToClaims
 )
 
@@ -166,6 +180,14 @@ class LimitsUnderWhatStands(Refused):
 # The award ------------------------------------------------------------------------------------------------------------
 
 
+class ReceivableName(NamedTuple):
+    """What an assessment took back from a payer, and which payee owes it."""
+
+    assessment: int
+    payer: str
+    payee: str
+
+
 class Status(StrEnum):
     """Where an award stands in its life."""
 
@@ -190,8 +212,12 @@ class Award(Aggregate):
     status: Status = Status.REGISTERED
     open_claims: frozenset[str] = frozenset()
     deferred_claims: frozenset[str] = frozenset()
+    claims: tuple[str, ...] = ()
+    """Every claim there ever was, in the order in which they were submitted."""
     assessments: int = 0
     standing: Standing = field(default_factory=Standing)
+    receivables: Mapping[ReceivableName, Money] = field(default_factory=dict)
+    """What is open of each receivable, oldest first."""
 
     def propose(
         self, terms: Terms, *, today: date, reason: Commitment | None = None, document_sha256: str | None = None
@@ -248,7 +274,7 @@ class Award(Aggregate):
             raise LimitsUnderWhatStands(faults)
 
     @classmethod
-    def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: PLR0911 (one case an event)
+    def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: C901, PLR0911 (one case an event)
         """The award after an event."""
         if isinstance(event, AwardRegistered):
             return cls(event.reference, event.title, event.sources, registered_by=by)
@@ -263,13 +289,16 @@ class Award(Aggregate):
             case TermsAgreed(version=number):
                 return _with_agreed(state, number, by)
             case ClaimOpened(claim=claim):
-                return replace(state, open_claims=state.open_claims | {canonical(claim)})
+                opened = canonical(claim)
+                return replace(state, open_claims=state.open_claims | {opened}, claims=(*state.claims, opened))
             case ClaimConcluded(claim=claim, deferred=deferred):
                 name = frozenset({canonical(claim)})
                 others = state.deferred_claims - name
                 return replace(state, open_claims=state.open_claims - name, deferred_claims=others | name if deferred else others)
             case AwardAssessed():
                 return replace(state, assessments=event.assessment, standing=_added(state.standing, event))
+            case ReceivableChanged():
+                return _with_receivable(state, event)
             case AwardClosedToClaims():
                 return replace(state, status=Status.CLOSED_TO_CLAIMS)
 
@@ -280,6 +309,15 @@ def _with_agreed(award: Award, number: int, by: PersonId) -> Award:
         version.model_copy(update={"agreed_by": by}) if version.number == number else version for version in award.versions
     )
     return replace(award, versions=versions, agreed=numbers, agreement=Agreement([versions[each - 1] for each in numbers]))
+
+
+def _with_receivable(award: Award, event: ReceivableChanged) -> Award:
+    name = ReceivableName(event.assessment, event.payer, event.payee)
+    receivables = {**award.receivables, name: event.open}
+    if not event.open:
+        del receivables[name]
+    allotted = _sum(award.standing.allotted, {event.payer: -event.headroom})
+    return replace(award, receivables=receivables, standing=replace(award.standing, allotted=allotted))
 
 
 def _added(standing: Standing, event: AwardAssessed) -> Standing:

@@ -1,15 +1,14 @@
 """Certification: the commissioner signs a verified claim off, or declines it; and what follows once a claim may be assessed."""
 
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from domain.aggregate import Actor, Decision, Facts, Stream, Token
-from domain.assessment import AcceptedLine, AssessedLine, Assessment, Kind, assess, changes
-from domain.award import Award, AwardAssessed, ClaimConcluded, award_stream
-from domain.calendar import financial_year
+from domain.assessment import AcceptedLine, Assessment, Kind, assess
+from domain.award import Award, ClaimConcluded, award_stream
 from domain.claim import (
     Claim,
     ClaimCertified,
@@ -24,8 +23,8 @@ from domain.claim import (
 )
 from domain.event import Event
 from domain.money import NOTHING, Money
+from domain.obligation import Cause, Obligations, assessed, given
 from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
-from domain.payment import PaymentFellDue, payment_stream
 from domain.reference import canonical
 from domain.refusal import FourEyes, Refused
 
@@ -106,14 +105,24 @@ def conclude(facts: Facts, award: Award, claim: Claim, *, today: date) -> Decisi
     if not claim.awaiting:
         return {award_stream(award.reference): (_concluded(claim),)}
     assessment = _assess(facts, award, claim, today)
-    number = award.assessments + 1
-    assessed = _award_assessed(award, claim, assessment, number, today)
-    return {
+    owed = given(assessment.lines, award, today)
+    event = assessed(
+        award,
+        assessment.standing,
+        owed,
+        kind=Kind.DEFERRED_DECISION if claim.assessments else Kind.CLAIM,
+        curtailed=sum((line.curtailed for line in assessment.lines), NOTHING),
+        claim=claim.submitted.claim,
+        today=today,
+    )
+    number, after = event.assessment, Award.evolve(award, event, claim.submitted_by)
+    cause = Cause(claim.submitted.claim, claim.submitted_by, tuple(sorted(set(claim.verified_by))))
+    made: Decision = {
         _stream(claim): tuple(ClaimLinesAssessed(assessment=number, lines=chunk) for chunk in chunks(assessment.lines)),
-        award_stream(award.reference): (assessed, _concluded(claim)),
-        **_payments(award, claim, assessment, number, today),
+        award_stream(award.reference): (event, _concluded(claim)),
         **_participants(award, claim, assessment, number),
     }
+    return joined(made, Obligations(facts, after, number, today).settle(owed, cause))
 
 
 def _assess(facts: Facts, award: Award, claim: Claim, today: date) -> Assessment:
@@ -140,59 +149,6 @@ def _assess(facts: Facts, award: Award, claim: Claim, today: date) -> Assessment
         received_on=claim.submitted.received_on,
         participants=before,
     )
-
-
-def _award_assessed(award: Award, claim: Claim, assessment: Assessment, number: int, today: date) -> AwardAssessed:
-    added = changes(award.standing, assessment.standing)
-    return AwardAssessed(
-        assessment=number,
-        kind=Kind.DEFERRED_DECISION if claim.assessments else Kind.CLAIM,
-        claim=claim.submitted.claim,
-        on=today,
-        quantities=dict(added.quantities),
-        outcomes=dict(added.outcomes),
-        years=dict(added.years),
-        assessed=added.assessed,
-        curtailed=sum((line.curtailed for line in assessment.lines), NOTHING),
-        accumulated={key: (each.assessed, each.parts) for key, each in added.accumulators.items()},
-        allotted=dict(added.allotted),
-        unfunded=added.unfunded,
-    )
-
-
-def _payments(award: Award, claim: Claim, assessment: Assessment, number: int, today: date) -> dict[Stream[Any], tuple[Event]]:
-    days = award.agreement.on(today).terms.payment_days
-    made: dict[Stream[Any], tuple[Event]] = {}
-    for party, years in _by_payer_and_year(assessment.lines).items():
-        payer = award.agreement.payer_limits(party, today)
-        made[payment_stream(award.reference, number, party)] = (
-            PaymentFellDue(
-                award=award.reference,
-                assessment=number,
-                payer=party,
-                payee=payer.payee,
-                amount=sum(years.values(), NOTHING),
-                years=years,
-                on=today,
-                due_on=today + timedelta(days=days),
-                claim=claim.submitted.claim,
-                claimed_by=claim.submitted_by,
-                verified_by=tuple(sorted(set(claim.verified_by))),
-                pays=payer.pays,
-            ),
-        )
-    return made
-
-
-def _by_payer_and_year(lines: tuple[AssessedLine, ...]) -> dict[str, dict[str, Money]]:
-    payers: dict[str, dict[str, Money]] = {}
-    for line in lines:
-        year = financial_year(line.achieved_on)
-        for allotment in line.allotments:
-            if allotment.allotted:
-                years = payers.setdefault(allotment.payer, {})
-                years[year] = years.get(year, NOTHING) + allotment.allotted
-    return payers
 
 
 def _participants(award: Award, claim: Claim, assessment: Assessment, number: int) -> dict[Stream[Any], tuple[Event]]:

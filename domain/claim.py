@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token
-from domain.assessment import AssessedLine
+from domain.assessment import AssessedLine, ReversedLine, Stands
 from domain.award import Award, ClaimConcluded, ClaimOpened, award_stream
 from domain.calendar import Day
 from domain.event import Event
@@ -262,6 +262,42 @@ class ClaimLinesAssessed(Event):
     lines: tuple[AssessedLine, ...]
 
 
+class ClaimLinesReversed(Event):
+    """What an assessment took back of lines (M8): clawed back for good, or in order to assess it anew in the same breath (M9)."""
+
+    type: Literal["claim.lines-reversed"] = "claim.lines-reversed"
+    continues: ClassVar[bool] = True
+    assessment: int
+    clawed_back: bool
+    lines: tuple[ReversedLine, ...]
+
+
+class RestatedLine(_Row):
+    """What a line's values change by when its price was varied: of what was claimed, and of each stage that it is at (M9)."""
+
+    line: int
+    outcome: str
+    achieved_on: Day
+    version: int
+    price: Money
+    per: int
+    claimed: Money
+    undecided: Money = NOTHING
+    awaiting: Money = NOTHING
+    declined: Money = NOTHING
+    rejected: Money = NOTHING
+    deferred: Money = NOTHING
+
+
+class ClaimLinesRestated(Event):
+    """Lines are worth more, or less, by a version of the terms that was agreed after them."""
+
+    type: Literal["claim.lines-restated"] = "claim.lines-restated"
+    continues: ClassVar[bool] = True
+    assessment: int
+    lines: tuple[RestatedLine, ...]
+
+
 ClaimEvent = (
     ClaimSubmitted
     | ClaimLinesListed
@@ -276,6 +312,8 @@ ClaimEvent = (
     | ClaimDeclined
     | ClaimLinesDeclined
     | ClaimLinesAssessed
+    | ClaimLinesReversed
+    | ClaimLinesRestated
 )
 
 R = TypeVar("R", bound=BaseModel)
@@ -405,7 +443,17 @@ class Line:
     assessed: Money = NOTHING
     curtailed: Money = NOTHING
     decisions: tuple[DecidedLine, ...] = ()
-    assessments: tuple[tuple[int, AssessedLine], ...] = ()
+    clawed_back: Quantity = NONE
+    """What was clawed back of what had been assessed; it counts as rejected."""
+    assessments: tuple[tuple[int, AssessedLine | ReversedLine], ...] = ()
+
+    @property
+    def stands(self) -> Stands:
+        """What stands of the line, after all that was assessed of it and taken back."""
+        stands = Stands()
+        for _, each in self.assessments:
+            stands = stands + each if isinstance(each, AssessedLine) else stands - each
+        return stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -519,7 +567,14 @@ class Claim(Aggregate):
             case ClaimLinesAssessed(assessment=number, lines=assessed):
                 numbers = state.assessments if number in state.assessments else (*state.assessments, number)
                 changed = {each.line: _assessed(state.lines[each.line - 1], number, each) for each in assessed}
-                return replace(_with_lines(state, changed), status=Status.ASSESSED, assessments=numbers)
+                after = _with_lines(state, changed)
+                return replace(after, status=state.status if after.awaiting else Status.ASSESSED, assessments=numbers)
+            case ClaimLinesReversed(assessment=number, lines=reversed_, clawed_back=clawed):
+                numbers = state.assessments if number in state.assessments else (*state.assessments, number)
+                less = {each.line: _reversed(state.lines[each.line - 1], number, each, clawed=clawed) for each in reversed_}
+                return replace(_with_lines(state, less), assessments=numbers)
+            case ClaimLinesRestated(lines=restated):
+                return _with_lines(state, {each.line: _restated(state.lines[each.line - 1], each) for each in restated})
 
 
 class NoSuchLine(Invalid):
@@ -565,12 +620,44 @@ def _declined(line: Line) -> Line:
 def _assessed(line: Line, number: int, assessed: AssessedLine) -> Line:
     return replace(
         line,
-        awaiting=NONE,
-        awaiting_value=NOTHING,
+        awaiting=line.awaiting - assessed.quantity,
+        awaiting_value=line.awaiting_value - assessed.accepted,
         payable=line.payable + assessed.payable,
         assessed=line.assessed + assessed.assessed,
         curtailed=line.curtailed + assessed.curtailed,
         assessments=(*line.assessments, (number, assessed)),
+    )
+
+
+def _reversed(line: Line, number: int, taken: ReversedLine, *, clawed: bool) -> Line:
+    after = replace(
+        line,
+        payable=line.payable - taken.payable,
+        assessed=line.assessed - taken.reversed,
+        curtailed=line.curtailed - (taken.worth - taken.reversed),
+        assessments=(*line.assessments, (number, taken)),
+    )
+    if not clawed:
+        return replace(after, awaiting=line.awaiting + taken.quantity, awaiting_value=line.awaiting_value + taken.worth)
+    return replace(
+        after,
+        clawed_back=line.clawed_back + taken.quantity,
+        accepted=line.accepted - taken.quantity,
+        accepted_value=line.accepted_value - taken.worth,
+        rejected=line.rejected + taken.quantity,
+        rejected_value=line.rejected_value + taken.worth,
+    )
+
+
+def _restated(line: Line, by: RestatedLine) -> Line:
+    return replace(
+        line,
+        claimed=line.claimed.model_copy(update={"value": line.claimed.value + by.claimed}),
+        accepted_value=line.accepted_value + by.awaiting + by.declined,
+        awaiting_value=line.awaiting_value + by.awaiting,
+        declined_value=line.declined_value + by.declined,
+        rejected_value=line.rejected_value + by.rejected,
+        deferred_value=line.deferred_value + by.deferred,
     )
 
 

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from domain.award import AwardEvent
 from domain.claim import ClaimEvent
+from domain.clawback import ClawbackEvent
 from domain.event import Event
 from domain.key import KeyEvent, SignInEvent
 from domain.participant import ParticipantEvent
 from domain.party import PartyEvent
 from domain.payment import PaymentEvent
 from domain.person import PersonEvent
+from domain.receivable import ReceivableEvent
 from domain.run import RunEvent
 from domain.settlement import SettlementEvent
 
@@ -24,6 +26,8 @@ AnyEvent = Annotated[
     | ClaimEvent
     | ParticipantEvent
     | PaymentEvent
+    | ClawbackEvent
+    | ReceivableEvent
     | RunEvent
     | SettlementEvent,
     Field(discriminator="type"),

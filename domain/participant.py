@@ -1,6 +1,6 @@
 """What stands accepted and assessed for one participant of an award, known only by a token (L5, M5)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
@@ -34,7 +34,7 @@ class ParticipantRecognised(Event):
 
 
 class ParticipantReleased(Event):
-    """Certification was declined: what the verification had accepted no longer counts."""
+    """What the verification had accepted no longer counts: it was declined by the certifier, or clawed back."""
 
     type: Literal["participant.released"] = "participant.released"
     claim: str
@@ -54,9 +54,10 @@ ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAsse
 
 @dataclass(frozen=True, slots=True)
 class Participant(Aggregate):
-    """What stands accepted, by outcome and day of achievement, and the amount assessed."""
+    """What stands accepted, by outcome and day of achievement and by claim and line, and the amount assessed."""
 
     quantities: Mapping[str, Mapping[date, Quantity]] = field(default_factory=dict)
+    achievements: Mapping[tuple[str, int], Achievement] = field(default_factory=dict)
     assessed: Money = NOTHING
 
     def accepted(self, outcome: str, *, by: date | None = None) -> Quantity:
@@ -78,11 +79,23 @@ class Participant(Aggregate):
         state = state or cls()
         match event:
             case ParticipantRecognised(achievements=achievements):
-                return state.recognising(achievements)
+                return _counted(state, event.claim, achievements)
             case ParticipantReleased(achievements=achievements):
-                return state.recognising(each.model_copy(update={"quantity": -each.quantity}) for each in achievements)
+                less = [each.model_copy(update={"quantity": -each.quantity}) for each in achievements]
+                return _counted(state, event.claim, less)
             case ParticipantAssessed(amount=amount):
                 return replace(state, assessed=state.assessed + amount)
+
+
+def _counted(participant: Participant, claim: str, achievements: Sequence[Achievement]) -> Participant:
+    stand = dict(participant.achievements)
+    for each in achievements:
+        name = canonical(claim), each.line
+        before = stand.pop(name, None)
+        quantity = each.quantity + (before.quantity if before else NONE)
+        if quantity:
+            stand[name] = each.model_copy(update={"quantity": quantity})
+    return replace(participant.recognising(achievements), achievements=stand)
 
 
 def participant_stream(award: str, token: Token) -> Stream[Participant]:

@@ -1,6 +1,6 @@
 """A payment: what one payer owes its payee by one assessment, from falling due until the bank has settled it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -27,6 +27,8 @@ class Stage(StrEnum):
     SENT = "sent"
     PAID = "paid"
     RETURNED = "returned"
+    NETTED_OFF = "netted-off"
+    """Nothing is left to pay: receivables took all of it."""
 
 
 class ReturnReason(StrEnum):
@@ -50,7 +52,8 @@ class PaymentFellDue(Event):
     years: dict[FinancialYear, Money]
     due_on: Day
     on: Day
-    claim: Reference
+    claim: Reference | None = None
+    """The claim that it is for; nothing for adjustments and other payments, which may be about several or none."""
     claimed_by: PersonId
     verified_by: tuple[PersonId, ...]
     pays: Literal["through-runs", "by-itself"]
@@ -158,6 +161,27 @@ class PaymentReissued(PaymentMoved):
     due_on: Day
 
 
+class PaymentNettedOff(Event):
+    """A receivable from the same payee is taken off what is to be paid, in whole or in part (M8)."""
+
+    type: Literal["payment.netted-off"] = "payment.netted-off"
+    payer: OrganisationId
+    years: dict[FinancialYear, Money]
+    on: Day
+    was: Stage
+    receivable: int
+    """The assessment that the receivable comes from."""
+
+    @property
+    def amount(self) -> Money:
+        """What is taken off."""
+        return sum(self.years.values(), NOTHING)
+
+    def takes_effect(self) -> date:
+        """On the day of the decision."""
+        return self.on
+
+
 class PaymentReported(Event):
     """A payer that pays by itself says that it paid; it counts as paid when a second person confirms it."""
 
@@ -201,7 +225,7 @@ PaymentStep = (
     | PaymentReissued
     | PaymentReportConfirmed
 )
-PaymentEvent = PaymentFellDue | PaymentStep | PaymentReported | PaymentReportWithdrawn
+PaymentEvent = PaymentFellDue | PaymentStep | PaymentNettedOff | PaymentReported | PaymentReportWithdrawn
 
 
 # Refusals -------------------------------------------------------------------------------------------------------------
@@ -269,7 +293,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Payment(Aggregate):
-    """What one payer owes by one assessment. `since` is the day on which its last step took effect."""
+    """What one payer owes by one assessment, `amount` after netting. `since` is the day on which its last step took effect."""
 
     missing = NoSuchPayment
 
@@ -281,7 +305,7 @@ class Payment(Aggregate):
     years: Mapping[FinancialYear, Money]
     due_on: date
     since: date
-    claim: str
+    claim: str | None
     claimed_by: PersonId
     verified_by: tuple[PersonId, ...]
     pays_by_itself: bool
@@ -289,6 +313,23 @@ class Payment(Aggregate):
     approved_by: PersonId | None = None
     run: str | None = None
     report: Report | None = None
+    netted: tuple[tuple[int, Money], ...] = ()
+    """What was taken off, with the assessment that each receivable comes from."""
+
+    @property
+    def gross(self) -> Money:
+        """What fell due, before anything was netted off."""
+        return self.amount + sum((amount for _, amount in self.netted), NOTHING)
+
+    @property
+    def can_be_netted(self) -> bool:
+        """Whether something may still be taken off: nobody has drawn it up, sent it, or reported it as paid (M8)."""
+        return self.stage in {Stage.DUE, Stage.HELD, Stage.APPROVED} and self.report is None
+
+    def net_off(self, amount: Money, receivable: int, *, today: date) -> PaymentNettedOff:
+        """Take a receivable off what is to be paid: all, or of the oldest years first."""
+        years = dict(self.years) if amount == self.amount else dict(taken_off(self.years, amount))
+        return PaymentNettedOff(payer=self.payer, years=years, on=today, was=self.stage, receivable=receivable)
 
     def hold(self, reason: Commitment, *, today: date) -> PaymentHeld:
         """Stop a payment that is due and has not been reported as paid."""
@@ -419,6 +460,8 @@ class Payment(Aggregate):
                 return replace(state, report=Report(reference, value_date, reported_by=by))
             case PaymentReportWithdrawn():
                 return replace(state, report=None)
+            case PaymentNettedOff():
+                return _netted_off(state, event)
 
 
 def _moved(payment: Payment, event: PaymentStep, by: PersonId) -> Payment:  # noqa: PLR0911 (a case for every step)
@@ -437,6 +480,26 @@ def _moved(payment: Payment, event: PaymentStep, by: PersonId) -> Payment:  # no
             return replace(payment, due_on=due_on)
         case PaymentReportConfirmed():
             return replace(payment, report=None)
+
+
+def _netted_off(payment: Payment, event: PaymentNettedOff) -> Payment:
+    left = payment.amount - event.amount
+    return replace(
+        payment,
+        amount=left,
+        years={year: payment.years[year] - event.years.get(year, NOTHING) for year in payment.years} if left else {},
+        netted=(*payment.netted, (event.receivable, event.amount)),
+        stage=payment.stage if left else Stage.NETTED_OFF,
+        since=event.on,
+    )
+
+
+def taken_off(years: Mapping[FinancialYear, Money], amount: Money) -> Iterator[tuple[FinancialYear, Money]]:
+    """An amount as it is taken off years, the oldest first; there must be as much in those that have something."""
+    for year in sorted(years):
+        if taken := min(max(years[year], NOTHING), amount):
+            yield year, taken
+            amount -= taken
 
 
 def _fallen_due(event: PaymentFellDue) -> Payment:

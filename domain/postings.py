@@ -5,13 +5,17 @@ Two planes, each summing to zero in every event:
 - **claims**, by outcome and financial year of achievement: `claimed` is the (negative) source; what was claimed is at any time
   `undecided`, `rejected`, `deferred`, `awaiting`, `declined`, `curtailed.<limit>` or `assessed`;
 - **money**, by payer and financial year of achievement: `apportioned` is the (negative) source; what was assessed is at any time
-  `unfunded`, `due`, `held`, `approved`, `in-run`, `sent`, `paid` or `returned`.
+  `unfunded`, `due`, `held`, `approved`, `in-run`, `sent`, `paid`, `returned` or `netted-off`, less what was taken back of it:
+  `receivable.open`, `receivable.netted-off`, `receivable.recovered` and `receivable.written-off`, which are negative.
+
+What an assessment takes back (M8, M9) comes off `due` line by line, as it came; where that leaves a payer owed, opening
+the receivable makes `due` good again.
 
 | event | effective date |
 | --- | --- |
 | `claim.lines-*` | the line's `achieved_on`: when the outcome came about, so that a year end sees what was earned by then |
-| `payment.settled`, `payment.report-confirmed` | the value date |
-| other `payment.*` | the Europe/London day on which it was recorded (`on`) |
+| `payment.settled`, `payment.report-confirmed`, `receivable.recovered` | the value date |
+| other `payment.*` and `receivable.*` | the Europe/London day on which it was recorded (`on`) |
 | all others | move nothing |
 
 `payment.fell-due` moves nothing either: its amount was posted to `due` line by line when it was assessed.
@@ -20,10 +24,10 @@ Two planes, each summing to zero in every event:
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
-from domain import award, claim, key, participant, party, payment, person, run, settlement
-from domain.assessment import AssessedLine
+from domain import award, claim, clawback, key, participant, party, payment, person, receivable, run, settlement
+from domain.assessment import AssessedLine, ReversedLine
 from domain.calendar import financial_year
 from domain.event import Event
 from domain.events import AnyEvent
@@ -49,7 +53,7 @@ def postings(event: Event) -> list[Posting]:
     return [Posting(*account, Money(amount)) for account, amount in sums.items() if amount]
 
 
-def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an event)
+def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one case an event)
     match event:
         case claim.ClaimLinesListed(lines=listed):
             for row in listed:
@@ -66,8 +70,24 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an even
         case claim.ClaimLinesAssessed(lines=assessed):
             for line in assessed:
                 yield from _assessed(line)
+        case claim.ClaimLinesReversed(lines=taken, clawed_back=clawed_back):
+            for back in taken:
+                yield from _reversed(back, "rejected" if clawed_back else "awaiting")
+        case claim.ClaimLinesRestated(lines=restated):
+            for restatement in restated:
+                yield from _claim(restatement, _restated(restatement))
         case payment.PaymentMoved():
             yield from _moved(event)
+        case payment.PaymentNettedOff():
+            yield from _by_year(event, event.was, "netted-off")
+        case receivable.ReceivableOpened():
+            yield from _by_year(event, _OPEN, "due")
+        case receivable.ReceivableNettedOff():
+            yield from _by_year(event, "receivable.netted-off", _OPEN)
+        case receivable.ReceivableRecovered():
+            yield from _by_year(event, "receivable.recovered", _OPEN)
+        case receivable.ReceivableWrittenOff():
+            yield from _by_year(event, "receivable.written-off", _OPEN)
         case (
             party.PartyRegistered()
             | person.PersonRegistered()
@@ -83,6 +103,7 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an even
             | award.ClaimOpened()
             | award.ClaimConcluded()
             | award.AwardAssessed()
+            | award.ReceivableChanged()
             | award.AwardClosedToClaims()
             | claim.ClaimSubmitted()
             | claim.ClaimReceiptConfirmed()
@@ -98,6 +119,11 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901 (one case an even
             | payment.PaymentFellDue()
             | payment.PaymentReported()
             | payment.PaymentReportWithdrawn()
+            | clawback.ClawbackRaised()
+            | clawback.ClawbackWithdrawn()
+            | clawback.ClawbackAgreed()
+            | receivable.WriteOffProposed()
+            | receivable.WriteOffWithdrawn()
             | run.RunDrawnUp()
             | run.RunReleased()
             | run.RunCancelled()
@@ -114,7 +140,7 @@ def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[Posting]:
         yield Posting(stage, line.outcome, None, year, line.achieved_on, amount)
 
 
-_Line = claim.ClaimLine | claim.Moved | claim.DecidedLine | AssessedLine
+_Line = claim.ClaimLine | claim.Moved | claim.DecidedLine | claim.RestatedLine | AssessedLine | ReversedLine
 
 
 def _decided(decision: claim.DecidedLine) -> dict[str, Money]:
@@ -132,6 +158,29 @@ def _assessed(line: AssessedLine) -> Iterator[Posting]:
         yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
 
 
+def _reversed(line: ReversedLine, goes_to: str) -> Iterator[Posting]:
+    less = {f"curtailed.{limit.limit}": -limit.amount for limit in line.limits}
+    yield from _claim(line, {goes_to: line.worth, "assessed": -line.reversed, **less})
+    year, on = financial_year(line.achieved_on), line.achieved_on
+    yield Posting("apportioned", None, None, year, on, line.reversed)
+    yield Posting("unfunded", None, None, year, on, -line.unfunded)
+    for each in line.reversals:
+        yield Posting("due", None, each.payer, year, on, -each.reversed)
+
+
+def _restated(line: claim.RestatedLine) -> dict[str, Money]:
+    return {
+        "claimed": -line.claimed,
+        "undecided": line.undecided,
+        "awaiting": line.awaiting,
+        "declined": line.declined,
+        "rejected": line.rejected,
+        "deferred": line.deferred,
+    }
+
+
+_OPEN: Final = "receivable.open"
+
 _STEPS: dict[type[payment.PaymentMoved], tuple[str, str]] = {
     payment.PaymentHeld: ("due", "held"),
     payment.PaymentHoldLifted: ("held", "due"),
@@ -147,6 +196,20 @@ _STEPS: dict[type[payment.PaymentMoved], tuple[str, str]] = {
 
 def _moved(event: payment.PaymentMoved) -> Iterator[Posting]:
     source, target = (event.was, "returned") if isinstance(event, payment.PaymentReturned) else _STEPS[type(event)]
+    return _by_year(event, source, target)
+
+
+_ByYear = (
+    payment.PaymentMoved
+    | payment.PaymentNettedOff
+    | receivable.ReceivableOpened
+    | receivable.ReceivableNettedOff
+    | receivable.ReceivableRecovered
+    | receivable.ReceivableWrittenOff
+)
+
+
+def _by_year(event: _ByYear, source: str, target: str) -> Iterator[Posting]:
     for year, amount in event.years.items():
         yield Posting(source, None, event.payer, year, event.on, -amount)
         yield Posting(target, None, event.payer, year, event.on, amount)

@@ -109,6 +109,10 @@ class Terms(_Term):
     year_amounts: Annotated[dict[FinancialYear, Amount], Field(max_length=60)] = Field(default_factory=dict)
     award_amount: PositiveAmount
     payment_days: Annotated[int, Field(strict=True, ge=0, le=365, description="Days from assessment to `due_on`")] = 30
+    dependants: Literal["go-too"] | None = Field(
+        default=None,
+        description="Accepted outcomes whose prerequisite is clawed back stand, unless the terms say that they go too (M8)",
+    )
     illustrative: Annotated[bool, Field(strict=True, description="The prices are invented for an example")] = False
 
     @property

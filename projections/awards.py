@@ -14,6 +14,7 @@ from domain.award import (
     AwardRegistered,
     ClaimConcluded,
     ClaimOpened,
+    ReceivableChanged,
     Status,
     TermsAgreed,
     TermsProposed,
@@ -70,7 +71,7 @@ class AwardsProjection(Projection[AwardRow]):
     folds = names_of(AwardEvent)
     indexes = (("award",),)
 
-    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:  # noqa: PLR0911 (a case for every event)
+    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:  # noqa: C901, PLR0911 (a case for every event)
         """The award after an entry."""
         event: AwardEvent = happened.event
         if isinstance(event, AwardRegistered):
@@ -106,6 +107,8 @@ class AwardsProjection(Projection[AwardRow]):
                     curtailed=before.curtailed + event.curtailed,
                     unfunded=before.unfunded + event.unfunded,
                 )
+            case ReceivableChanged():
+                return moved(before, happened)
             case AwardClosedToClaims():
                 return moved(before, happened, status=Status.CLOSED_TO_CLAIMS)
 

@@ -15,7 +15,8 @@ from ledger.ledger import Ledger
 from projections.models import Tables
 
 _CURTAILED = "curtailed."
-_PAYMENT_STAGES = ("due", "held", "approved", "in-run", "sent", "paid", "returned")
+_PAYMENT_STAGES = ("due", "held", "approved", "in-run", "sent", "paid", "returned", "netted-off")
+_RECEIVABLE_STAGES = ("open", "netted-off", "recovered", "written-off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,11 @@ class ClaimFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentFigures:
-    """What became of what was allotted: allotted = due + held + approved + in run + sent + paid + returned; cash out = paid."""
+    """What became of what was allotted, and of what was taken back of it (M8, M11).
+
+    allotted = due + held + approved + in run + sent + paid + returned + netted off; reversed = open + netted off + recovered +
+    written off; cash out = paid − recovered.
+    """
 
     allotted: Money
     due: Money
@@ -50,6 +55,11 @@ class PaymentFigures:
     sent: Money
     paid: Money
     returned: Money
+    netted_off: Money
+    reversed: Money
+    open: Money
+    recovered: Money
+    written_off: Money
     cash_out: Money
 
 
@@ -70,14 +80,14 @@ class OutcomeBalance(ClaimFigures, Limited):
 
 @dataclass(frozen=True, kw_only=True)
 class PayerBalance(PaymentFigures, Limited):
-    """One payer; the limit is its maximum, of which what was allotted is taken off."""
+    """One payer; the limit is its maximum, of which is taken off what was allotted and did not come back."""
 
     payer: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class YearBalance(ClaimFigures, PaymentFigures, Limited):
-    """One financial year of achievement; assessed = allotted + unfunded."""
+    """One financial year of achievement; assessed = allotted − reversed + unfunded."""
 
     year: str
     unfunded: Money
@@ -85,7 +95,7 @@ class YearBalance(ClaimFigures, PaymentFigures, Limited):
 
 @dataclass(frozen=True, kw_only=True)
 class Balances(ClaimFigures, PaymentFigures, Limited):
-    """An award; assessed = allotted + unfunded; remaining = limit − assessed. The trial balance is always 0.00."""
+    """An award; assessed = allotted − reversed + unfunded; remaining = limit − assessed. The trial balance is always 0.00."""
 
     award: str
     position: int
@@ -221,7 +231,14 @@ def _claims(stages: Counter[str]) -> dict[str, Any]:
 
 def _payments(stages: Counter[str]) -> dict[str, Any]:
     amounts = {stage.replace("-", "_"): Money(stages[stage]) for stage in _PAYMENT_STAGES}
-    return {"allotted": sum(amounts.values(), NOTHING), **amounts, "cash_out": amounts["paid"]}
+    back = {stage.replace("-", "_"): Money(-stages[f"receivable.{stage}"]) for stage in _RECEIVABLE_STAGES}
+    return {
+        "allotted": sum(amounts.values(), NOTHING),
+        "reversed": sum(back.values(), NOTHING),
+        **back,
+        **amounts,
+        "cash_out": amounts["paid"] - back["recovered"],
+    }
 
 
 def _limited(limit: Money | None, consumed: Money) -> dict[str, Any]:
@@ -234,7 +251,12 @@ def _payer(known: Award, party: str, stages: Counter[str], day: date) -> PayerBa
         maximum = known.agreement.payer_limits(party, day).maximum
     except LookupError:
         maximum = None
-    return PayerBalance(payer=party, **figures, **_limited(maximum, figures["allotted"]))
+    return PayerBalance(payer=party, **figures, **_limited(maximum, _consumed(figures)))
+
+
+def _consumed(figures: Mapping[str, Money]) -> Money:
+    """What counts against a payer's maximum: netted off or recovered, it is free again; open or written off, it is not (M8)."""
+    return figures["allotted"] - figures["netted_off"] - figures["recovered"]
 
 
 def _outcome_limit(known: Award, code: str, day: date) -> Money | None:

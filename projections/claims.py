@@ -1,6 +1,7 @@
 """Claims: a row for each, with what became of its value so far (M4, M11)."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from domain.claim import (
     ClaimLinesDecided,
     ClaimLinesDeclined,
     ClaimLinesListed,
+    ClaimLinesRestated,
+    ClaimLinesReversed,
     ClaimLinesWithdrawn,
     ClaimQueried,
     ClaimReceiptConfirmed,
@@ -75,7 +78,7 @@ class ClaimsProjection(Projection[ClaimRow]):
     """Folds the entries of claims' streams. Of lines it reads amounts only."""
 
     name: ClassVar[str] = "claims"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row = ClaimRow
     folds = names_of(ClaimEvent)
     indexes = (("award", "first"),)
@@ -112,6 +115,10 @@ class ClaimsProjection(Projection[ClaimRow]):
                 return moved(before, happened, awaits=False)
             case ClaimLinesAssessed():
                 return _assessed(before, event, happened)
+            case ClaimLinesReversed():
+                return _reversed(before, event, happened)
+            case ClaimLinesRestated():
+                return _restated(before, event, happened)
 
 
 def _submitted(event: ClaimSubmitted, happened: Happened) -> ClaimRow:
@@ -147,16 +154,49 @@ def _verified(before: ClaimRow, event: ClaimVerified, happened: Happened) -> Cla
 
 
 def _assessed(before: ClaimRow, event: ClaimLinesAssessed, happened: Happened) -> ClaimRow:
-    number = event.assessment
+    after = moved(
+        before,
+        happened,
+        assessments=_numbered(before, event.assessment),
+        assessed=before.assessed + _sum(line.assessed for line in event.lines),
+        curtailed=before.curtailed + _sum(line.curtailed for line in event.lines),
+    )
+    return after if after.awaiting else replace(after, status=Status.ASSESSED, awaits=False)
+
+
+def _reversed(before: ClaimRow, event: ClaimLinesReversed, happened: Happened) -> ClaimRow:
+    worth, taken = _sum(line.worth for line in event.lines), _sum(line.reversed for line in event.lines)
+    clawed_back = worth if event.clawed_back else NOTHING
     return moved(
         before,
         happened,
-        status=Status.ASSESSED,
-        awaits=False,
-        assessments=before.assessments if number in before.assessments else (*before.assessments, number),
-        assessed=before.assessed + sum(line.assessed for line in event.lines),
-        curtailed=before.curtailed + sum(line.curtailed for line in event.lines),
+        assessments=_numbered(before, event.assessment),
+        accepted=before.accepted - clawed_back,
+        rejected=before.rejected + clawed_back,
+        assessed=before.assessed - taken,
+        curtailed=before.curtailed - (worth - taken),
     )
+
+
+def _restated(before: ClaimRow, event: ClaimLinesRestated, happened: Happened) -> ClaimRow:
+    declined = _sum(line.declined for line in event.lines)
+    return moved(
+        before,
+        happened,
+        claimed=before.claimed + _sum(line.claimed for line in event.lines),
+        accepted=before.accepted + _sum(line.awaiting for line in event.lines) + declined,
+        declined=before.declined + declined,
+        rejected=before.rejected + _sum(line.rejected for line in event.lines),
+        deferred=before.deferred + _sum(line.deferred for line in event.lines),
+    )
+
+
+def _numbered(before: ClaimRow, assessment: int) -> tuple[int, ...]:
+    return before.assessments if assessment in before.assessments else (*before.assessments, assessment)
+
+
+def _sum(amounts: Iterable[Money]) -> Money:
+    return sum(amounts, NOTHING)
 
 
 class Claims(Listing[ClaimRow]):

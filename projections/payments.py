@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, ClassVar
 
 from domain.aggregate import PersonId
-from domain.money import Money
+from domain.money import NOTHING, Money
 from domain.payment import (
     PaymentApproved,
     PaymentDrawnUp,
@@ -14,6 +14,7 @@ from domain.payment import (
     PaymentFellDue,
     PaymentHeld,
     PaymentHoldLifted,
+    PaymentNettedOff,
     PaymentReissued,
     PaymentReportConfirmed,
     PaymentReported,
@@ -41,8 +42,10 @@ class PaymentRow(Row):
     payer_key: str
     payee: str
     amount: Money
+    """What is to be paid: what fell due, less what was netted off."""
+    netted: Money = NOTHING
     years: dict[str, Money]
-    claim: str
+    claim: str | None
     pays: str
     """`through-runs` or `by-itself`."""
     stage: Stage
@@ -65,7 +68,7 @@ class PaymentsProjection(Projection[PaymentRow]):
     """Folds the entries of payments' streams."""
 
     name: ClassVar[str] = "payments"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row = PaymentRow
     folds = names_of(PaymentEvent)
     indexes = (("award", "first"), ("payer_key", "stage", "first"))
@@ -88,6 +91,8 @@ class PaymentsProjection(Projection[PaymentRow]):
                 )
             case PaymentReportWithdrawn():
                 return moved(before, happened, **_UNREPORTED)
+            case PaymentNettedOff():
+                return _netted_off(before, event, happened)
             case _:
                 return moved(before, happened, stage=event.leads_to, since=event.on, **_step(event, happened))
 
@@ -115,6 +120,19 @@ def _step(event: PaymentStep, happened: Happened) -> dict[str, Any]:  # noqa: PL
             return {**_UNREPORTED, "bank_reference": reference, "paid_on": on}
 
 
+def _netted_off(before: PaymentRow, event: PaymentNettedOff, happened: Happened) -> PaymentRow:
+    left = before.amount - event.amount
+    return moved(
+        before,
+        happened,
+        amount=left,
+        netted=before.netted + event.amount,
+        years={year: before.years[year] - event.years.get(year, NOTHING) for year in before.years} if left else {},
+        stage=before.stage if left else Stage.NETTED_OFF,
+        since=event.on,
+    )
+
+
 def _fallen_due(event: PaymentFellDue, happened: Happened) -> PaymentRow:
     return PaymentRow(
         **traced(happened),
@@ -125,7 +143,7 @@ def _fallen_due(event: PaymentFellDue, happened: Happened) -> PaymentRow:
         payee=event.payee,
         amount=event.amount,
         years=event.years,
-        claim=canonical(event.claim),
+        claim=event.claim and canonical(event.claim),
         pays=event.pays,
         stage=Stage.DUE,
         fell_due_on=event.on,

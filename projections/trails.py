@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Protocol, cast, get_args
+from typing import Final, Protocol, cast, get_args
 
 from domain.aggregate import Commitment, PersonId
 from domain.assessment import Kind
@@ -21,6 +21,7 @@ from domain.award import (
     AwardRegistered,
     ClaimConcluded,
     ClaimOpened,
+    ReceivableChanged,
     TermsAgreed,
     TermsProposed,
 )
@@ -33,6 +34,8 @@ from domain.claim import (
     ClaimLinesDecided,
     ClaimLinesDeclined,
     ClaimLinesListed,
+    ClaimLinesRestated,
+    ClaimLinesReversed,
     ClaimLinesWithdrawn,
     ClaimQueried,
     ClaimReceiptConfirmed,
@@ -41,6 +44,7 @@ from domain.claim import (
     ClaimWithdrawn,
     DecidedLine,
 )
+from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, ClawbackWithdrawn
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.money import NOTHING, PENCE_A_POUND, Money
@@ -54,6 +58,7 @@ from domain.payment import (
     PaymentHeld,
     PaymentHoldLifted,
     PaymentMoved,
+    PaymentNettedOff,
     PaymentReissued,
     PaymentReportConfirmed,
     PaymentReported,
@@ -65,6 +70,15 @@ from domain.payment import (
 )
 from domain.person import AdministratorAppointed, PersonEvent, PersonRegistered
 from domain.postings import postings
+from domain.receivable import (
+    ReceivableEvent,
+    ReceivableNettedOff,
+    ReceivableOpened,
+    ReceivableRecovered,
+    ReceivableWrittenOff,
+    WriteOffProposed,
+    WriteOffWithdrawn,
+)
 from domain.reference import canonical
 from domain.run import RunCancelled, RunDrawnUp, RunEvent, RunReleased, RunReturnRecorded, RunSettlementRecorded
 from domain.settlement import SettlementEvent, SettlementRecorded
@@ -80,6 +94,8 @@ _AnyEvent = (
     | ClaimEvent
     | ParticipantEvent
     | PaymentEvent
+    | ClawbackEvent
+    | ReceivableEvent
     | RunEvent
     | SettlementEvent
 )
@@ -166,6 +182,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Claim {claim} waits no longer{'; deferred lines may be decided later' if deferred else ''}."
         case AwardAssessed():
             return _assessed(event)
+        case ReceivableChanged(payer=payer, payee=payee, assessment=number, open=left):
+            return f"{payee} owes {payer} {_pounds(left)} back by assessment {number}."
         case AwardClosedToClaims():
             return "Closed the award to claims."
         # Claims
@@ -199,6 +217,34 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimLinesAssessed(lines=lines, assessment=number):
             assessed, cut = _sum(line.assessed for line in lines), _sum(line.curtailed for line in lines)
             return f"Assessed {_lines(lines)} of claim {name} in assessment {number} at {_pounds(assessed)}{_curtailed(cut)}."
+        case ClaimLinesReversed(lines=lines, assessment=number, clawed_back=clawed_back):
+            why = "for good" if clawed_back else "to assess them anew"
+            amount = _pounds(_sum(line.reversed for line in lines))
+            return f"Took {amount} back of {_lines(lines)} of claim {name} in assessment {number}, {why}."
+        case ClaimLinesRestated(lines=lines):
+            by = _pounds(_sum(line.claimed for line in lines))
+            return f"Restated {_lines(lines)} of claim {name} by the terms now in force, by {by} of what was claimed."
+        # Clawbacks and receivables
+        case ClawbackRaised(clawback=clawback, lines=lines_named, reason=reason):
+            return (
+                f"Raised clawback {clawback} of {_many(len(lines_named), 'line')}: {_words(reason)}; a second person must agree."
+            )
+        case ClawbackWithdrawn():
+            return f"Withdrew clawback {name}."
+        case ClawbackAgreed(assessment=number, reversed=amount, dependants=dependants):
+            return f"Agreed clawback {name}: {_pounds(amount)} taken back by assessment {number}{_dependants(event, dependants)}."
+        case ReceivableOpened(payer=payer, payee=payee, amount=amount, assessment=number):
+            return f"{payee} owes {payer} {_pounds(amount)} back by assessment {number}."
+        case ReceivableNettedOff(payer=payer, amount=amount, against=against):
+            return f"Netted {_pounds(amount)} off what {payer} pays by assessment {against}."
+        case ReceivableRecovered(payer=payer, amount=amount, on=on, reference=reference):
+            return f"{payer} got {_pounds(amount)} back on {_day(on)}, reference {reference}."
+        case WriteOffProposed(authority=authority):
+            return f"Proposed to write off what {name} owes, by authority {authority}; a second person must agree."
+        case WriteOffWithdrawn():
+            return f"Withdrew the proposal to write off what {name} owes."
+        case ReceivableWrittenOff(payer=payer, amount=amount):
+            return f"Wrote off {_pounds(amount)} that {name} owed {payer}."
         # Participants
         case ParticipantRecognised(claim=claim, achievements=achievements):
             return f"Recognised {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
@@ -227,6 +273,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"The payment of {_pounds(event.amount)} by {event.payer} came back on {_day(on)}: {_words(reason)}."
         case PaymentReissued(due_on=due_on):
             return f"Made {_payment(event)} due again, on {_day(due_on)}."
+        case PaymentNettedOff(payer=payer, amount=amount, receivable=number):
+            return f"Took {_pounds(amount)} off the payment by {payer}, which is owed back by assessment {number}."
         case PaymentReported(reference=reference, value_date=value_date):
             paid = f"{name} paid by itself on {_day(value_date)}, reference {reference}"
             return f"Reported that {paid}; a second person must confirm it."
@@ -269,11 +317,28 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Let somebody use key {key} by signing in."
 
 
+_WHY: Final[Mapping[Kind, str]] = {
+    Kind.CLAIM: "what was accepted",
+    Kind.DEFERRED_DECISION: "a decision on deferred lines",
+    Kind.CLAWBACK: "a clawback",
+    Kind.ADJUSTMENT: "a variation of the terms",
+    Kind.RECONSIDERATION: "a reconsideration of curtailed lines",
+    Kind.OTHER_PAYMENT: "a payment other than for outcomes",
+}
+
+
 def _assessed(event: AwardAssessed) -> str:
-    why = "a decision on deferred lines" if event.kind is Kind.DEFERRED_DECISION else "what was accepted"
+    of = f" of claim {event.claim}" if event.claim else ""
     unfunded = f", {_pounds(event.unfunded)} of it unfunded" if event.unfunded else ""
     money = f"{_pounds(event.assessed)} assessed{_curtailed(event.curtailed)}{unfunded}"
-    return f"Assessment {event.assessment}, of {why} of claim {event.claim}: {money}."
+    return f"Assessment {event.assessment}, of {_WHY[event.kind]}{of}: {money}."
+
+
+def _dependants(event: ClawbackAgreed, dependants: Sequence[object]) -> str:
+    if not dependants:
+        return ""
+    became = "went too" if event.dependants_went_too else "stand"
+    return f"; {_many(len(dependants), 'line')} that needed them {became}"
 
 
 def _verified(event: ClaimVerified, claim: str) -> str:

@@ -147,7 +147,7 @@ class TestPayments:
     def test_every_step_that_there_is_moves_money(self) -> None:
         steps = [kind for kind in BY_NAME.values() if issubclass(kind, PaymentMoved)]
         assert len(steps) == 10
-        assert {kind.leads_to for kind in steps} == set(Stage)
+        assert {kind.leads_to for kind in steps} == set(Stage) - {Stage.NETTED_OFF}
 
 
 def forty_payers() -> list[dict[str, object]]:

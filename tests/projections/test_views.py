@@ -112,9 +112,9 @@ class TestAProjectionThatFails:
 
     def test_that_cannot_be_written_stops_itself_and_nobody_else(self, story: Story, ledger: Ledger, views: Views) -> None:
         with views._tables.turn() as connection:
-            connection.exec_driver_sql("DROP VIEW claims_v1")
-            connection.exec_driver_sql("DROP TABLE claims_v1_g1")
-            connection.exec_driver_sql("CREATE TABLE claims_v1_g1 (stream text PRIMARY KEY)")
+            connection.exec_driver_sql("DROP VIEW claims_v2")
+            connection.exec_driver_sql("DROP TABLE claims_v2_g1")
+            connection.exec_driver_sql("CREATE TABLE claims_v2_g1 (stream text PRIMARY KEY)")
         story.whole()
         views.catch_up()
         health = {each.name: each for each in views.health()}
@@ -147,7 +147,7 @@ class TestRebuild:
         story.whole()
         views.catch_up()
         followed = rows_of(views), digests(views)
-        assert followed[0]["claims_v1"]
+        assert followed[0]["claims_v2"]
         told: list[tuple[int, int]] = []
         assert views.rebuild(lambda done, total: told.append((done, total))) == views.position
         assert (rows_of(views), digests(views)) == followed
@@ -203,7 +203,7 @@ class TestCheck:
         story.whole()
         views.catch_up()
         with views._tables.turn() as connection:
-            connection.exec_driver_sql("UPDATE claims_v1_g1 SET accepted = accepted + 1 WHERE claim = '2021-Q3'")
+            connection.exec_driver_sql("UPDATE claims_v2_g1 SET accepted = accepted + 1 WHERE claim = '2021-Q3'")
             connection.exec_driver_sql("DELETE FROM parties_v1_g1 WHERE party = 'GB-COH-11503344'")
             connection.exec_driver_sql("UPDATE postings_v1_g1 SET amount = amount + 1 WHERE stage = 'paid' AND number = 2")
         differences = {each.name: each.differences for each in views.check() if not each.agrees}

@@ -1,0 +1,232 @@
+"""What an assessment obliges payers and payees to: payments fall due, receivables are opened, and the two are netted (M8, M9).
+
+Every kind of assessment comes through here: what it gave a payer to pay and what it took back are set against each other, and
+only the difference is due or receivable.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from domain.aggregate import Decision, Facts, PersonId, Stream, fold
+from domain.assessment import AssessedLine, Kind, ReversedLine, Standing, changes
+from domain.award import Award, AwardAssessed, ReceivableChanged, ReceivableName, award_stream
+from domain.calendar import FinancialYear, financial_year
+from domain.event import Event
+from domain.money import NOTHING, Money
+from domain.payment import Payment, PaymentFellDue, payment_stream
+from domain.receivable import Receivable, ReceivableOpened, changed, receivable_stream
+
+Years = dict[FinancialYear, Money]
+
+
+class Between(NamedTuple):
+    """Who owes whom: a payer and its payee."""
+
+    payer: str
+    payee: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What an assessment is about: what a payment says of itself, and what its approver may have had no part in (L1)."""
+
+    claim: str | None
+    claimed_by: PersonId
+    verified_by: tuple[PersonId, ...]
+
+
+def given(lines: Iterable[AssessedLine], award: Award, today: date) -> dict[Between, Years]:
+    """What lines were allotted, by payer and the payee that it pays today, and by year of achievement."""
+    found: defaultdict[Between, defaultdict[FinancialYear, Money]] = defaultdict(lambda: defaultdict(Money))
+    for line in lines:
+        for each in line.allotments:
+            if each.allotted:
+                between = Between(each.payer, award.agreement.payer_limits(each.payer, today).payee)
+                found[between][financial_year(line.achieved_on)] += each.allotted
+    return {between: dict(years) for between, years in found.items()}
+
+
+def taken(lines: Iterable[tuple[ReversedLine, Mapping[str, str]]]) -> dict[Between, Years]:
+    """What was taken back of lines, as negative amounts; with each line the payee that each payer paid for it."""
+    found: defaultdict[Between, defaultdict[FinancialYear, Money]] = defaultdict(lambda: defaultdict(Money))
+    for line, payees in lines:
+        for each in line.reversals:
+            if each.reversed:
+                found[Between(each.payer, payees[each.payer])][financial_year(line.achieved_on)] -= each.reversed
+    return {between: dict(years) for between, years in found.items()}
+
+
+def balance(*amounts: Mapping[Between, Mapping[FinancialYear, Money]]) -> dict[Between, Years]:
+    """Amounts of several sorts set against each other, without the years of which nothing is left."""
+    sums: defaultdict[Between, defaultdict[FinancialYear, Money]] = defaultdict(lambda: defaultdict(Money))
+    for each in amounts:
+        for between, years in each.items():
+            for year, amount in years.items():
+                sums[between][year] += amount
+    return {between: {year: amount for year, amount in years.items() if amount} for between, years in sums.items()}
+
+
+def assessed(
+    award: Award,
+    standing: Standing,
+    owed: Mapping[Between, Mapping[FinancialYear, Money]],
+    *,
+    kind: Kind,
+    curtailed: Money,
+    claim: str | None,
+    today: date,
+) -> AwardAssessed:
+    """What an assessment adds to what the award keeps, numbered."""
+    added = changes(award.standing, standing)
+    return AwardAssessed(
+        assessment=award.assessments + 1,
+        kind=kind,
+        claim=claim,
+        on=today,
+        quantities=dict(added.quantities),
+        outcomes=dict(added.outcomes),
+        years=dict(added.years),
+        assessed=added.assessed,
+        curtailed=curtailed,
+        accumulated={key: (each.assessed, each.parts) for key, each in added.accumulators.items()},
+        allotted=_by_payer(owed, 1),
+        unfunded=added.unfunded,
+        reversed=_by_payer(owed, -1) or None,
+    )
+
+
+def _by_payer(owed: Mapping[Between, Mapping[FinancialYear, Money]], sign: int) -> dict[str, Money]:
+    sums: defaultdict[str, Money] = defaultdict(Money)
+    for between, years in owed.items():
+        for amount in _sides(years):
+            if sign * amount.total > 0:
+                sums[between.payer] += Money(sign * amount.total)
+    return dict(sums)
+
+
+class _Side(NamedTuple):
+    years: Years
+    total: Money
+
+
+def _sides(years: Mapping[FinancialYear, Money]) -> Iterator[_Side]:
+    """What is owed on balance; where years make up for each other exactly, both sides of it, which then are netted."""
+    total = sum(years.values(), NOTHING)
+    if total or not years:
+        yield _Side(dict(years), total)
+        return
+    more = {year: amount for year, amount in years.items() if amount > 0}
+    yield _Side(more, sum(more.values(), NOTHING))
+    less = {year: amount for year, amount in years.items() if amount < 0}
+    yield _Side(less, sum(less.values(), NOTHING))
+
+
+@dataclass(slots=True)
+class Obligations:
+    """Payments and receivables of one assessment in the making, netted as they come. `decided` is what is to be recorded."""
+
+    facts: Facts
+    award: Award
+    assessment: int
+    today: date
+    decided: dict[Stream[Any], tuple[Event, ...]] = field(default_factory=dict)
+    _states: dict[Stream[Any], Any] = field(default_factory=dict)
+
+    def settle(
+        self, owed: Mapping[Between, Mapping[FinancialYear, Money]], cause: Cause, paid_by: Sequence[int] = ()
+    ) -> Decision:
+        """Make due what is owed, open what is owed back, and net off what can be.
+
+        A receivable is taken off unsent payments of the assessments `paid_by` first; a payment has the award's open receivables
+        taken off it, oldest first.
+        """
+        for between, years in owed.items():
+            for side in _sides(years):
+                if side.total < 0:
+                    self._open(between, side)
+                elif side.total > 0:
+                    self._fall_due(between, side, cause)
+        for between in owed:
+            self._take_off_unsent(between, paid_by)
+        for between in owed:
+            self._net_off(between, self.assessment)
+        return self.decided
+
+    def _fall_due(self, between: Between, side: _Side, cause: Cause) -> None:
+        terms = self.award.agreement.on(self.today).terms
+        payer = self.award.agreement.payer_limits(between.payer, self.today)
+        fell_due = PaymentFellDue(
+            award=self.award.reference,
+            assessment=self.assessment,
+            payer=between.payer,
+            payee=between.payee,
+            amount=side.total,
+            years=side.years,
+            on=self.today,
+            due_on=self.today + timedelta(days=terms.payment_days),
+            claim=cause.claim,
+            claimed_by=cause.claimed_by,
+            verified_by=cause.verified_by,
+            pays=payer.pays,
+        )
+        self._add(self._payment(between, self.assessment), fell_due)
+
+    def _open(self, between: Between, side: _Side) -> None:
+        amount = Money(-side.total)
+        opened = ReceivableOpened(
+            award=self.award.reference,
+            assessment=self.assessment,
+            payer=between.payer,
+            payee=between.payee,
+            amount=amount,
+            years={year: -each for year, each in side.years.items()},
+            on=self.today,
+        )
+        self._add(self._receivable(ReceivableName(self.assessment, *between)), opened)
+        name = ReceivableChanged(
+            assessment=self.assessment, payer=between.payer, payee=between.payee, open=amount, headroom=NOTHING
+        )
+        self._change_award(name)
+
+    def _take_off_unsent(self, between: Between, paid_by: Iterable[int]) -> None:
+        for number in sorted(set(paid_by)):
+            payment = self._payment(between, number)
+            if (unsent := self._state(payment)) and unsent.payee == between.payee:
+                self._net_off(between, number)
+
+    def _net_off(self, between: Between, number: int) -> None:
+        """Take what is open between the two off one payment, oldest first."""
+        payment = self._payment(between, number)
+        for name in list(self.award.receivables):
+            due: Payment | None = self._state(payment)
+            if due is None or due.payee != between.payee or not due.can_be_netted:
+                return
+            if (name.payer, name.payee) != between:
+                continue
+            receivable = self._receivable(name)
+            owed: Receivable = self._state(receivable)
+            amount = min(owed.open, due.amount)
+            self._add(payment, due.net_off(amount, name.assessment, today=self.today))
+            self._add(receivable, owed.net_off(amount, against=number, today=self.today))
+            self._change_award(changed(owed, amount, headroom=amount))
+
+    def _payment(self, between: Between, number: int) -> Stream[Payment]:
+        return payment_stream(self.award.reference, number, between.payer)
+
+    def _receivable(self, name: ReceivableName) -> Stream[Receivable]:
+        return receivable_stream(self.award.reference, name.assessment, name.payer, name.payee)
+
+    def _state(self, stream: Stream[Any]) -> Any:
+        return self._states[stream] if stream in self._states else self.facts.get(stream)
+
+    def _add(self, stream: Stream[Any], event: Event) -> None:
+        self._states[stream] = fold(stream.of, [(event, PersonId(""))], self._state(stream))
+        self.decided[stream] = (*self.decided.get(stream, ()), event)
+
+    def _change_award(self, event: ReceivableChanged) -> None:
+        self.award = Award.evolve(self.award, event, PersonId(""))
+        stream = award_stream(self.award.reference)
+        self.decided[stream] = (*self.decided.get(stream, ()), event)
