@@ -1,5 +1,6 @@
 """Awards: registered by one person, agreed by another; their terms, version by version."""
 
+from datetime import date
 from functools import partial
 from typing import Annotated, Any, Self
 
@@ -15,7 +16,7 @@ from domain.claim import Note, Sha256
 from domain.key import Role
 from domain.money import Money
 from domain.reference import Reference
-from domain.terms import Terms, TermsContradictThemselves, Title
+from domain.terms import NoTermsInForce, Terms, TermsContradictThemselves, Title
 
 router = APIRouter(tags=["awards"])
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -74,13 +75,14 @@ class ToldAward(BaseModel):
         description="Versions in the order of agreement: in force on a day is the one with the latest `effective_from` by then,"
         " of equal ones the one agreed last"
     )
+    in_force: int | None = Field(description="The version in force on `effective_on`, else at `as_of`, else today; nothing: none")
     claims_waiting: tuple[str, ...]
     claims_deferred: tuple[str, ...]
     assessments: int
     standing: ToldStanding
 
     @classmethod
-    def of(cls, award: Award) -> Self:
+    def of(cls, award: Award, in_force: int | None) -> Self:
         """An award as it is told."""
         stands = award.standing
         return cls(
@@ -94,6 +96,7 @@ class ToldAward(BaseModel):
                 for each in award.versions
             ),
             agreed=award.agreed,
+            in_force=in_force,
             claims_waiting=tuple(sorted(award.open_claims)),
             claims_deferred=tuple(sorted(award.deferred_claims)),
             assessments=award.assessments,
@@ -137,7 +140,7 @@ def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[A
     """The awards that the key opens, in order of registration."""
 
     def rows(start: str | None) -> Any:
-        return asked.views.awards.page(start, asked.limited(limit), asked.caller.only, as_of=asked.as_of)
+        return asked.views.awards.page(start, asked.limited(limit), asked.caller.only, **asked.axes)
 
     return paged(rows, after, _in_list)
 
@@ -161,7 +164,19 @@ def _in_list(row: Any) -> AwardInList:
 @router.get("/awards/{award}", **question(EVERYBODY, NoSuchAward, one=True))
 def show(award: AwardName, asked: TheReading) -> ToldAward:
     """An award: its parties, terms and standing."""
-    return ToldAward.of(asked.load(award_stream(award)))
+    found, version = asked.look(award_stream(award))
+    in_force = _in_force(found, asked.day)
+    # Which version is in force changes with the day alone: an answer that says another one is another answer.
+    latest = found.agreed[-1] if found.agreed else None
+    asked.tag(str(version) if in_force == latest else f"{version}.{in_force or 0}")
+    return ToldAward.of(found, in_force)
+
+
+def _in_force(award: Award, day: date) -> int | None:
+    try:
+        return award.agreement.on(day).number
+    except NoTermsInForce:
+        return None
 
 
 @router.post("/awards/{award}/agreement", **command(ADMINISTRATOR, NoSuchAward, awards.AwardIsAgreed, awards.ProposerMayNotAgree))

@@ -48,7 +48,8 @@ from ledger.writer import KeySpent, VersionHasMoved
 B = TypeVar("B", bound=BaseModel)
 
 JSON: Final = "application/json"
-_TAG: Final = re.compile(r'"([0-9]{1,15})"', re.ASCII)
+_TAG: Final = re.compile(r'"([0-9]{1,15})(?:\.[0-9]{1,9})?"', re.ASCII)
+"""A version; an award's ETag may also say which terms were in force, which no change depends on."""
 _MOST_NOTED: Final = 10_000
 _MOST_TOLD: Final = 500
 """Entries that an answer lists; a large claim makes more, and the trail has them all."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.readings import LIMIT, OVERSEERS, Limit, TheReading, question
+from api.readings import LIMIT, OVERSEERS, Limit, TheHistory, question
 from domain.events import BY_NAME
 from ledger.entry import Row, decode
 
@@ -40,7 +40,7 @@ class Entries(BaseModel):
 
 @router.get("/entries", **question(OVERSEERS))
 def page(
-    asked: TheReading,
+    asked: TheHistory,
     after: Annotated[int, Query(ge=0, le=10**15, description="The position after which to begin")] = 0,
     limit: Limit = LIMIT,
 ) -> Entries:

@@ -45,7 +45,7 @@ async def register(new: Annotated[NewParty, sent(NewParty)], ask: TheAsk) -> Rec
 def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[ToldParty]:
     """Organisations, in order of registration."""
     return paged(
-        lambda start: asked.views.parties.page(start, asked.limited(limit), as_of=asked.as_of),
+        lambda start: asked.views.parties.page(start, asked.limited(limit), **asked.axes),
         after,
         lambda row: ToldParty(party=row.party, name=row.name),
     )

@@ -136,11 +136,10 @@ def _listed(ledger: Ledger, run: Run) -> tuple[ToldRunPayment, ...]:
     )
 
 
-def _opened(ledger: Ledger, caller: Caller, run: str, roles: frozenset[Role], as_of: int | None = None) -> None:
+def _opened(ledger: Ledger, caller: Caller, found: Run, roles: frozenset[Role]) -> None:
     """Refuse, as if there were no such run, whoever may not know of an award in it."""
-    found, _ = ledger.load(run_stream(run), as_of)
     if not all(caller.has(roles, payment.award) for payment in _listed(ledger, found)):
-        raise NoSuchRun(name=run_stream(run).last)
+        raise NoSuchRun(name=run_stream(found.run).last)
 
 
 @router.post(
@@ -166,7 +165,7 @@ def page(
     """Payment runs, in the order in which they were drawn up."""
 
     def rows(start: str | None) -> Any:
-        return asked.views.runs.page(payer=payer, stage=stage, after=start, limit=asked.limited(limit), as_of=asked.as_of)
+        return asked.views.runs.page(payer=payer, stage=stage, after=start, limit=asked.limited(limit), **asked.axes)
 
     return paged(rows, after, lambda row: RunInList.model_validate(row, from_attributes=True))
 
@@ -174,8 +173,9 @@ def page(
 @router.get("/{run}", **question(READERS, NoSuchRun, one=True))
 def show(run: RunName, asked: TheReading) -> ToldRun:
     """A run with its payments."""
-    _opened(asked.ledger, asked.caller, run, READERS, asked.as_of)
-    found = asked.load(run_stream(run))
+    found, version = asked.look(run_stream(run))
+    _opened(asked.ledger, asked.caller, found, READERS)
+    asked.tag(str(version))
     return ToldRun.of(found, _listed(asked.ledger, found))
 
 
@@ -184,7 +184,8 @@ def show(run: RunName, asked: TheReading) -> ToldRun:
 )
 async def release(run: RunName, ask: TheAsk) -> Recorded:
     """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1)."""
-    await run_in_threadpool(_opened, ask.ledger, ask.caller, run, RELEASER)
+    found, _ = await run_in_threadpool(ask.ledger.load, run_stream(run))
+    await run_in_threadpool(_opened, ask.ledger, ask.caller, found, RELEASER)
     return await ask.record(partial(runs.release, reference=run, by=ask.by, today=ask.today), run_stream(run))
 
 
@@ -252,8 +253,8 @@ _EXPORT["responses"][200] = {
 @router.get("/{run}/export", response_class=Response, **_EXPORT)
 def export(run: RunName, asked: TheReading) -> Response:
     """The file that goes to the bank, as CSV; no account numbers are in it."""
-    _opened(asked.ledger, asked.caller, run, frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}), asked.as_of)
-    found, _ = asked.ledger.load(run_stream(run), asked.as_of)
+    found, _ = asked.look(run_stream(run))
+    _opened(asked.ledger, asked.caller, found, frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}))
     if found.file_sha256 is None:
         raise RunHasNoFile(run=found.run, stage=found.stage)
     file = runs.file_of(cast("Facts", _Vault(asked.ledger)), found)

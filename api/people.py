@@ -58,7 +58,7 @@ def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[T
     """People, in order of registration."""
 
     def rows(start: str | None) -> Any:
-        return asked.views.people.page(start, asked.limited(limit), as_of=asked.as_of)
+        return asked.views.people.page(start, asked.limited(limit), **asked.axes)
 
     found = paged(rows, after, lambda row: row)
     names = asked.ledger.reveal([row.name for row in found.rows])

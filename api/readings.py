@@ -5,9 +5,9 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, TypeVar
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Generic, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -18,6 +18,7 @@ from api.identity import Caller, TheCaller, opened_by
 from api.openapi import refused_with
 from api.problems import HeaderIsWrong, NothingHere, NotNow, RequestIsWrong, TurnedAway
 from domain.aggregate import S, Stream
+from domain.calendar import london_day
 from domain.key import Role
 from domain.refusal import Fault, Refused
 from ledger.ledger import Ledger
@@ -51,6 +52,13 @@ class NotModified(Exception):
         self.etag = etag
 
 
+class Axes(TypedDict):
+    """When it was recorded, as a position, and when it was in effect; nothing: now."""
+
+    as_of: int | None
+    effective_on: date | None
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A question on its way in."""
@@ -66,15 +74,38 @@ class Reading:
     had: frozenset[str]
     """The ETags that the caller has."""
     most: int
+    effective_on: date | None = None
+    """The day on which what is shown had taken effect, if that was asked."""
 
     def load(self, stream: Stream[S]) -> S:
         """One stream's state, with its ETag; raises `NotModified`, or the refusal of what there is not."""
-        state, version = self.ledger.load(stream, self.as_of)
-        etag = f'"{version}"'
+        state, version = self.look(stream)
+        self.tag(str(version))
+        return state
+
+    def look(self, stream: Stream[S]) -> tuple[S, int]:
+        """One stream's state and version, as of what was asked on both axes; raises the refusal of what there is not."""
+        return self.ledger.load(stream, self.as_of, self.effective_on)
+
+    def tag(self, shown: str) -> None:
+        """Give the answer its ETag; raises `NotModified` if the caller has it already."""
+        etag = f'"{shown}"'
         if etag in self.had or "*" in self.had:
             raise NotModified(etag)
         self.response.headers["ETag"] = etag
-        return state
+
+    @property
+    def axes(self) -> "Axes":
+        """Both moments that it is asked for, as lists take them."""
+        return {"as_of": self.as_of, "effective_on": self.effective_on}
+
+    @property
+    def day(self) -> date:
+        """The day that the answer is about: that of `effective_on`, else that of the last entry by `as_of`, else today."""
+        if self.effective_on is not None:
+            return self.effective_on
+        last = self.ledger.entries(self.as_of - 1, 1) if self.as_of else ()
+        return london_day(last[0].recorded_at if last else self.ledger.now())
 
     def limited(self, limit: int) -> int:
         """How many rows the answer may have."""
@@ -121,6 +152,15 @@ AsOf = Annotated[
     str | None,
     Query(description="As recorded then: a position of the log, or an RFC 3339 time", examples=["1042", "2021-11-05T10:00:00Z"]),
 ]
+EffectiveOn = Annotated[
+    str | None,
+    Query(
+        description="As in effect on that day, of what is recorded or was by `as_of`: steps that had taken effect by its end, on"
+        " their own date (received, value date), or else on the London day of their recording. Nothing takes effect later than"
+        " that, so today and any later day mean: as now",
+        examples=["2022-03-31"],
+    ),
+]
 MinPosition = Annotated[
     str | None,
     Header(alias="Ledger-Min-Position", description="Answer with this position of the log or later; waits for it, then 503"),
@@ -128,7 +168,7 @@ MinPosition = Annotated[
 NoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags that the caller has; 304 if one still holds")]
 
 
-async def reading(
+async def history(
     request: Request,
     response: Response,
     caller: TheCaller,
@@ -137,7 +177,7 @@ async def reading(
     least: MinPosition = None,
     if_none_match: NoneMatch = None,
 ) -> Reading:
-    """A question that the log itself answers."""
+    """A question of what was recorded, and when: that has one axis."""
     state = request.app.state
     wanted, wait_s = _least(least), state.settings.min_position_wait_s
     head = await run_in_threadpool(state.ledger.head)
@@ -152,6 +192,14 @@ async def reading(
     response.headers["Ledger-Position"] = str(position)
     had = frozenset(tag.strip() for tag in (if_none_match or "").split(",") if tag.strip())
     return Reading(state.ledger, state.views, caller, response, moment, position, had, state.settings.page_size_most)
+
+
+TheHistory = Annotated[Reading, Depends(history)]
+
+
+async def reading(asked: TheHistory, effective_on: EffectiveOn = None) -> Reading:
+    """A question of state, that the log itself answers."""
+    return replace(asked, effective_on=_day(effective_on))
 
 
 TheReading = Annotated[Reading, Depends(reading)]
@@ -184,6 +232,16 @@ def _least(given: str | None) -> int:
     if not _POSITION.fullmatch(given.strip()):
         raise HeaderIsWrong([Fault("Ledger-Min-Position", "must be a position, such as 1042")])
     return int(given)
+
+
+def _day(given: str | None) -> date | None:
+    try:
+        day = date.fromisoformat(given) if given is not None else None
+    except ValueError:
+        day = None
+    if given is not None and (day is None or day.isoformat() != given):
+        raise RequestIsWrong([Fault("effective_on", "must be a day such as 2022-03-31")])
+    return day
 
 
 def _moment(ledger: Ledger, as_of: str, head: int) -> int:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.claims import SEE_TEXTS, sees_lines
 from api.names import AwardName
-from api.readings import EVERYBODY, LIMIT, Limit, TheReading, question
+from api.readings import EVERYBODY, LIMIT, Limit, TheHistory, question
 from domain.aggregate import Commitment
 from domain.award import NoSuchAward, award_stream
 from domain.key import Role
@@ -50,7 +50,7 @@ class ToldTrail(BaseModel):
 @router.get("/awards/{award}/trail", **question(EVERYBODY, NoSuchAward))
 def show(
     award: AwardName,
-    asked: TheReading,
+    asked: TheHistory,
     after: Annotated[int, Query(ge=0, le=10**15, description="The position after which to begin")] = 0,
     limit: Limit = LIMIT,
 ) -> ToldTrail:
