@@ -133,7 +133,7 @@ def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[T
     """Keys, in the order in which they were issued."""
 
     def rows(start: str | None) -> Any:
-        return asked.views.keys.page(start, asked.limited(limit), as_of=asked.as_of)
+        return asked.views.keys.page(start, asked.limited(limit), **asked.axes)
 
     return paged(rows, after, lambda row: ToldKey.model_validate(row, from_attributes=True))
 

@@ -18,7 +18,8 @@ _ABOUT: Final = """\
 An event-sourced ledger of outcomes awards: from an award's terms to a settled payment.
 
 Amounts and quantities are strings. Every command needs an `Idempotency-Key`; `?dry_run=true` tells what it would record.
-Refusals are RFC 9457 problems. What can be read, can be read `as_of` a position or time.
+Refusals are RFC 9457 problems. What can be read, can be read `as_of` a position or time; states also as they were in effect
+on a day (`effective_on`), and by both together.
 """
 
 
