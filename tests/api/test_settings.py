@@ -39,6 +39,45 @@ class TestSettings:
         monkeypatch.setenv("LCLEDGER_PORT", "8321")
         assert settings(port=0).port == 0
 
+    @pytest.mark.parametrize(
+        "address", ["https://login.test/v2.0", "http://127.0.0.1:8080/realms/staff", "http://[::1]:1", "http://localhost"]
+    )
+    def test_take_a_provider_that_nobody_can_pretend_to_be(self, address: str) -> None:
+        assert settings(oidc_issuer=address, oidc_audience="ledger", oidc_jwks_url=address).oidc_issuer == address
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *(
+                "http://login.test",
+                "ftp://login.test",
+                "login.test",
+                "https://",
+                "https://me:pass@login.test",
+                "https://a.test/#b",
+            ),
+            *(
+                "https://a.test:port",
+                "https://a.test/ b",
+                "http://127.0.0.1.login.test",
+                "http://localhost@login.test",
+                "https://[a",
+            ),
+        ],
+    )
+    def test_refuse_a_provider_that_others_could_answer_for(self, address: str) -> None:
+        with pytest.raises(NotSetUp, match="oidc_issuer must be an https address"):
+            settings(oidc_issuer=address, oidc_audience="ledger")
+        with pytest.raises(NotSetUp, match="oidc_jwks_url must be an https address"):
+            settings(oidc_issuer="https://login.test", oidc_audience="ledger", oidc_jwks_url=address)
+
+    @pytest.mark.parametrize(
+        "given", [{"oidc_issuer": "https://a.test"}, {"oidc_audience": "b"}, {"oidc_jwks_url": "https://a.test"}]
+    )
+    def test_refuse_half_a_provider(self, given: dict[str, str]) -> None:
+        with pytest.raises(NotSetUp, match="oidc_"):
+            settings(**given)
+
     def test_do_not_change(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             settings().port = 1  # type: ignore[misc]

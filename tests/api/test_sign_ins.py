@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from api.tokens import Issuer
 from tests.api import story
 from tests.api.provider import AUDIENCE, EC, ISSUER, JWKS_URL, NEVER, NEXT, RSA, Provider, listening
+from tests.api.server import Place, asked, served
 from tests.api.story import AWARD, KIRKLEES, Holder, Service
 
 SETTINGS: dict[str, Any] = {"oidc_issuer": ISSUER, "oidc_audience": AUDIENCE, "oidc_jwks_url": JWKS_URL}
@@ -219,3 +221,33 @@ class TestARealProvider:
         async with story.serving(tmp_path / "ledger", oidc_issuer=gone, oidc_audience=AUDIENCE) as service:
             answer = await signed_in(service, provider.token("first|1")).get("/v1/me")
             assert slug(answer) == (503, "issuer-is-away")
+
+
+@dataclass(frozen=True)
+class Door(Place):
+    """Where a ledger is that takes a provider's tokens."""
+
+    issuer: str = ""
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {**super()._given, "oidc_issuer": self.issuer, "oidc_audience": AUDIENCE}
+
+
+class TestProcesses:
+    @pytest.mark.long
+    async def test_that_serve_one_ledger_all_know_who_signed_in(self, tmp_path: Path, postgres_url: str) -> None:
+        with listening() as provider:
+            doors = [Door(tmp_path / name, postgres_url, provider.issuer) for name in ("front", "back")]
+            with served(doors[0]) as front, served(doors[1]) as back:
+                async with asked(doors[0], front) as service, httpx.AsyncClient(base_url=back.address, timeout=60) as http:
+                    me = await service.first.reads("/v1/me")
+                    issued = await let_in(service, "first|1", me["person"], "auditor")
+                    token = {"Authorization": f"Bearer {provider.token('first|1', RSA)}"}
+                    answer = await http.get("/v1/me", headers=token)
+                    assert (answer.status_code, answer.json()["key"]) == (200, issued["key"])
+                    await service.first.delete(f"/v1/keys/{issued['key']}")
+                    assert slug(await http.get("/v1/me", headers=token)) == (401, "sign-in-is-revoked")
+            said = "".join(log.read_text("utf-8") for door in doors for log in door.folder.glob("*.log"))
+            assert "first|1" not in said
+            assert token["Authorization"].split(".")[1] not in said

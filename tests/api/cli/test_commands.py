@@ -231,6 +231,16 @@ class TestKeys:
         assert run("keys", "revoke", issued["key"], *here).exit_code == 0
         assert [key["usable"] for key in answer("keys", "list", *here) if key["key"] == issued["key"]] == [False]
 
+    def test_may_be_opened_by_signing_in(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = ("--data-dir", str(served))
+        answer("parties", "add", "GB-LAE-KIR", "Kirklees Council", *here)
+        person = answer("people", "add", "GB-LAE-KIR", "An Auditor", *here)["person"]
+        assert "takes no sign-ins" in run("keys", "issue", person, "auditor", "--subject", "rosa|1", *here).stderr
+        monkeypatch.setenv("LCLEDGER_OIDC_ISSUER", "https://sign-in.kirklees.test")
+        monkeypatch.setenv("LCLEDGER_OIDC_AUDIENCE", "ledger")
+        assert "✓ Signing in opens key " in run("keys", "issue", person, "auditor", "--subject", "rosa|1", *here).stdout
+        assert [key["opened_by"] for key in answer("keys", "list", *here) if key["person"] == person] == ["sign-in"]
+
     def test_of_the_first_administrator_are_nobody_elses_to_read(self, served: Path) -> None:
         assert (served / "first-administrator.key").stat().st_mode & 0o077 == 0
 
