@@ -266,7 +266,6 @@ class ClaimLinesReversed(Event):
     """What an assessment took back of lines (M8): clawed back for good, or in order to assess it anew in the same breath (M9)."""
 
     type: Literal["claim.lines-reversed"] = "claim.lines-reversed"
-    continues: ClassVar[bool] = True
     assessment: int
     clawed_back: bool
     lines: tuple[ReversedLine, ...]
@@ -293,7 +292,6 @@ class ClaimLinesRestated(Event):
     """Lines are worth more, or less, by a version of the terms that was agreed after them."""
 
     type: Literal["claim.lines-restated"] = "claim.lines-restated"
-    continues: ClassVar[bool] = True
     assessment: int
     lines: tuple[RestatedLine, ...]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.award import AwardAgreed
 from domain.calendar import Day
-from domain.claim import ClaimLinesAssessed, ClaimLinesListed, ClaimReceiptConfirmed, ClaimSubmitted
+from domain.claim import ClaimLinesAssessed, ClaimLinesListed, ClaimLinesReversed, ClaimReceiptConfirmed, ClaimSubmitted
 from domain.event import Event, in_effect, took_effect
 from domain.events import BY_NAME
 from domain.money import Money
@@ -71,6 +71,12 @@ class TestAnEntryTakesEffect:
     def test_with_the_assessment_of_which_it_is_a_part(self) -> None:
         assert took_effect(ClaimLinesAssessed(assessment=1, lines=()), RECORDED, before=EARLIER) == EARLIER
         assert took_effect(NotedFurther(), RECORDED) == RECORDED
+
+    def test_when_it_was_recorded_if_it_takes_back_what_an_earlier_day_gave(self) -> None:
+        reversed_ = ClaimLinesReversed(assessment=2, clawed_back=True, lines=())
+        anew = ClaimLinesAssessed(assessment=2, lines=())
+        taken_back = took_effect(reversed_, RECORDED, before=EARLIER)
+        assert (taken_back, took_effect(anew, RECORDED, before=taken_back)) == (RECORDED, RECORDED)
 
     def test_on_the_day_in_its_field_on_wherever_it_has_that(self) -> None:
         dated = {name for name, event in BY_NAME.items() if event.model_fields.keys() & {"on", "value_date", "received_on"}}
