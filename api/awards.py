@@ -11,6 +11,7 @@ from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, VersionNumber
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import award as awards
+from domain import variation
 from domain.award import Award, AwardRegistered, NoSuchAward, Status, award_stream
 from domain.claim import Note, Sha256
 from domain.key import Role
@@ -41,6 +42,9 @@ class Proposal(BaseModel):
     terms: Terms
     reason: Note | None = None
     document_sha256: Sha256 | None = None
+    decommitment: Annotated[bool, Field(strict=True, description="Lowers limits under what stands, and changes nothing else")] = (
+        False
+    )
 
 
 class ToldVersion(BaseModel):
@@ -185,18 +189,24 @@ async def agree(award: AwardName, ask: TheAsk) -> Recorded:
     return await ask.change(award_stream(award), lambda registered: registered.agree(ask.by))
 
 
-_UNACCEPTABLE = (NoSuchAward, awards.AwardIsNotAgreed, awards.TermsAreBackDated, awards.LimitsUnderWhatStands)
+_UNACCEPTABLE = (NoSuchAward, awards.AwardIsNotAgreed, awards.DecommitmentChangesMore, awards.LimitsUnderWhatStands)
 
 
 @router.post("/awards/{award}/terms", **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, body=Proposal))
 async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)], ask: TheAsk) -> Recorded:
-    """Propose a further version of the terms, with effect from a day that lies ahead."""
+    """Propose a further version of the terms, for a day that lies ahead, or a back-dated one (M9)."""
     today, stream = ask.today, award_stream(award)
 
     def decide(facts: Any) -> Any:
         under = facts[stream]
         reason = facts.conceal(proposal.reason, under.reference) if proposal.reason else None
-        proposed = under.propose(proposal.terms, today=today, reason=reason, document_sha256=proposal.document_sha256)
+        proposed = under.propose(
+            proposal.terms,
+            today=today,
+            reason=reason,
+            document_sha256=proposal.document_sha256,
+            decommitment=proposal.decommitment,
+        )
         return {stream: (proposed,)}
 
     return await ask.record(decide, stream, new=address("awards", award))
@@ -204,12 +214,19 @@ async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)
 
 @router.post(
     "/awards/{award}/terms/{version}/agreement",
-    **command(ADMINISTRATOR, *_UNACCEPTABLE, awards.NoSuchVersion, awards.VersionIsAgreed, awards.ProposerMayNotAgree),
+    **command(
+        ADMINISTRATOR,
+        *_UNACCEPTABLE,
+        awards.NoSuchVersion,
+        awards.VersionIsAgreed,
+        awards.ProposerMayNotAgree,
+        variation.OutcomeWasUsed,
+    ),
 )
 async def agree_terms(award: AwardName, version: VersionNumber, ask: TheAsk) -> Recorded:
-    """Agree a further version of the terms, as a second person (L1)."""
+    """Agree a further version of the terms, as a second person (L1); a back-dated one reassesses what it changes (M9)."""
     today = ask.today
-    return await ask.change(award_stream(award), lambda under: under.agree_terms(version, ask.by, today=today))
+    return await ask.record(partial(variation.agree, award=award, number=version, by=ask.by, today=today), award_stream(award))
 
 
 @router.post(

@@ -14,8 +14,8 @@ from domain.calendar import Day
 from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity
 from domain.reference import OrganisationId, Reference, canonical
-from domain.refusal import Absent, FourEyes, Refused
-from domain.terms import Agreement, Terms, Title, Version, check, lowered
+from domain.refusal import Absent, FourEyes, Invalid, Refused
+from domain.terms import Agreement, Terms, Title, Version, check, lowered, not_only_lowered
 
 # Events ---------------------------------------------------------------------------------------------------------------
 
@@ -38,6 +38,8 @@ class TermsProposed(Event):
     terms: Terms
     reason: Commitment | None = None
     document_sha256: str | None = None
+    decommitment: Literal[True] | None = None
+    """Whether limits are lowered under what stands, on purpose, taking nothing back (M9)."""
 
 
 class AwardAgreed(Event):
@@ -169,8 +171,8 @@ class VersionIsAgreed(Refused):
     """This version of the terms is agreed already."""
 
 
-class TermsAreBackDated(Refused):
-    """A further version of the terms must take effect after the day on which it is proposed and agreed."""
+class DecommitmentChangesMore(Invalid):
+    """A decommitment lowers limits or maxima from a later day on, and changes nothing else (M9)."""
 
 
 class LimitsUnderWhatStands(Refused):
@@ -220,13 +222,25 @@ class Award(Aggregate):
     """What is open of each receivable, oldest first."""
 
     def propose(
-        self, terms: Terms, *, today: date, reason: Commitment | None = None, document_sha256: str | None = None
+        self,
+        terms: Terms,
+        *,
+        today: date,
+        reason: Commitment | None = None,
+        document_sha256: str | None = None,
+        decommitment: bool = False,
     ) -> TermsProposed:
-        """Propose a further version of the terms."""
+        """Propose a further version of the terms, which may be back-dated (M9)."""
         self.expect_agreed()
         check(terms)
-        self._expect_acceptable(terms, today)
-        return TermsProposed(version=len(self.versions) + 1, terms=terms, reason=reason, document_sha256=document_sha256)
+        self._expect_acceptable(terms, today, decommitment=decommitment)
+        return TermsProposed(
+            version=len(self.versions) + 1,
+            terms=terms,
+            reason=reason,
+            document_sha256=document_sha256,
+            decommitment=decommitment or None,
+        )
 
     def agree(self, by: Actor) -> AwardAgreed:
         """Agree the registration and the first version, as a second person."""
@@ -246,7 +260,7 @@ class Award(Aggregate):
             raise VersionIsAgreed(version=number)
         if by.person == version.proposed_by:
             raise ProposerMayNotAgree
-        self._expect_acceptable(version.terms, today)
+        self._expect_acceptable(version.terms, today, decommitment=version.decommitment)
         return TermsAgreed(version=number)
 
     def close(self, *, today: date) -> AwardClosedToClaims:
@@ -267,11 +281,18 @@ class Award(Aggregate):
         if self.status is Status.CLOSED_TO_CLAIMS:
             raise AwardIsClosedToClaims
 
-    def _expect_acceptable(self, terms: Terms, today: date) -> None:
-        if terms.effective_from <= today:
-            raise TermsAreBackDated(effective_from=terms.effective_from, today=today)
-        if faults := tuple(lowered(terms, self.standing.consumed())):
+    def _expect_acceptable(self, terms: Terms, today: date, *, decommitment: bool) -> None:
+        if decommitment:
+            self._expect_only_lowered(terms, today)
+        elif faults := tuple(lowered(terms, self.standing.consumed())):
             raise LimitsUnderWhatStands(faults)
+
+    def _expect_only_lowered(self, terms: Terms, today: date) -> None:
+        if terms.effective_from <= today:
+            raise DecommitmentChangesMore(effective_from=terms.effective_from, today=today)
+        stands = self.agreement.on(terms.effective_from).terms
+        if faults := tuple(not_only_lowered(stands, terms)):
+            raise DecommitmentChangesMore(faults)
 
     @classmethod
     def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: C901, PLR0911 (one case an event)
@@ -282,7 +303,7 @@ class Award(Aggregate):
             raise LookupError(f"{event.type} before award.registered")
         match event:
             case TermsProposed(version=number, terms=terms):
-                version = Version(number=number, terms=terms, proposed_by=by)
+                version = Version(number=number, terms=terms, proposed_by=by, decommitment=bool(event.decommitment))
                 return replace(state, versions=(*state.versions, version))
             case AwardAgreed():
                 return replace(_with_agreed(state, 1, by), status=Status.ACTIVE)

@@ -4,7 +4,7 @@ It takes from each payer, and from unfunded, what the line had allotted; what wa
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -20,9 +20,8 @@ from domain.certification import joined
 from domain.claim import MOST_LINES, Claim, ClaimLinesReversed, Line, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money, PositiveQuantity, Quantity
-from domain.obligation import Cause, Obligations, assessed, taken
+from domain.obligation import Cause, Obligations, assessed, payees, taken
 from domain.participant import Achievement, Participant, ParticipantAssessed, ParticipantReleased, participant_stream
-from domain.payment import payment_stream
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, Refused
 
@@ -340,7 +339,11 @@ class Taking:
 
     def decision(self, cause: Cause) -> Decision:
         """All that is to be recorded."""
-        owed = taken((line, self._payees(claim, line)) for claim, lines in self._taken.items() for line in lines)
+        owed = taken(
+            (line, payees(self.facts, self.award, self.claims[claim].lines[line.line - 1], self.today))
+            for claim, lines in self._taken.items()
+            for line in lines
+        )
         given_back = sum((each.amount for line in self.lines() for each in line.limits), NOTHING)
         award = award_stream(self.award.reference)
         event = assessed(
@@ -376,18 +379,6 @@ class Taking:
     def _paid_by(self, claim: str, line: ReversedLine) -> Iterator[int]:
         for number, _ in self.claims[claim].lines[line.line - 1].assessments:
             yield number
-
-    def _payees(self, claim: str, line: ReversedLine) -> Mapping[str, str]:
-        """Whom each payer paid for a line: the payee of the last payment for it, or who would be paid today."""
-        payees: dict[str, str] = {}
-        for each in line.reversals:
-            if not each.reversed:
-                continue
-            payees[each.payer] = self.award.agreement.payer_limits(each.payer, self.today).payee
-            for number in sorted(self._paid_by(claim, line)):
-                if payment := self.facts.get(payment_stream(self.award.reference, number, each.payer)):
-                    payees[each.payer] = payment.payee
-        return payees
 
     def _line(self, claim: str, number: int) -> Line:
         if claim not in self.claims:

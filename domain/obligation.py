@@ -14,6 +14,7 @@ from domain.aggregate import Decision, Facts, PersonId, Stream, fold
 from domain.assessment import AssessedLine, Kind, ReversedLine, Standing, changes
 from domain.award import Award, AwardAssessed, ReceivableChanged, ReceivableName, award_stream
 from domain.calendar import FinancialYear, financial_year
+from domain.claim import Line
 from domain.event import Event
 from domain.money import NOTHING, Money
 from domain.payment import Payment, PaymentFellDue, payment_stream
@@ -57,6 +58,18 @@ def taken(lines: Iterable[tuple[ReversedLine, Mapping[str, str]]]) -> dict[Betwe
             if each.reversed:
                 found[Between(each.payer, payees[each.payer])][financial_year(line.achieved_on)] -= each.reversed
     return {between: dict(years) for between, years in found.items()}
+
+
+def payees(facts: Facts, award: Award, line: Line, today: date) -> dict[str, str]:
+    """Whom each payer paid for a line: the payee of its last payment for it, else who would be paid today."""
+    found: dict[str, str] = {}
+    for payer, allotted in line.stands.allotted.items():
+        if allotted:
+            found[payer] = award.agreement.payer_limits(payer, today).payee
+            for number in sorted({number for number, _ in line.assessments}):
+                if payment := facts.get(payment_stream(award.reference, number, payer)):
+                    found[payer] = payment.payee
+    return found
 
 
 def balance(*amounts: Mapping[Between, Mapping[FinancialYear, Money]]) -> dict[Between, Years]:

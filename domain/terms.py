@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -243,6 +243,7 @@ class Version(BaseModel):
     terms: Terms
     proposed_by: str
     agreed_by: str | None = None
+    decommitment: bool = False
 
 
 class Agreement:
@@ -310,3 +311,42 @@ def lowered(terms: Terms, stands: Mapping[str, Mapping[str, Quantity | Money]]) 
 def _under(where: str, limit: Quantity | Money | None, stands: Quantity | Money | None) -> Iterator[Fault]:
     if limit is not None and stands is not None and limit < stands:
         yield Fault(where, f"{limit} is less than what stands, {stands}")
+
+
+def not_only_lowered(stands: Terms, terms: Terms) -> Iterator[Fault]:
+    """What a decommitment changes besides lowering limits and maxima (M9)."""
+    before, after = stands.model_dump(), terms.model_dump()
+    for name in sorted((before.keys() | after.keys()) - {"effective_from"}):
+        yield from _changed(name, before.get(name), after.get(name))
+
+
+_LOWERED: Final = frozenset(
+    {
+        "max_per_participant",
+        "max_quantity",
+        "max_amount",
+        "maximum",
+        "participant_amount",
+        "year_amount",
+        "year_amounts",
+        "award_amount",
+    }
+)
+
+
+def _changed(where: str, before: Any, after: Any) -> Iterator[Fault]:
+    """The changes between two documents that are not a limit that was lowered."""
+    names = where.split(".")
+    if before == after:
+        return
+    if _LOWERED.intersection(names) and not isinstance(after, dict | None):
+        if before is not None and after > before:
+            yield Fault(where, f"is raised from {before} to {after}")
+    elif isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted(before.keys() | after.keys()):
+            yield from _changed(f"{where}.{name}", before.get(name), after.get(name))
+    elif isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        for number, pair in enumerate(zip(before, after, strict=True)):
+            yield from _changed(f"{where}.{number}", *pair)
+    else:
+        yield Fault(where, "is changed by something other than lowering a limit")

@@ -17,7 +17,6 @@ from domain.award import (
     NoSuchVersion,
     ProposerMayNotAgree,
     Status,
-    TermsAreBackDated,
     TermsProposed,
     VersionIsAgreed,
     award_stream,
@@ -80,9 +79,8 @@ class TestPropose:
     def test_numbers_the_versions(self) -> None:
         assert proposed()[AWARD].versions[-1].number == 2
 
-    def test_refuses_today(self) -> None:
-        with pytest.raises(TermsAreBackDated):
-            agreed()[AWARD].propose(terms(effective_from=str(TODAY)), today=TODAY)
+    def test_may_be_back_dated(self) -> None:
+        assert agreed()[AWARD].propose(terms(effective_from="2021-01-01"), today=TODAY).version == 2
 
     def test_refuses_before_the_award_is_agreed(self) -> None:
         facts = MemoryFacts()
@@ -113,10 +111,6 @@ class TestAgreeTerms:
     def test_refuses_whoever_proposed_them(self) -> None:
         with pytest.raises(ProposerMayNotAgree):
             proposed()[AWARD].agree_terms(2, AMINA, today=TODAY)
-
-    def test_refuses_once_their_day_has_come(self) -> None:
-        with pytest.raises(TermsAreBackDated):
-            proposed()[AWARD].agree_terms(2, BEN, today=AHEAD)
 
     def test_refuses_a_version_that_nobody_proposed(self) -> None:
         with pytest.raises(NoSuchVersion):

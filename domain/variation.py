@@ -1,0 +1,124 @@
+"""Variation: a further version of the terms is agreed by a second person, and what it changes of the past is reassessed (M9)."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from domain.aggregate import Actor, Decision, Facts
+from domain.assessment import Kind, shares_of
+from domain.award import Award, award_stream
+from domain.certification import joined
+from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
+from domain.money import NONE, Money, Quantity, value
+from domain.reassessment import Chosen, reassess
+from domain.reference import canonical
+from domain.refusal import Fault, Refused
+from domain.terms import Outcome, Terms
+
+
+class OutcomeWasUsed(Refused):
+    """A back-dated version cannot drop an outcome of which lines were claimed in its span (M9)."""
+
+
+def agree(facts: Facts, award: str, number: int, *, by: Actor, today: date) -> Decision:
+    """Agree a version, as a second person; a back-dated one reverses and assesses anew the lines that it changes."""
+    stream = award_stream(award)
+    before = facts[stream]
+    agreed = before.agree_terms(number, by, today=today)
+    after = Award.evolve(before, agreed, by.person)
+    made: Decision = {stream: (agreed,)}
+    version = after.versions[number - 1]
+    if version.terms.effective_from > today:
+        return made
+    chosen: list[Chosen] = []
+    restated: dict[str, list[RestatedLine]] = {}
+    faults: list[Fault] = []
+    for claim, line in _lines(facts, after, number):
+        outcome, was = version.terms.outcome(line.claimed.outcome), _priced(before, line)
+        if outcome is None:
+            faults.append(Fault(f"claims.{claim.submitted.claim}.lines.{line.claimed.line}", f"claims {line.claimed.outcome}"))
+            continue
+        if (was.price, was.per) != (outcome.price, outcome.per):
+            restated.setdefault(canonical(claim.submitted.claim), []).append(_restate(line, outcome, number))
+        if line.stands.quantity and _differs(line, version.terms, outcome):
+            chosen.append(Chosen(claim, line, _worth(line, was, outcome)))
+    if faults:
+        raise OutcomeWasUsed(faults)
+    if not chosen and not restated:
+        return made
+    return joined(
+        made,
+        reassess(
+            facts,
+            after,
+            chosen,
+            kind=Kind.ADJUSTMENT,
+            proposed_by=version.proposed_by,  # type: ignore[arg-type]
+            agreed_by=by.person,
+            today=today,
+            restated=restated,
+        ),
+    )
+
+
+def _lines(facts: Facts, award: Award, number: int) -> Iterator[tuple[Claim, Line]]:
+    """All lines of all claims for whose day a version is in force."""
+    streams = [claim_stream(award.reference, name) for name in award.claims]
+    facts.prefetch(streams)
+    for stream in streams:
+        claim = facts[stream]
+        if claim.status is not Status.WITHDRAWN:
+            for line in claim.lines:
+                if award.agreement.on(line.claimed.achieved_on).number == number:
+                    yield claim, line
+
+
+def _priced(award: Award, line: Line) -> Outcome:
+    version = award.agreement.on(line.claimed.achieved_on)
+    outcome = version.terms.outcome(line.claimed.outcome)
+    if outcome is None:
+        raise LookupError(f"{line.claimed.outcome} was claimed, which version {version.number} does not name")
+    return outcome
+
+
+def _differs(line: Line, terms: Terms, outcome: Outcome) -> bool:
+    """Whether the version has another price or another list of payers and shares than the line was assessed by."""
+    stands = line.stands
+    return (stands.price, stands.per, stands.shares) != (outcome.price, outcome.per, shares_of(terms))
+
+
+def _worth(line: Line, was: Outcome, outcome: Outcome) -> Money:
+    """What stands of the line is worth now; at an unchanged price it stays, penny for penny."""
+    stands = line.stands
+    if (was.price, was.per) == (outcome.price, outcome.per):
+        return stands.assessed + stands.curtailed
+    return value(outcome.price, stands.quantity, outcome.per)
+
+
+def _restate(line: Line, outcome: Outcome, version: int) -> RestatedLine:
+    """The values of a line at another price, each stage the difference that it makes, as ever (M4)."""
+    stands, claimed = line.stands, line.claimed
+    quantities = stands.quantity + line.awaiting, line.declined, line.rejected, line.deferred
+    worth, so_far = [], NONE
+    for quantity in quantities:
+        worth.append(_between(outcome, so_far, so_far + quantity))
+        so_far += quantity
+    awaiting, declined, rejected, deferred = worth
+    undecided_before = claimed.value - line.accepted_value - line.rejected_value - line.deferred_value
+    return RestatedLine(
+        line=claimed.line,
+        outcome=claimed.outcome,
+        achieved_on=claimed.achieved_on,
+        version=version,
+        price=outcome.price,
+        per=outcome.per,
+        claimed=value(outcome.price, claimed.quantity, outcome.per) - claimed.value,
+        undecided=_between(outcome, so_far, claimed.quantity) - undecided_before,
+        awaiting=awaiting - (stands.assessed + stands.curtailed + line.awaiting_value),
+        declined=declined - line.declined_value,
+        rejected=rejected - line.rejected_value,
+        deferred=deferred - line.deferred_value,
+    )
+
+
+def _between(outcome: Outcome, first: Quantity, last: Quantity) -> Money:
+    return value(outcome.price, last, outcome.per) - value(outcome.price, first, outcome.per)

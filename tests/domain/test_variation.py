@@ -1,0 +1,212 @@
+"""Variation: a version of the terms never edits; a back-dated one reverses and assesses anew what it changes (M9)."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from domain.aggregate import Decision
+from domain.assessment import AcceptedLine, Sheet, StandingLine, Stands
+from domain.award import DecommitmentChangesMore, LimitsUnderWhatStands, ProposerMayNotAgree, award_stream
+from domain.calendar import financial_year
+from domain.claim import claim_stream, submit
+from domain.money import Money, Quantity
+from domain.payment import Stage, payment_stream
+from domain.reassessment import effect
+from domain.receivable import receivable_stream
+from domain.terms import Terms
+from domain.variation import OutcomeWasUsed, agree
+from domain.verification import Verification, verify
+from tests.domain.given import MemoryFacts
+from tests.domain.kirklees import (
+    AMINA,
+    BEN,
+    CLAIRE,
+    COUNCIL,
+    FUND,
+    PRIME,
+    REFERENCE,
+    TERMS,
+    TODAY,
+    VIKRAM,
+    agreed,
+    line,
+    outcomes,
+    submission,
+    terms,
+)
+from tests.domain.test_clawback import balances, claimed, clawed, paid, pounds
+
+AWARD = award_stream(REFERENCE)
+
+
+def priced(price: str, effective_from: str, **more: Any) -> Terms:
+    """The terms with another price for a home."""
+    card = [{**each, "price": price} if each["code"] == "HOME" else each for each in outcomes()]
+    return terms(effective_from=effective_from, outcomes=card, **more)
+
+
+def proposed(facts: MemoryFacts, version: Terms, *, decommitment: bool = False) -> int:
+    event = facts[AWARD].propose(version, today=TODAY, decommitment=decommitment)
+    facts.record({AWARD: (event,)}, AMINA.person)
+    return event.version
+
+
+def varied(facts: MemoryFacts, version: Terms) -> Decision:
+    number = proposed(facts, version)
+    return facts.play(partial(agree, award=REFERENCE, number=number, by=BEN, today=TODAY), BEN.person)
+
+
+def spring() -> MemoryFacts:
+    """Three homes in March and two in April, from when on the price is £1,550.00: M9's example."""
+    facts = agreed()
+    facts.record({AWARD: (facts[AWARD].propose(priced("1550.00", "2021-04-01"), today=TODAY.replace(year=2020)),)}, AMINA.person)
+    facts.record({AWARD: (facts[AWARD].agree_terms(2, BEN, today=TODAY.replace(year=2020)),)}, BEN.person)
+    return claimed(line(quantity="3", achieved_on="2021-03-15"), line(quantity="2", achieved_on="2021-04-15"), facts=facts)
+
+
+class TestAgree:
+    def test_changes_later_achievements_only_where_it_lies_ahead(self) -> None:
+        assert pounds(spring(), "assessed") == "7300.00"
+
+    def test_makes_the_difference_due_where_it_is_back_dated(self) -> None:
+        """M9's example: later back-dated to 1 January, net +£450.00."""
+        facts = spring()
+        decision = varied(facts, priced("1550.00", "2021-01-01"))
+        came = effect((stream.name, event) for stream, events in decision.items() for event in events)
+        assert [(each.claim, each.line, str(each.before), str(each.after)) for each in came.lines] == [
+            ("2021-Q3", 1, "4200.00", "4650.00")
+        ]
+        assert sum(came.net.values()) == 45000
+        assert pounds(facts, "assessed") == "7750.00"
+        assert {payer: str(amount) for payer, amount in came.net.items()} == {
+            payer: str(facts[payment_stream(REFERENCE, 2, payer)].amount) for payer in (COUNCIL, FUND)
+        }
+        assert balances(facts)["claimed", None] == -775000
+
+    def test_opens_a_receivable_where_the_difference_goes_the_other_way(self) -> None:
+        facts = claimed(line(quantity="2"))
+        paid(facts, 1, FUND)
+        varied(facts, priced("1000.00", "2021-01-01"))
+        assert pounds(facts, "assessed") == "2000.00"
+        assert str(facts[receivable_stream(REFERENCE, 2, FUND, PRIME)].open) == "232.64"
+        assert facts[receivable_stream(REFERENCE, 2, COUNCIL, PRIME)].open == 0  # It came off what was not sent.
+        assert str(facts[payment_stream(REFERENCE, 1, COUNCIL)].amount) == "1418.42"
+
+    def test_assesses_what_was_curtailed_anew_with_the_rest(self) -> None:
+        facts = claimed(line(quantity="2"), award_amount="2100.00")
+        varied(facts, priced("1000.00", "2021-01-01", award_amount="2100.00"))
+        assert (pounds(facts, "assessed"), pounds(facts, "curtailed.award_amount")) == ("2000.00", "0.00")
+
+    def test_takes_the_quantity_that_remains(self) -> None:
+        facts = clawed(claimed(line(quantity="3")), (1, "1"))
+        varied(facts, priced("1500.00", "2021-01-01"))
+        assert (pounds(facts, "assessed"), pounds(facts, "rejected")) == ("3000.00", "1500.00")
+
+    def test_splits_anew_by_another_list_of_payers(self) -> None:
+        facts = claimed(line(quantity="2"))
+        payers = [{**TERMS["payers"][0], "share": "1/2"}, {**TERMS["payers"][1], "share": "1/2"}]  # type: ignore[index]
+        varied(facts, terms(effective_from="2021-01-01", payers=payers))
+        assert pounds(facts, "assessed") == "2800.00"
+        assert str(facts[payment_stream(REFERENCE, 2, FUND)].amount) == "585.78"
+        assert facts[payment_stream(REFERENCE, 1, COUNCIL)].gross - facts[payment_stream(REFERENCE, 1, COUNCIL)].amount == 58578
+
+    def test_values_what_waits_for_a_decision_by_the_new_price_too(self) -> None:
+        facts = claimed(line())
+        asked = submission(line(quantity="3"), claim="B")
+        facts.play(partial(submit, award=REFERENCE, submission=asked, by=CLAIRE, today=TODAY), CLAIRE.person)
+        some = Verification.model_validate(
+            {"lines": [{"line": 1, "accepted": "1", "rejected": "1", "deferred": "1", "reason": "lapsed"}]}
+        )
+        facts.play(partial(verify, award=REFERENCE, claim="B", verification=some, by=VIKRAM, today=TODAY), VIKRAM.person)
+        varied(facts, priced("1500.00", "2021-01-01"))
+        assert [pounds(facts, each) for each in ("assessed", "rejected", "deferred")] == ["3000.00", "1500.00", "1500.00"]
+        later = Verification(others="accepted")
+        facts.play(partial(verify, award=REFERENCE, claim="B", verification=later, by=VIKRAM, today=TODAY), VIKRAM.person)
+        assert [pounds(facts, each) for each in ("assessed", "deferred", "claimed")] == ["4500.00", "0.00", "-6000.00"]
+
+    def test_reassesses_nothing_for_a_window_or_a_shortfall_policy_alone(self) -> None:
+        facts = claimed(line())
+        before = balances(facts)
+        varied(facts, terms(effective_from="2021-01-01", shortfall="unfunded", claims_close_on="2025-03-31"))
+        assert (balances(facts), facts[AWARD].assessments) == (before, 1)
+
+    def test_leaves_everybody_owed_nothing_more_where_what_was_paid_suffices(self) -> None:
+        facts = claimed(line(), line(achieved_on="2021-08-01"))
+        varied(facts, priced("700.00", "2021-01-01"))
+        assert facts[payment_stream(REFERENCE, 1, FUND)].stage is Stage.DUE
+        assert pounds(facts, "due", FUND) == str(facts[payment_stream(REFERENCE, 1, FUND)].amount) == "407.11"
+        assert facts[AWARD].standing.allotted[FUND] == 40711
+
+    def test_refuses_a_version_that_drops_what_was_claimed_in_its_span(self) -> None:
+        facts = claimed(line())
+        card = [each for each in outcomes() if each["code"] in {"JOB", "WEEKS"}]
+        number = proposed(facts, terms(effective_from="2021-01-01", outcomes=card))
+        with pytest.raises(OutcomeWasUsed) as refused:
+            agree(facts, REFERENCE, number, by=BEN, today=TODAY)
+        assert [each.where for each in refused.value.faults] == ["claims.2021-Q3.lines.1"]
+
+    def test_refuses_whoever_proposed(self) -> None:
+        facts = claimed(line())
+        number = proposed(facts, priced("1500.00", "2021-01-01"))
+        with pytest.raises(ProposerMayNotAgree):
+            agree(facts, REFERENCE, number, by=AMINA, today=TODAY)
+
+
+class TestPropose:
+    def test_refuses_a_limit_under_what_stands_but_for_a_decommitment(self) -> None:
+        facts = claimed(line())
+        less = terms(effective_from="2021-12-01", award_amount="1000.00")
+        with pytest.raises(LimitsUnderWhatStands):
+            proposed(facts, less)
+        number = proposed(facts, less, decommitment=True)
+        facts.play(partial(agree, award=REFERENCE, number=number, by=BEN, today=TODAY), BEN.person)
+        assert pounds(facts, "assessed") == "1400.00"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"award_amount": "1000.00", "effective_from": "2021-10-04"},
+            {"award_amount": "1000.00", "claims_close_on": "2025-01-31"},
+            {"award_amount": "22300000.01"},
+            {"outcomes": outcomes(price="1.00")},
+        ],
+        ids=["back-dated", "a date too", "raised", "a price"],
+    )
+    def test_refuses_a_decommitment_that_does_more(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(DecommitmentChangesMore):
+            proposed(claimed(line()), terms(**{"effective_from": "2021-12-01", **changes}), decommitment=True)
+
+
+class TestReversedAndAssessedAgain:
+    @pytest.mark.parametrize("which", [1, 2, 3, 4])
+    def test_leaves_everything_as_it_was(self, which: int) -> None:
+        """Under unchanged terms, with nothing in between."""
+        facts = claimed(
+            line(quantity="2"),
+            line(quantity="1.3333"),
+            line("WEEKS", "24"),
+            line("JOB", participant="K-1"),
+            award_amount="9000.00",
+        )
+        claim, award = facts[claim_stream(REFERENCE, "2021-Q3")], facts[AWARD]
+        each = claim.lines[which - 1]
+        stands: Stands = each.stands
+        sheet = Sheet(award.agreement, award.standing, TODAY, {token: Money(330000) for token in facts.pseudonyms.values()})
+        claimed_ = each.claimed
+        standing = StandingLine(which, claimed_.outcome, claimed_.participant, claimed_.achieved_on, stands)
+        back = sheet.reverse(standing, stands.quantity, headroom={FUND, COUNCIL})
+        assert sheet.standing().assessed == award.standing.assessed - back.reversed
+        assert sheet.standing().years[financial_year(claimed_.achieved_on)] == sheet.standing().assessed
+        again = AcceptedLine(
+            which,
+            claimed_.outcome,
+            claimed_.participant,
+            claimed_.achieved_on,
+            stands.quantity,
+            stands.assessed + stands.curtailed,
+        )
+        anew = sheet.assess(again, claim.submitted.received_on)
+        assert stands - back + anew == stands
+        assert sheet.standing() == award.standing
+        assert Quantity(0) == (stands - back).quantity
