@@ -10,6 +10,8 @@ AwardName = Annotated[str, Path(alias="award", pattern=_NAME, examples=["INDIGO-
 ClaimName = Annotated[str, Path(alias="claim", pattern=_NAME, examples=["2021-Q3"])]
 RunName = Annotated[str, Path(alias="run", pattern=_NAME, examples=["KIR-2021-11"])]
 PayerName = Annotated[str, Path(alias="payer", pattern=_NAME, examples=["GB-LAE-KIR"])]
+PayeeName = Annotated[str, Path(alias="payee", pattern=_NAME, examples=["GB-COH-11503344"])]
+ClawbackName = Annotated[str, Path(alias="clawback", pattern=_NAME, examples=["CB-2021-1"])]
 PartyName = Annotated[str, Path(alias="party", pattern=_NAME, examples=["GB-COH-11503344"])]
 PersonName = Annotated[str, Path(alias="person", pattern=_NAME)]
 KeyName = Annotated[str, Path(alias="key", pattern=_NAME)]

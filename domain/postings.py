@@ -33,6 +33,23 @@ from domain.event import Event
 from domain.events import AnyEvent
 from domain.money import Money
 
+Moving = (
+    claim.ClaimLinesListed
+    | claim.ClaimLinesWithdrawn
+    | claim.ClaimLinesDecided
+    | claim.ClaimLinesDeclined
+    | claim.ClaimLinesAssessed
+    | claim.ClaimLinesReversed
+    | claim.ClaimLinesRestated
+    | payment.PaymentStep
+    | payment.PaymentNettedOff
+    | receivable.ReceivableOpened
+    | receivable.ReceivableNettedOff
+    | receivable.ReceivableRecovered
+    | receivable.ReceivableWrittenOff
+)
+"""The events that have postings; whoever keeps postings need not look at any other."""
+
 
 class Posting(NamedTuple):
     """An amount on an account (stage, outcome, payer, financial year), from an effective date on."""

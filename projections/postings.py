@@ -3,9 +3,7 @@
 from datetime import date
 from typing import ClassVar
 
-from domain.claim import ClaimLinesAssessed, ClaimLinesDecided, ClaimLinesDeclined, ClaimLinesListed, ClaimLinesWithdrawn
-from domain.payment import PaymentStep
-from domain.postings import postings
+from domain.postings import Moving, postings
 from projections.projection import Column, Happened, Journal, Stored, names_of, unchanged
 
 
@@ -18,9 +16,7 @@ class PostingsJournal(Journal):
 
     name: ClassVar[str] = "postings"
     version: ClassVar[int] = 1
-    folds = names_of(PaymentStep) | names_of(
-        ClaimLinesListed | ClaimLinesWithdrawn | ClaimLinesDecided | ClaimLinesDeclined | ClaimLinesAssessed
-    )
+    folds = names_of(Moving)
     key = ("award", "position", "number")
     columns = (
         _column("award", "text"),

@@ -3,6 +3,8 @@
 import pytest
 
 from domain.events import BY_NAME
+from domain.postings import postings
+from projections.postings import PostingsJournal
 from tests.ledger.golden_files import GOLDEN, again, files_of
 
 
@@ -17,3 +19,9 @@ def test_stored_bytes_are_read_and_stored_the_same(name: str) -> None:
     event, stored = again(entry, BY_NAME)
     assert stored == entry
     assert name.startswith(f"{event.type}.")
+
+
+@pytest.mark.parametrize("kind", sorted(BY_NAME))
+def test_every_event_that_moves_an_amount_is_kept_among_the_postings(kind: str) -> None:
+    moves = any(postings(again(path.read_bytes(), BY_NAME)[0]) for path in files_of(kind))
+    assert moves == (kind in PostingsJournal.folds)

@@ -1,0 +1,161 @@
+"""Receivables: what payees owe back to payers, until it is netted off, recovered or written off (M8)."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from api.awards import ADMINISTRATOR
+from api.commands import Recorded, TheAsk, command, sent
+from api.names import AssessmentNumber, AwardName, PayeeName, PayerName
+from api.readings import EVERYBODY, TheReading, question
+from domain import receivable as receivables
+from domain.award import NoSuchAward, award_stream
+from domain.calendar import Day, FinancialYear
+from domain.claim import Note
+from domain.money import Money, PositiveAmount
+from domain.payment import DateAhead
+from domain.receivable import NoSuchReceivable, NothingIsOpen, receivable_stream
+from domain.reference import Reference
+from domain.settlement import BankReference
+
+router = APIRouter(prefix="/awards/{award}/receivables", tags=["receivables"])
+
+
+class Recovery(BaseModel):
+    """That the payee paid back on an invoice: what, by which reference, and on which value date."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: PositiveAmount
+    reference: BankReference
+    value_date: Day
+
+
+class WriteOff(BaseModel):
+    """By which authority, and why, what is open should be given up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    authority: Reference
+    reason: Note
+
+
+class OpenReceivable(BaseModel):
+    """What a payee still owes a payer by an assessment."""
+
+    assessment: int
+    payer: str
+    payee: str
+    open: Money
+
+
+class ToldReceivable(BaseModel):
+    """A receivable: amount = open + netted off + recovered + written off."""
+
+    award: str
+    assessment: int
+    payer: str
+    payee: str
+    opened_on: Day
+    amount: Money
+    open: Money
+    years: dict[FinancialYear, Money]
+    netted_off: Money
+    recovered: Money
+    written_off: Money
+    write_off_proposed_by: str | None
+    authority: str | None
+
+
+@router.get("", **question(EVERYBODY, NoSuchAward))
+def page(award: AwardName, asked: TheReading) -> tuple[OpenReceivable, ...]:
+    """What is open under an award, oldest first."""
+    found, _ = asked.look(award_stream(award))
+    return tuple(
+        OpenReceivable(assessment=name.assessment, payer=name.payer, payee=name.payee, open=amount)
+        for name, amount in found.receivables.items()
+    )
+
+
+@router.get("/{assessment}/{payer}/{payee}", **question(EVERYBODY, NoSuchAward, NoSuchReceivable, one=True))
+def show(award: AwardName, assessment: AssessmentNumber, payer: PayerName, payee: PayeeName, asked: TheReading) -> ToldReceivable:
+    """What a payee owes a payer by an assessment."""
+    found = asked.load(receivable_stream(award, assessment, payer, payee))
+    return ToldReceivable(
+        award=found.opened.award,
+        assessment=found.opened.assessment,
+        payer=found.opened.payer,
+        payee=found.opened.payee,
+        opened_on=found.opened.on,
+        amount=found.opened.amount,
+        open=found.open,
+        years=dict(found.years),
+        netted_off=found.netted_off,
+        recovered=found.recovered,
+        written_off=found.written_off,
+        write_off_proposed_by=found.proposal.proposed_by if found.proposal else None,
+        authority=found.proposal.authority if found.proposal else None,
+    )
+
+
+_NAMED = (NoSuchAward, NoSuchReceivable)
+_RECOVERED = (*_NAMED, NothingIsOpen, receivables.MoreThanIsOpen, receivables.RecoveredBeforeOpened, DateAhead)
+
+
+@router.post("/{assessment}/{payer}/{payee}/recovery", **command(ADMINISTRATOR, *_RECOVERED, body=Recovery))
+async def recover(
+    award: AwardName,
+    assessment: AssessmentNumber,
+    payer: PayerName,
+    payee: PayeeName,
+    *,
+    paid: Annotated[Recovery, sent(Recovery)],
+    ask: TheAsk,
+) -> Recorded:
+    """Record that the payee paid back, in whole or in part; the payer's maximum gets it back as headroom."""
+    stream = receivable_stream(award, assessment, payer, payee)
+    back = partial(receivables.recover, receivable=stream, amount=paid.amount, reference=paid.reference)
+    return await ask.record(partial(back, value_date=paid.value_date, today=ask.today), stream)
+
+
+@router.post(
+    "/{assessment}/{payer}/{payee}/write-off",
+    **command(ADMINISTRATOR, *_NAMED, NothingIsOpen, receivables.WriteOffIsProposed, body=WriteOff),
+)
+async def propose_write_off(
+    award: AwardName,
+    assessment: AssessmentNumber,
+    payer: PayerName,
+    payee: PayeeName,
+    *,
+    proposed: Annotated[WriteOff, sent(WriteOff)],
+    ask: TheAsk,
+) -> Recorded:
+    """Propose to give up what is open; a second person must agree."""
+    stream = receivable_stream(award, assessment, payer, payee)
+    decide = partial(receivables.propose_write_off, receivable=stream, authority=proposed.authority, reason=proposed.reason)
+    return await ask.record(decide, stream)
+
+
+@router.post(
+    "/{assessment}/{payer}/{payee}/write-off-agreement",
+    **command(ADMINISTRATOR, *_NAMED, NothingIsOpen, receivables.NoWriteOffIsProposed, receivables.ProposerMayNotWriteOff),
+)
+async def write_off(award: AwardName, assessment: AssessmentNumber, payer: PayerName, payee: PayeeName, ask: TheAsk) -> Recorded:
+    """Agree a write-off, as a second person (L1); the payer's maximum gets no headroom back."""
+    stream = receivable_stream(award, assessment, payer, payee)
+    return await ask.record(partial(receivables.write_off, receivable=stream, by=ask.by, today=ask.today), stream)
+
+
+@router.post(
+    "/{assessment}/{payer}/{payee}/write-off-withdrawal",
+    **command(ADMINISTRATOR, *_NAMED, receivables.NoWriteOffIsProposed),
+)
+async def withdraw_write_off(
+    award: AwardName, assessment: AssessmentNumber, payer: PayerName, payee: PayeeName, ask: TheAsk
+) -> Recorded:
+    """Withdraw the proposal to write off, or turn it down."""
+    stream = receivable_stream(award, assessment, payer, payee)
+    return await ask.change(stream, lambda owed: owed.withdraw_write_off())

@@ -1,0 +1,120 @@
+"""Clawbacks and back-dated terms over HTTP, with their different persons (M8, M9)."""
+
+from typing import Any
+
+import pytest_asyncio
+
+from tests.api import story
+from tests.api.story import AWARD, KIRKLEES, SOCIAL_PRIME, TOP_UP, Service
+
+AWARD_ITSELF = f"/v1/awards/{AWARD}"
+CLAWBACKS, RECEIVABLES = f"{AWARD_ITSELF}/clawbacks", f"{AWARD_ITSELF}/receivables"
+RECEIVABLE = f"{RECEIVABLES}/2/{KIRKLEES}/{SOCIAL_PRIME}"
+CLAWING = {"clawback": "CB-1", "lines": [{"claim": "2021-Q3", "line": 1, "quantity": "1"}], "reason": "other", "note": "No home."}
+
+
+def slug(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].rsplit("/", 1)[-1]
+
+
+@pytest_asyncio.fixture
+async def paid(service: Service) -> Service:
+    """A claim of two lines, of which Kirklees has sent its part."""
+    await story.submit(service)
+    await story.verify(service)
+    await story.approve(service)
+    await story.draw_up(service)
+    await service.rhea.does("/v1/payment-runs/KIR-2021-10/release")
+    return service
+
+
+async def balances(service: Service) -> dict[str, Any]:
+    told: dict[str, Any] = await service.first.reads(f"{AWARD_ITSELF}/balances")
+    assert told["trial_balance"] == "0.00"
+    return told
+
+
+class TestAClawback:
+    async def test_makes_receivable_what_was_paid_and_nets_it_off_the_next_payment(self, paid: Service) -> None:
+        before = await balances(paid)
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        assert await balances(paid) == {**before, "position": (await balances(paid))["position"]}
+        await paid.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        (owed,) = await paid.ivo.reads(RECEIVABLES)
+        assert (owed["assessment"], owed["payer"], owed["payee"]) == (2, KIRKLEES, SOCIAL_PRIME)
+        after = await balances(paid)
+        assert (after["assessed"], after["rejected"]) == ("1400.00", "1400.00")
+        assert (after["open"], after["netted_off"]) != ("0.00", "0.00")
+        await story.submit(paid, "2021-Q4", [story.line(participant=f"KIR-{number}") for number in range(3)])
+        await story.verify(paid, "2021-Q4")
+        payment = await paid.first.reads(f"{AWARD_ITSELF}/payments/3/{KIRKLEES}")
+        assert payment["netted"] == [{"assessment": 2, "amount": owed["open"]}]
+        assert await paid.first.reads(RECEIVABLES) == []
+        assert (await paid.first.reads(RECEIVABLE))["netted_off"] == owed["open"]
+        assessment = await paid.audrey.reads(f"{AWARD_ITSELF}/assessments/2")
+        assert (assessment["kind"], assessment["lines"], len(assessment["reversals"])) == ("clawback", [], 1)
+
+    async def test_needs_two_persons_none_of_them_of_the_claimants_party(self, paid: Service) -> None:
+        await paid.first.does(CLAWBACKS, CLAWING)
+        again = f"{CLAWBACKS}/CB-1/agreement"
+        assert slug(await paid.first.post(again)) == (403, "raiser-may-not-agree")
+        assert slug(await paid.cora.post(again)) == (403, "role-is-missing")
+        rehearsed = await paid.ada.post(f"{again}?dry_run=true")
+        assert (rehearsed.status_code, rehearsed.json()["dry_run"]) == (200, True)
+        assert (await paid.cesar.reads(f"{CLAWBACKS}/CB-1"))["status"] == "raised"
+        await paid.cesar.does(again)
+        assert slug(await paid.ada.post(again)) == (409, "clawback-is-concluded")
+        told = await paid.audrey.reads(f"{CLAWBACKS}/CB-1")
+        assert (told["status"], told["note"], told["reversed"], told["assessment"]) == ("agreed", "No home.", "1400.00", 2)
+        assert slug(await paid.ivo.get(f"{CLAWBACKS}/CB-1")) == (403, "role-is-missing")
+
+    async def test_can_be_turned_down(self, paid: Service) -> None:
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        await paid.ada.does(f"{CLAWBACKS}/CB-1/withdrawal", {"reason": "There was a home."})
+        assert slug(await paid.first.post(f"{CLAWBACKS}/CB-1/agreement")) == (409, "clawback-is-concluded")
+
+    async def test_refuses_more_than_stands(self, paid: Service) -> None:
+        lines = [{"claim": "2021-Q3", "line": 1, "quantity": "2"}, {"claim": "2021-Q3", "line": 9, "quantity": "1"}]
+        refused = await paid.vera.post(CLAWBACKS, {**CLAWING, "lines": lines})
+        assert slug(refused) == (422, "lines-cannot-be-clawed-back")
+        assert [each["where"] for each in refused.json()["faults"]] == ["lines.0.quantity", "lines.1.line"]
+
+
+class TestAReceivable:
+    async def test_is_recovered_in_part_and_the_rest_written_off_by_two_persons(self, paid: Service) -> None:
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        await paid.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        today = paid.clock.now.date().isoformat()
+        recovery = {"amount": "100.00", "reference": "INV-7", "value_date": today}
+        await paid.first.does(f"{RECEIVABLE}/recovery", recovery)
+        too_much = await paid.first.post(f"{RECEIVABLE}/recovery", {**recovery, "amount": "99999.00"})
+        assert slug(too_much) == (422, "more-than-is-open")
+        await paid.first.does(f"{RECEIVABLE}/write-off", {"authority": "DCMS-7", "reason": "The SPV was wound up."})
+        assert slug(await paid.first.post(f"{RECEIVABLE}/write-off-agreement")) == (403, "proposer-may-not-write-off")
+        await paid.ada.does(f"{RECEIVABLE}/write-off-withdrawal")
+        await paid.ada.does(f"{RECEIVABLE}/write-off", {"authority": "DCMS-8", "reason": "The SPV was wound up."})
+        await paid.first.does(f"{RECEIVABLE}/write-off-agreement")
+        told = await paid.ivo.reads(RECEIVABLE)
+        assert (told["open"], told["recovered"], told["authority"]) == ("0.00", "100.00", None)
+        after = await balances(paid)
+        assert (after["recovered"], after["written_off"]) == ("100.00", told["written_off"])
+        assert slug(await paid.first.post(f"{RECEIVABLE}/recovery", recovery)) == (409, "nothing-is-open")
+
+
+class TestBackDatedTerms:
+    async def test_reassess_what_was_assessed_and_owe_only_the_difference(self, paid: Service) -> None:
+        award = await paid.first.reads(AWARD_ITSELF)
+        terms = {**award["versions"][0]["terms"], "effective_from": "2021-01-01"}
+        terms["outcomes"] = [{**each, "price": "1500.00"} for each in terms["outcomes"]]
+        await paid.first.does(f"{AWARD_ITSELF}/terms", {"terms": terms, "reason": "Agreed in the spring."})
+        assert slug(await paid.first.post(f"{AWARD_ITSELF}/terms/2/agreement")) == (403, "proposer-may-not-agree")
+        rehearsed = (await paid.ada.post(f"{AWARD_ITSELF}/terms/2/agreement?dry_run=true")).json()
+        done = await paid.ada.does(f"{AWARD_ITSELF}/terms/2/agreement")
+        assert [each["type"] for each in done["entries"]] == [each["type"] for each in rehearsed["entries"]]
+        after = await balances(paid)
+        assert (after["claimed"], after["assessed"], after["allotted"]) == ("3000.00", "3000.00", "3000.00")
+        payments = (await paid.first.reads(f"{AWARD_ITSELF}/payments"))["rows"]
+        more = {row["payer"]: row["amount"] for row in payments if row["assessment"] == 2}
+        assert set(more) == {KIRKLEES, TOP_UP}
+        trail = (await paid.audrey.reads(f"{AWARD_ITSELF}/trail?limit=500"))["rows"]
+        assert any("Restated" in row["sentence"] for row in trail)
