@@ -120,7 +120,7 @@ class AwardInList(BaseModel):
     reference: str
     title: str
     status: Status
-    award_amount: Money
+    award_amount: Money | None = Field(description="Nothing as of the position at which its terms are not recorded yet")
     lead_commissioner: str | None
     claims: int
     claims_waiting: int
@@ -150,18 +150,19 @@ def page(asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[A
 
 
 def _in_list(row: Any) -> AwardInList:
+    terms = row.terms
     return AwardInList(
         reference=row.reference,
         title=row.title,
         status=row.status,
-        award_amount=row.terms.award_amount,
-        lead_commissioner=row.terms.lead_commissioner,
+        award_amount=terms and terms.award_amount,
+        lead_commissioner=terms and terms.lead_commissioner,
         claims=row.claims,
         claims_waiting=row.open_claims,
         assessed=row.assessed,
         curtailed=row.curtailed,
         unfunded=row.unfunded,
-        illustrative=row.terms.illustrative,
+        illustrative=terms is not None and terms.illustrative,
     )
 
 

@@ -57,9 +57,9 @@ class AwardRow(Row):
     unfunded: Money = NOTHING
 
     @property
-    def terms(self) -> Version:
-        """The version agreed last by number, or the first one while none is agreed."""
-        return next((version for version in reversed(self.versions) if version.agreed), self.versions[0])
+    def terms(self) -> Version | None:
+        """The version agreed last by number, or the first one while none is agreed; none as of the entry that registered it."""
+        return next((version for version in reversed(self.versions) if version.agreed), next(iter(self.versions), None))
 
 
 class AwardsProjection(Projection[AwardRow]):

@@ -128,3 +128,12 @@ class TestWords:
             rows = (await service.cast[who].reads(f"/v1/awards/{AWARD}/trail"))["rows"]
             (step,) = [row for row in rows if row["type"] == "payment.held"]
             assert step["words"] == {"reason": words}, who
+
+
+async def test_an_award_can_be_read_as_of_the_middle_of_its_registration(service: Service) -> None:
+    registered = next(row for row in service.app.state.ledger.entries(0, 500) if row.type == "award.registered").position
+    (listed,) = (await service.first.reads(f"/v1/awards?as_of={registered}"))["rows"]
+    shown = await service.first.reads(f"/v1/awards/{listed['reference']}?as_of={registered}")
+    assert (listed["award_amount"], shown["versions"], shown["in_force"]) == (None, [], None)
+    balances = await service.first.reads(f"/v1/awards/{listed['reference']}/balances?as_of={registered}")
+    assert balances["remaining"] is None

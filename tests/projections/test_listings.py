@@ -33,6 +33,7 @@ class TestAwards:
         award, version = ledger.load(award_stream(REFERENCE))
         assert (row.award, row.status, row.version, row.claims, row.open_claims) == (REFERENCE, award.status, version, 2, 1)
         assert (row.assessed, row.unfunded) == (award.standing.assessed, award.standing.unfunded)
+        assert row.terms is not None
         assert (row.terms.agreed, row.terms.award_amount) == (True, award.versions[0].terms.award_amount)
 
     def test_only_those_that_a_key_opens(self, caught_up: Views, ledger: Ledger) -> None:
@@ -45,7 +46,10 @@ class TestAwards:
     def test_as_they_were(self, caught_up: Views, ledger: Ledger) -> None:
         registered = next(entry.position for entry in ledger.entries() if entry.type == "award.registered")
         (then,) = caught_up.awards.page(as_of=registered + 1).rows
+        assert then.terms is not None
         assert (then.status, then.version, then.claims, then.terms.agreed) == (awards.Status.REGISTERED, 2, 0, False)
+        (before,) = caught_up.awards.page(as_of=registered).rows
+        assert before.terms is None
         assert caught_up.awards.page(as_of=registered - 1).rows == ()
 
 
