@@ -12,7 +12,9 @@ and messages cite them:
 - M5 at verification, limits by participant and prerequisites refuse; at assessment, limits curtail in their order, by name
 - M6 parts are the largest-remainder split of the cumulative amount G by exact shares, less the parts given so far
 - M7 a payer is allotted its part, at most what is left of its maximum; the residual payer takes shortfalls, or nobody does
-- M8, M9, M10 (clawbacks, variations, other payments) are still to come
+- M8 a clawback takes back what a line allotted, what was curtailed first; what is owed back is netted, recovered or written off
+- M9 a back-dated version reverses what it changes whole and assesses it anew; only the difference is due or receivable
+- M10 (other payments) is still to come
 - M11 balances are sums of postings, and their identities hold after every event
 - L1 four eyes are those of two persons; L2 nothing twice; L3 nothing lost: recorded whole or refused without a trace
 - L4 evidence is held by its hash; L5 what may have to go is never in the log; L6 reasons are a closed list

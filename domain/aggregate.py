@@ -102,3 +102,8 @@ def fold(of: type[S], happened: Iterable[tuple[Event, PersonId]], state: S | Non
     for event, by in happened:
         state = of.evolve(state, event, by)
     return state
+
+
+def joined(first: Decision, then: Decision) -> Decision:
+    """Both decisions as one, the first one's events before the other's in each stream."""
+    return {stream: (*first.get(stream, ()), *then.get(stream, ())) for stream in (*first, *(s for s in then if s not in first))}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from domain.aggregate import Actor, Decision, Facts, Stream, Token
+from domain.aggregate import Actor, Decision, Facts, Stream, Token, joined
 from domain.assessment import AcceptedLine, Assessment, Kind, assess
 from domain.award import Award, ClaimConcluded, award_stream
 from domain.claim import (
@@ -169,8 +169,3 @@ def _stream(claim: Claim) -> Stream[Claim]:
 
 def _concluded(claim: Claim) -> ClaimConcluded:
     return ClaimConcluded(claim=claim.submitted.claim, deferred=any(line.deferred for line in claim.lines))
-
-
-def joined(first: Decision, then: Decision) -> Decision:
-    """Both decisions as one, the first one's events before the other's in each stream."""
-    return {stream: (*first.get(stream, ()), *then.get(stream, ())) for stream in (*first, *(s for s in then if s not in first))}

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token
+from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import Kind, ReversedLine, Sheet, StandingLine, Stands
 from domain.award import Award, award_stream
 from domain.calendar import Day
-from domain.certification import joined
 from domain.claim import MOST_LINES, Claim, ClaimLinesReversed, Line, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money, PositiveQuantity, Quantity

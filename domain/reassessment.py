@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from domain.aggregate import Decision, Facts, PersonId, Stream, Token
+from domain.aggregate import Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import AcceptedLine, AssessedLine, Kind, ReversedLine, Sheet, StandingLine
 from domain.award import Award, award_stream
-from domain.certification import joined
 from domain.claim import (
     Claim,
     ClaimLinesAssessed,

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from datetime import date
 
-from domain.aggregate import Actor, Decision, Facts
+from domain.aggregate import Actor, Decision, Facts, joined
 from domain.assessment import Kind, shares_of
 from domain.award import Award, award_stream
-from domain.certification import joined
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
 from domain.money import NONE, Money, Quantity, value
 from domain.reassessment import Chosen, reassess

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.aggregate import Actor, Decision, Facts, Stream, Token
+from domain.aggregate import Actor, Decision, Facts, Stream, Token, joined
 from domain.award import Award, award_stream
-from domain.certification import conclude, joined
+from domain.certification import conclude
 from domain.claim import (
     MOST_LINES,
     UNDECIDED,
