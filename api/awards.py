@@ -11,8 +11,8 @@ from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, VersionNumber
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import award as awards
-from domain import variation
-from domain.award import Award, AwardRegistered, NoSuchAward, Status, award_stream
+from domain import closing, variation
+from domain.award import Award, AwardRegistered, NoSuchAward, Status, Step, award_stream
 from domain.claim import Note, Sha256
 from domain.key import Role
 from domain.money import Money
@@ -45,6 +45,23 @@ class Proposal(BaseModel):
     decommitment: Annotated[bool, Field(strict=True, description="Lowers limits under what stands, and changes nothing else")] = (
         False
     )
+
+
+class Stepping(BaseModel):
+    """A step in an award's life that a second person must agree: pause it, resume it, or reopen it after its closing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: Step
+    reason: Note
+    document_sha256: Sha256 | None = None
+
+
+class ToldStep(BaseModel):
+    """A step that waits for a second person."""
+
+    step: Step
+    proposed_by: str
 
 
 class ToldVersion(BaseModel):
@@ -80,6 +97,7 @@ class ToldAward(BaseModel):
         " of equal ones the one agreed last"
     )
     in_force: int | None = Field(description="The version in force on `effective_on`, else at `as_of`, else today; nothing: none")
+    step: ToldStep | None = Field(description="The step that is proposed, if one is")
     claims_waiting: tuple[str, ...]
     claims_deferred: tuple[str, ...]
     assessments: int
@@ -88,7 +106,7 @@ class ToldAward(BaseModel):
     @classmethod
     def of(cls, award: Award, in_force: int | None) -> Self:
         """An award as it is told."""
-        stands = award.standing
+        stands, proposed = award.standing, award.proposed_step
         return cls(
             reference=award.reference,
             title=award.title,
@@ -101,6 +119,7 @@ class ToldAward(BaseModel):
             ),
             agreed=award.agreed,
             in_force=in_force,
+            step=ToldStep(step=proposed.step, proposed_by=proposed.proposed_by) if proposed else None,
             claims_waiting=tuple(sorted(award.open_claims)),
             claims_deferred=tuple(sorted(award.deferred_claims)),
             assessments=award.assessments,
@@ -190,7 +209,9 @@ async def agree(award: AwardName, ask: TheAsk) -> Recorded:
     return await ask.change(award_stream(award), lambda registered: registered.agree(ask.by))
 
 
-_UNACCEPTABLE = (NoSuchAward, awards.AwardIsNotAgreed, awards.DecommitmentChangesMore, awards.LimitsUnderWhatStands)
+_AGREED = (NoSuchAward, awards.AwardIsNotAgreed)
+_TAKES_CLAIMS = (*_AGREED, awards.AwardIsClosedToClaims, awards.AwardIsCompleted)
+_UNACCEPTABLE = (*_TAKES_CLAIMS, awards.DecommitmentChangesMore, awards.LimitsUnderWhatStands)
 
 
 @router.post("/awards/{award}/terms", **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, body=Proposal))
@@ -230,11 +251,48 @@ async def agree_terms(award: AwardName, version: VersionNumber, ask: TheAsk) -> 
     return await ask.record(partial(variation.agree, award=award, number=version, by=ask.by, today=today), award_stream(award))
 
 
-@router.post(
-    "/awards/{award}/closing",
-    **command(ADMINISTRATOR, NoSuchAward, awards.AwardIsNotAgreed, awards.AwardIsClosedToClaims, awards.ClaimsAreOpen),
-)
+@router.post("/awards/{award}/closing", **command(ADMINISTRATOR, *_TAKES_CLAIMS, awards.AwardIsPaused, awards.ClaimsAreOpen))
 async def close(award: AwardName, ask: TheAsk) -> Recorded:
-    """Take no more claims under an award."""
+    """Take no more claims: what is deferred lapses (M4), and the unused commitment goes back to the fund."""
+    return await ask.record(partial(closing.close, award=award, today=ask.today), award_stream(award))
+
+
+@router.post(
+    "/awards/{award}/completion",
+    **command(ADMINISTRATOR, *_AGREED, awards.AwardIsNotClosed, awards.AwardIsCompleted, awards.AwardIsNotDone),
+)
+async def complete(award: AwardName, ask: TheAsk) -> Recorded:
+    """Complete an award that is closed to claims: each payment is paid or netted off, and no receivable is open."""
+    return await ask.record(partial(closing.complete, award=award, today=ask.today), award_stream(award))
+
+
+@router.post(
+    "/awards/{award}/step",
+    **command(ADMINISTRATOR, *_AGREED, awards.StepDoesNotFit, awards.StepIsProposed, body=Stepping),
+)
+async def propose_step(award: AwardName, stepping: Annotated[Stepping, sent(Stepping)], ask: TheAsk) -> Recorded:
+    """Propose to pause, resume or reopen an award; nothing changes until a second person agrees."""
+    decide = partial(
+        closing.propose_step,
+        award=award,
+        step=stepping.step,
+        reason=stepping.reason,
+        document_sha256=stepping.document_sha256,
+    )
+    return await ask.record(decide, award_stream(award))
+
+
+@router.post(
+    "/awards/{award}/step/agreement",
+    **command(ADMINISTRATOR, *_AGREED, awards.NoStepIsProposed, awards.StepDoesNotFit, awards.ProposerMayNotAgree),
+)
+async def agree_step(award: AwardName, ask: TheAsk) -> Recorded:
+    """Pause, resume or reopen an award, as a second person (L1)."""
     today = ask.today
-    return await ask.change(award_stream(award), lambda under: under.close(today=today))
+    return await ask.change(award_stream(award), lambda under: under.agree_step(ask.by, today=today))
+
+
+@router.post("/awards/{award}/step/withdrawal", **command(ADMINISTRATOR, NoSuchAward, awards.NoStepIsProposed))
+async def withdraw_step(award: AwardName, ask: TheAsk) -> Recorded:
+    """Withdraw the step that was proposed, or turn it down."""
+    return await ask.change(award_stream(award), lambda under: under.withdraw_step())

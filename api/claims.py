@@ -205,6 +205,8 @@ _SUBMITTED = (
     awards.NoSuchAward,
     awards.AwardIsNotAgreed,
     awards.AwardIsClosedToClaims,
+    awards.AwardIsCompleted,
+    awards.AwardIsPaused,
     claims.ClaimExists,
     claims.ReceivedInTheFuture,
     claims.PeriodEndsBeforeItBegins,

@@ -12,9 +12,9 @@ from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ClawbackName
 from api.readings import NOT_INVESTORS, TheReading, question
 from domain import clawback as clawbacks
-from domain.award import AwardIsNotAgreed, NoSuchAward
-from domain.claim import NoSuchClaim, Note, ReasonCode
-from domain.clawback import ClawedLine, Clawing, NamedLine, NoSuchClawback, Status, clawback_stream
+from domain.award import AwardIsCompleted, AwardIsNotAgreed, NoSuchAward
+from domain.claim import NamedLine, NoSuchClaim, Note, ReasonCode
+from domain.clawback import ClawedLine, Clawing, NoSuchClawback, Status, clawback_stream
 from domain.money import Money
 
 router = APIRouter(prefix="/awards/{award}/clawbacks", tags=["clawbacks"])
@@ -44,13 +44,14 @@ class ToldClawback(BaseModel):
     dependants_went_too: bool
 
 
+_UNDER = (AwardIsNotAgreed, AwardIsCompleted)
 _LINES = (NoSuchAward, NoSuchClaim, clawbacks.LinesCannotBeClawedBack)
 _NAMED = (NoSuchAward, NoSuchClawback, clawbacks.ClawbackIsConcluded)
 
 
 @router.post(
     "",
-    **command(ADMINISTRATOR | VERIFIER | CERTIFIER, *_LINES, AwardIsNotAgreed, clawbacks.ClawbackExists, body=Clawing),
+    **command(ADMINISTRATOR | VERIFIER | CERTIFIER, *_LINES, *_UNDER, clawbacks.ClawbackExists, body=Clawing),
 )
 async def raise_(award: AwardName, clawing: Annotated[Clawing, sent(Clawing)], ask: TheAsk) -> Recorded:
     """Raise a clawback; nothing moves until a second person agrees."""
@@ -86,6 +87,7 @@ def show(award: AwardName, clawback: ClawbackName, asked: TheReading) -> ToldCla
         ADMINISTRATOR | CERTIFIER,
         *_NAMED,
         NoSuchClaim,
+        *_UNDER,
         clawbacks.LinesCannotBeClawedBack,
         clawbacks.RaiserMayNotAgree,
         clawbacks.ClaimantMayNotAgree,

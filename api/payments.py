@@ -11,7 +11,7 @@ from api.commands import Recorded, TheAsk, command, sent
 from api.names import AskedPayer, AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import payment as payments
-from domain.award import NoSuchAward, award_stream
+from domain.award import AwardIsPaused, NoSuchAward, award_stream
 from domain.calendar import Day, FinancialYear
 from domain.claim import Note
 from domain.key import Role
@@ -175,12 +175,13 @@ async def lift_hold(award: AwardName, assessment: AssessmentNumber, payer: Payer
 
 
 @router.post(
-    "/{assessment}/{payer}/approval", **command(APPROVER, *_NAMED, payments.PayerPaysByItself, payments.ApproverTookPart)
+    "/{assessment}/{payer}/approval",
+    **command(APPROVER, *_NAMED, payments.PayerPaysByItself, payments.ApproverTookPart, AwardIsPaused),
 )
 async def approve(award: AwardName, assessment: AssessmentNumber, payer: PayerName, ask: TheAsk) -> Recorded:
     """Let a payment that is due go forward, as somebody who had no part in its claim (L1)."""
-    today = ask.today
-    return await ask.change(payment_stream(award, assessment, payer), lambda due: due.approve(ask.by, today=today))
+    stream = payment_stream(award, assessment, payer)
+    return await ask.record(partial(payments.approve, payment=stream, by=ask.by, today=ask.today), stream)
 
 
 _DATES = (payments.DateAhead, payments.DateBeforeLastStep)

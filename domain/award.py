@@ -109,9 +109,79 @@ class ReceivableChanged(Event):
 
 
 class AwardClosedToClaims(Event):
-    """No more claims are taken."""
+    """No more claims are taken; what of the award's limit was not used goes back to the fund."""
 
     type: Literal["award.closed-to-claims"] = "award.closed-to-claims"
+    on: Day
+    released: Money | None = None
+    """The unused commitment; nothing said by those who closed an award before this was kept."""
+
+    def takes_effect(self) -> date:
+        """On the day on which it was decided."""
+        return self.on
+
+
+class Step(StrEnum):
+    """A step in an award's life that two persons take together."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    REOPEN = "reopen"
+
+
+class StepProposed(Event):
+    """Somebody proposes to pause, resume or reopen the award, for a reason; nothing changes until a second person agrees."""
+
+    type: Literal["award.step-proposed"] = "award.step-proposed"
+    step: Step
+    reason: Commitment
+    document_sha256: str | None = None
+
+
+class StepWithdrawn(Event):
+    """The step that was proposed is withdrawn, or turned down."""
+
+    type: Literal["award.step-withdrawn"] = "award.step-withdrawn"
+    step: Step
+
+
+class AwardPaused(Event):
+    """A second person agrees: no claim is taken and no payment approved until the award is resumed."""
+
+    type: Literal["award.paused"] = "award.paused"
+    on: Day
+
+    def takes_effect(self) -> date:
+        """On the day on which it was agreed."""
+        return self.on
+
+
+class AwardResumed(Event):
+    """A second person agrees: the award goes on."""
+
+    type: Literal["award.resumed"] = "award.resumed"
+    on: Day
+
+    def takes_effect(self) -> date:
+        """On the day on which it was agreed."""
+        return self.on
+
+
+class AwardReopened(Event):
+    """A second person agrees: the award takes claims again, and its whole limit is committed again."""
+
+    type: Literal["award.reopened"] = "award.reopened"
+    on: Day
+
+    def takes_effect(self) -> date:
+        """On the day on which it was agreed."""
+        return self.on
+
+
+class AwardCompleted(Event):
+    """Everything is paid, recovered or written off: nothing is left to do under the award."""
+
+    type: Literal["award.completed"] = "award.completed"
     on: Day
 
     def takes_effect(self) -> date:
@@ -129,6 +199,12 @@ AwardEvent = (
     | AwardAssessed
     | ReceivableChanged
     | AwardClosedToClaims
+    | StepProposed
+    | StepWithdrawn
+    | AwardPaused
+    | AwardResumed
+    | AwardReopened
+    | AwardCompleted
 )
 
 
@@ -155,8 +231,36 @@ class AwardIsClosedToClaims(Refused):
     """The award is closed to claims."""
 
 
+class AwardIsPaused(Refused):
+    """The award is paused: no claim is taken and no payment approved until it is resumed."""
+
+
+class AwardIsCompleted(Refused):
+    """The award is completed; reopen it first."""
+
+
 class ClaimsAreOpen(Refused):
     """Claims of the award still wait for a decision; decide or withdraw them before closing."""
+
+
+class StepDoesNotFit(Refused):
+    """This step does not lead on from where the award is: pause what is active, resume what is paused, reopen what is closed."""
+
+
+class StepIsProposed(Refused):
+    """A step is proposed already; agree it or withdraw it."""
+
+
+class NoStepIsProposed(Refused):
+    """No step is proposed that could be agreed or withdrawn."""
+
+
+class AwardIsNotClosed(Refused):
+    """Only an award that is closed to claims can be completed."""
+
+
+class AwardIsNotDone(Refused):
+    """Payments or receivables of the award are open; it is completed when each is paid, netted off, recovered or written off."""
 
 
 class ProposerMayNotAgree(FourEyes):
@@ -195,7 +299,25 @@ class Status(StrEnum):
 
     REGISTERED = "registered"
     ACTIVE = "active"
+    PAUSED = "paused"
     CLOSED_TO_CLAIMS = "closed-to-claims"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedStep:
+    """A step that waits for a second person."""
+
+    step: Step
+    proposed_by: PersonId
+
+
+_STARTS: Final[Mapping[Step, frozenset[Status]]] = {
+    Step.PAUSE: frozenset({Status.ACTIVE}),
+    Step.RESUME: frozenset({Status.PAUSED}),
+    Step.REOPEN: frozenset({Status.CLOSED_TO_CLAIMS, Status.COMPLETED}),
+}
+"""From where each step leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +342,9 @@ class Award(Aggregate):
     standing: Standing = field(default_factory=Standing)
     receivables: Mapping[ReceivableName, Money] = field(default_factory=dict)
     """What is open of each receivable, oldest first."""
+    payments: tuple[tuple[int, str], ...] = ()
+    """Every payment that ever fell due, by the number of its assessment and its payer."""
+    proposed_step: ProposedStep | None = None
 
     def propose(
         self,
@@ -231,7 +356,7 @@ class Award(Aggregate):
         decommitment: bool = False,
     ) -> TermsProposed:
         """Propose a further version of the terms, which may be back-dated (M9)."""
-        self.expect_agreed()
+        self.expect_not_closed()
         check(terms)
         self._expect_acceptable(terms, today, decommitment=decommitment)
         return TermsProposed(
@@ -252,7 +377,7 @@ class Award(Aggregate):
 
     def agree_terms(self, number: int, by: Actor, *, today: date) -> TermsAgreed:
         """Agree a further version, as a second person."""
-        self.expect_agreed()
+        self.expect_not_closed()
         if not 1 <= number <= len(self.versions):
             raise NoSuchVersion(version=number)
         version = self.versions[number - 1]
@@ -264,22 +389,74 @@ class Award(Aggregate):
         return TermsAgreed(version=number)
 
     def close(self, *, today: date) -> AwardClosedToClaims:
-        """Take no more claims."""
+        """Take no more claims, and give back what is not used of the award's limit; what is due is paid all the same."""
         self.expect_open()
-        if waiting := sorted(self.open_claims | self.deferred_claims):
+        if waiting := sorted(self.open_claims):
             raise ClaimsAreOpen(claims=waiting)
-        return AwardClosedToClaims(on=today)
+        limit = self.agreement.on(today).terms.award_amount
+        return AwardClosedToClaims(on=today, released=max(Money(limit - self.standing.assessed), NOTHING))
+
+    def propose_step(self, step: Step, reason: Commitment, document_sha256: str | None = None) -> StepProposed:
+        """Propose to pause, resume or reopen the award."""
+        self.expect_agreed()
+        if self.proposed_step:
+            raise StepIsProposed(step=self.proposed_step.step)
+        self._expect_at(step)
+        return StepProposed(step=step, reason=reason, document_sha256=document_sha256)
+
+    def agree_step(self, by: Actor, *, today: date) -> AwardPaused | AwardResumed | AwardReopened:
+        """Take the step that was proposed, as a second person."""
+        proposed = self._expect_step()
+        self._expect_at(proposed.step)
+        if by.person == proposed.proposed_by:
+            raise ProposerMayNotAgree
+        match proposed.step:
+            case Step.PAUSE:
+                return AwardPaused(on=today)
+            case Step.RESUME:
+                return AwardResumed(on=today)
+            case Step.REOPEN:
+                return AwardReopened(on=today)
+
+    def withdraw_step(self) -> StepWithdrawn:
+        """Withdraw the step that was proposed, or turn it down."""
+        return StepWithdrawn(step=self._expect_step().step)
 
     def expect_agreed(self) -> None:
         """Refuse unless a second person agreed the award."""
         if self.status is Status.REGISTERED:
             raise AwardIsNotAgreed
 
-    def expect_open(self) -> None:
-        """Refuse unless the award is agreed and takes claims."""
+    def expect_not_completed(self) -> None:
+        """Refuse unless the award is agreed and something may still be due under it."""
         self.expect_agreed()
+        if self.status is Status.COMPLETED:
+            raise AwardIsCompleted
+
+    def expect_not_closed(self) -> None:
+        """Refuse unless the award is agreed and may still assess more than it has: its commitment has not gone back."""
+        self.expect_not_completed()
         if self.status is Status.CLOSED_TO_CLAIMS:
             raise AwardIsClosedToClaims
+
+    def expect_not_paused(self) -> None:
+        """Refuse while the award is paused."""
+        if self.status is Status.PAUSED:
+            raise AwardIsPaused
+
+    def expect_open(self) -> None:
+        """Refuse unless the award is agreed and takes claims."""
+        self.expect_not_closed()
+        self.expect_not_paused()
+
+    def _expect_step(self) -> ProposedStep:
+        if self.proposed_step is None:
+            raise NoStepIsProposed
+        return self.proposed_step
+
+    def _expect_at(self, step: Step) -> None:
+        if self.status not in _STARTS[step]:
+            raise StepDoesNotFit(step=step, status=self.status)
 
     def _expect_acceptable(self, terms: Terms, today: date, *, decommitment: bool) -> None:
         if decommitment:
@@ -295,7 +472,7 @@ class Award(Aggregate):
             raise DecommitmentChangesMore(faults)
 
     @classmethod
-    def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: C901, PLR0911 (one case an event)
+    def evolve(cls, state: "Award | None", event: AwardEvent, by: PersonId) -> "Award":  # noqa: C901, PLR0911, PLR0912 (one case an event)
         """The award after an event."""
         if isinstance(event, AwardRegistered):
             return cls(event.reference, event.title, event.sources, registered_by=by)
@@ -316,12 +493,23 @@ class Award(Aggregate):
                 name = frozenset({canonical(claim)})
                 others = state.deferred_claims - name
                 return replace(state, open_claims=state.open_claims - name, deferred_claims=others | name if deferred else others)
-            case AwardAssessed():
-                return replace(state, assessments=event.assessment, standing=_added(state.standing, event))
+            case AwardAssessed(assessment=number, allotted=allotted):
+                payments = (*state.payments, *((number, payer) for payer in allotted))
+                return replace(state, assessments=number, standing=_added(state.standing, event), payments=payments)
             case ReceivableChanged():
                 return _with_receivable(state, event)
             case AwardClosedToClaims():
-                return replace(state, status=Status.CLOSED_TO_CLAIMS)
+                return replace(state, status=Status.CLOSED_TO_CLAIMS, proposed_step=None)
+            case StepProposed(step=step):
+                return replace(state, proposed_step=ProposedStep(step, by))
+            case StepWithdrawn():
+                return replace(state, proposed_step=None)
+            case AwardPaused():
+                return replace(state, status=Status.PAUSED, proposed_step=None)
+            case AwardResumed() | AwardReopened():
+                return replace(state, status=Status.ACTIVE, proposed_step=None)
+            case AwardCompleted():
+                return replace(state, status=Status.COMPLETED)
 
 
 def _with_agreed(award: Award, number: int, by: PersonId) -> Award:

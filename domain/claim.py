@@ -70,6 +70,13 @@ class ClaimedLine(_Row):
     note: Note | None = None
 
 
+class NamedLine(_Row):
+    """A claim's line, by its number."""
+
+    claim: Reference
+    line: Annotated[int, Field(strict=True, ge=1, le=MOST_LINES)]
+
+
 class Backlog(_Row):
     """That a claim was received before today, and why it is only recorded now (M2)."""
 
@@ -296,6 +303,19 @@ class ClaimLinesRestated(Event):
     lines: tuple[RestatedLine, ...]
 
 
+class ClaimLapsed(Event):
+    """The award was closed to claims: what was deferred of the claim lapses, as its decided lines say."""
+
+    type: Literal["claim.lapsed"] = "claim.lapsed"
+    lines: int
+    value: Money
+    on: Day
+
+    def takes_effect(self) -> date:
+        """On the day of the closing."""
+        return self.on
+
+
 ClaimEvent = (
     ClaimSubmitted
     | ClaimLinesListed
@@ -312,6 +332,7 @@ ClaimEvent = (
     | ClaimLinesAssessed
     | ClaimLinesReversed
     | ClaimLinesRestated
+    | ClaimLapsed
 )
 
 R = TypeVar("R", bound=BaseModel)
@@ -549,7 +570,7 @@ class Claim(Aggregate):
                 return replace(state, status=Status.ANSWERED, open_query=False)
             case ClaimWithdrawn():
                 return replace(state, status=Status.WITHDRAWN, open_query=False)
-            case ClaimLinesWithdrawn():
+            case ClaimLinesWithdrawn() | ClaimLapsed():
                 return state
             case ClaimLinesDecided(lines=decided):
                 return _with_lines(state, {each.line: _decided(state.lines[each.line - 1], each) for each in decided})

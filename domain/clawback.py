@@ -16,7 +16,7 @@ from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, Pers
 from domain.assessment import Kind, ReversedLine, Sheet, StandingLine, Stands
 from domain.award import Award, award_stream
 from domain.calendar import Day
-from domain.claim import MOST_LINES, Claim, ClaimLinesReversed, Line, Note, ReasonCode, chunks, claim_stream
+from domain.claim import Claim, ClaimLinesReversed, Line, NamedLine, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money, PositiveQuantity, Quantity
 from domain.obligation import Cause, Obligations, assessed, payees, taken
@@ -32,11 +32,9 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ClawedLine(_Row):
+class ClawedLine(NamedLine):
     """How much of a claim's line is to be taken back."""
 
-    claim: Reference
-    line: Annotated[int, Field(strict=True, ge=1, le=MOST_LINES)]
     quantity: PositiveQuantity
 
 
@@ -74,13 +72,6 @@ class ClawbackWithdrawn(Event):
 
     type: Literal["clawback.withdrawn"] = "clawback.withdrawn"
     reason: Commitment
-
-
-class NamedLine(_Row):
-    """A claim's line."""
-
-    claim: Reference
-    line: int
 
 
 class ClawbackAgreed(Event):
@@ -189,7 +180,7 @@ def clawback_stream(award: str, clawback: str) -> Stream[Clawback]:
 def raise_clawback(facts: Facts, award: str, clawing: Clawing) -> Decision:
     """Raise a clawback of lines of one or several claims."""
     under = facts[award_stream(award)]
-    under.expect_agreed()
+    under.expect_not_completed()
     stream = clawback_stream(award, clawing.clawback)
     if facts.get(stream):
         raise ClawbackExists(clawback=clawing.clawback)
@@ -215,6 +206,7 @@ def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) ->
     under, stream = facts[award_stream(award)], clawback_stream(award, clawback)
     raised = facts[stream]
     raised.expect_raised()
+    under.expect_not_completed()
     if by.person == raised.raised_by:
         raise RaiserMayNotAgree
     claims = _expect_standing(facts, award, raised.raised.lines)

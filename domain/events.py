@@ -14,6 +14,7 @@ from domain.party import PartyEvent
 from domain.payment import PaymentEvent
 from domain.person import PersonEvent
 from domain.receivable import ReceivableEvent
+from domain.reconsideration import ReconsiderationEvent
 from domain.run import RunEvent
 from domain.settlement import SettlementEvent
 
@@ -28,6 +29,7 @@ AnyEvent = Annotated[
     | PaymentEvent
     | ClawbackEvent
     | ReceivableEvent
+    | ReconsiderationEvent
     | RunEvent
     | SettlementEvent,
     Field(discriminator="type"),

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
+from domain.award import award_stream
 from domain.calendar import Day, FinancialYear
 from domain.event import Event
 from domain.money import NOTHING, Money
@@ -522,6 +523,13 @@ def _fallen_due(event: PaymentFellDue) -> Payment:
 def payment_stream(award: str, assessment: int, payer: str) -> Stream[Payment]:
     """The stream of what a payer owes by an assessment of an award."""
     return Stream(f"award/{canonical(award)}/assessment/{assessment}/payment/{canonical(payer)}", Payment)
+
+
+def approve(facts: Facts, payment: Stream[Payment], *, by: Actor, today: date) -> Decision:
+    """Let a payment go forward, unless its award is paused."""
+    due = facts[payment]
+    facts[award_stream(due.award)].expect_not_paused()
+    return {payment: (due.approve(by, today=today),)}
 
 
 def hold(facts: Facts, payment: Stream[Payment], reason: str, *, today: date) -> Decision:

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final, NamedTuple, cast
 
-from domain import award, claim, clawback, key, participant, party, payment, person, receivable, run, settlement
+from domain import award, claim, clawback, key, participant, party, payment, person, receivable, reconsideration, run, settlement
 from domain.assessment import AssessedLine, ReversedLine
 from domain.calendar import financial_year
 from domain.event import Event
@@ -122,6 +122,12 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | award.AwardAssessed()
             | award.ReceivableChanged()
             | award.AwardClosedToClaims()
+            | award.StepProposed()
+            | award.StepWithdrawn()
+            | award.AwardPaused()
+            | award.AwardResumed()
+            | award.AwardReopened()
+            | award.AwardCompleted()
             | claim.ClaimSubmitted()
             | claim.ClaimReceiptConfirmed()
             | claim.ClaimQueried()
@@ -130,6 +136,7 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | claim.ClaimVerified()
             | claim.ClaimCertified()
             | claim.ClaimDeclined()
+            | claim.ClaimLapsed()
             | participant.ParticipantRecognised()
             | participant.ParticipantReleased()
             | participant.ParticipantAssessed()
@@ -139,6 +146,9 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | clawback.ClawbackRaised()
             | clawback.ClawbackWithdrawn()
             | clawback.ClawbackAgreed()
+            | reconsideration.ReconsiderationProposed()
+            | reconsideration.ReconsiderationWithdrawn()
+            | reconsideration.ReconsiderationAgreed()
             | receivable.WriteOffProposed()
             | receivable.WriteOffWithdrawn()
             | run.RunDrawnUp()

@@ -82,7 +82,7 @@ def verify(facts: Facts, award: str, claim: str, verification: Verification, *, 
     """Decide on the lines of a claim, or later on those that were deferred."""
     under, on = facts[award_stream(award)], facts[claim_stream(award, claim)]
     _expect_decidable(on, by)
-    decided = _decide_lines(facts, on, verification, prices=_Prices(under))
+    decided = _decide_lines(facts, on, verification, prices=Prices(under))
     recognised = _recognise(facts, under, on, decided, today)
     verified = ClaimVerified(
         round=on.rounds + 1,
@@ -126,7 +126,7 @@ def _open(claim: Claim, line: Line) -> Quantity:
 # M4: claimed = accepted + rejected + deferred, on every line, always.
 
 
-def _decide_lines(facts: Facts, claim: Claim, verification: Verification, prices: "_Prices") -> list[DecidedLine]:
+def _decide_lines(facts: Facts, claim: Claim, verification: Verification, prices: "Prices") -> list[DecidedLine]:
     named = _by_line(verification.lines, len(claim.lines))
     decisions: list[DecidedLine] = []
     faults: list[Fault] = []
@@ -140,7 +140,7 @@ def _decide_lines(facts: Facts, claim: Claim, verification: Verification, prices
         if wrong := _misfit(decision, is_open):
             faults.append(Fault(f"lines.{number}", wrong))
         else:
-            decisions.append(_valued(facts, claim, line, decision, prices))
+            decisions.append(valued(facts, claim, line, decision, prices))
     if faults:
         raise DecisionsDoNotFit(faults)
     if not decisions:
@@ -186,17 +186,21 @@ def _misfit(decision: LineDecision, is_open: Quantity) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prices:
+class Prices:
+    """The prices of an award's versions."""
+
     award: Award
 
     def value(self, line: Line, quantity: Quantity) -> Money:
+        """What a quantity of the line is worth, by the version in force when it was achieved (M2, M3)."""
         outcome = self.award.agreement.on(line.claimed.achieved_on).terms.outcome(line.claimed.outcome)
         if outcome is None:
             raise LookupError(line.claimed.outcome)
         return value(outcome.price, quantity, outcome.per)
 
 
-def _valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, prices: _Prices) -> DecidedLine:
+def valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, prices: Prices) -> DecidedLine:
+    """A decision on a line with what it changes in value: differences, deferred last (M4)."""
     accepted = prices.value(line, line.accepted + decision.accepted)
     decided = prices.value(line, line.accepted + line.rejected + decision.accepted + decision.rejected)
     return DecidedLine(

@@ -10,12 +10,18 @@ from domain.award import (
     AwardAgreed,
     AwardAssessed,
     AwardClosedToClaims,
+    AwardCompleted,
     AwardEvent,
+    AwardPaused,
     AwardRegistered,
+    AwardReopened,
+    AwardResumed,
     ClaimConcluded,
     ClaimOpened,
     ReceivableChanged,
     Status,
+    StepProposed,
+    StepWithdrawn,
     TermsAgreed,
     TermsProposed,
 )
@@ -71,7 +77,7 @@ class AwardsProjection(Projection[AwardRow]):
     folds = names_of(AwardEvent)
     indexes = (("award",),)
 
-    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:  # noqa: C901, PLR0911 (a case for every event)
+    def become(self, before: AwardRow | None, happened: Happened) -> AwardRow:  # noqa: C901, PLR0911, PLR0912 (a case for every event)
         """The award after an entry."""
         event: AwardEvent = happened.event
         if isinstance(event, AwardRegistered):
@@ -107,8 +113,14 @@ class AwardsProjection(Projection[AwardRow]):
                     curtailed=before.curtailed + event.curtailed,
                     unfunded=before.unfunded + event.unfunded,
                 )
-            case ReceivableChanged():
+            case ReceivableChanged() | StepProposed() | StepWithdrawn():
                 return moved(before, happened)
+            case AwardPaused():
+                return moved(before, happened, status=Status.PAUSED)
+            case AwardResumed() | AwardReopened():
+                return moved(before, happened, status=Status.ACTIVE)
+            case AwardCompleted():
+                return moved(before, happened, status=Status.COMPLETED)
             case AwardClosedToClaims():
                 return moved(before, happened, status=Status.CLOSED_TO_CLAIMS)
 

@@ -11,6 +11,7 @@ from domain.claim import (
     ClaimCertified,
     ClaimDeclined,
     ClaimEvent,
+    ClaimLapsed,
     ClaimLinesAssessed,
     ClaimLinesDecided,
     ClaimLinesDeclined,
@@ -119,6 +120,8 @@ class ClaimsProjection(Projection[ClaimRow]):
                 return _reversed(before, event, happened)
             case ClaimLinesRestated():
                 return _restated(before, event, happened)
+            case ClaimLapsed(value=value):
+                return moved(before, happened, rejected=before.rejected + value, deferred=before.deferred - value)
 
 
 def _submitted(event: ClaimSubmitted, happened: Happened) -> ClaimRow:

@@ -17,11 +17,17 @@ from domain.award import (
     AwardAgreed,
     AwardAssessed,
     AwardClosedToClaims,
+    AwardCompleted,
     AwardEvent,
+    AwardPaused,
     AwardRegistered,
+    AwardReopened,
+    AwardResumed,
     ClaimConcluded,
     ClaimOpened,
     ReceivableChanged,
+    StepProposed,
+    StepWithdrawn,
     TermsAgreed,
     TermsProposed,
 )
@@ -30,6 +36,7 @@ from domain.claim import (
     ClaimCertified,
     ClaimDeclined,
     ClaimEvent,
+    ClaimLapsed,
     ClaimLinesAssessed,
     ClaimLinesDecided,
     ClaimLinesDeclined,
@@ -79,6 +86,12 @@ from domain.receivable import (
     WriteOffProposed,
     WriteOffWithdrawn,
 )
+from domain.reconsideration import (
+    ReconsiderationAgreed,
+    ReconsiderationEvent,
+    ReconsiderationProposed,
+    ReconsiderationWithdrawn,
+)
 from domain.reference import canonical
 from domain.run import RunCancelled, RunDrawnUp, RunEvent, RunReleased, RunReturnRecorded, RunSettlementRecorded
 from domain.settlement import SettlementEvent, SettlementRecorded
@@ -96,6 +109,7 @@ _AnyEvent = (
     | PaymentEvent
     | ClawbackEvent
     | ReceivableEvent
+    | ReconsiderationEvent
     | RunEvent
     | SettlementEvent
 )
@@ -184,8 +198,21 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return _assessed(event)
         case ReceivableChanged(payer=payer, payee=payee, assessment=number, open=left):
             return f"{payee} owes {payer} {_pounds(left)} back by assessment {number}."
-        case AwardClosedToClaims():
-            return "Closed the award to claims."
+        case AwardClosedToClaims(released=released):
+            gone = f"; {_pounds(released)} that was not used goes back to the fund" if released is not None else ""
+            return f"Closed the award to claims{gone}."
+        case StepProposed(step=step):
+            return f"Proposed to {step} the award; a second person must agree."
+        case StepWithdrawn(step=step):
+            return f"Withdrew the proposal to {step} the award."
+        case AwardPaused():
+            return "Paused the award: no claim is taken and no payment approved until it is resumed."
+        case AwardResumed():
+            return "Resumed the award."
+        case AwardReopened():
+            return "Reopened the award: it takes claims again."
+        case AwardCompleted():
+            return "Completed the award: nothing is left to pay or to get back."
         # Claims
         case ClaimSubmitted(lines=lines, value=value, received_on=received_on):
             return (
@@ -224,7 +251,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimLinesRestated(lines=lines):
             by = _pounds(_sum(line.claimed for line in lines))
             return f"Restated {_lines(lines)} of claim {name} by the terms now in force, by {by} of what was claimed."
-        # Clawbacks and receivables
+        case ClaimLapsed(lines=count, value=value):
+            return f"What was deferred of {_many(count, 'line')} of claim {name} lapsed, worth {_pounds(value)}."
+        # Clawbacks, reconsiderations and receivables
         case ClawbackRaised(clawback=clawback, lines=lines_named, reason=reason):
             return (
                 f"Raised clawback {clawback} of {_many(len(lines_named), 'line')}: {_words(reason)}; a second person must agree."
@@ -233,6 +262,13 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Withdrew clawback {name}."
         case ClawbackAgreed(assessment=number, reversed=amount, dependants=dependants):
             return f"Agreed clawback {name}: {_pounds(amount)} taken back by assessment {number}{_dependants(event, dependants)}."
+        case ReconsiderationProposed(reconsideration=reconsideration, lines=lines_named):
+            of = f"{reconsideration} of {_many(len(lines_named), 'curtailed line')}"
+            return f"Proposed reconsideration {of}; a second person must agree."
+        case ReconsiderationWithdrawn():
+            return f"Withdrew reconsideration {name}."
+        case ReconsiderationAgreed(assessment=number, gained=amount):
+            return f"Agreed reconsideration {name}: {_pounds(amount)} gained by assessment {number}."
         case ReceivableOpened(payer=payer, payee=payee, amount=amount, assessment=number):
             return f"{payee} owes {payer} {_pounds(amount)} back by assessment {number}."
         case ReceivableNettedOff(payer=payer, amount=amount, against=against):

@@ -126,14 +126,6 @@ class TestClose:
         facts.play(partial(withdraw, award=REFERENCE, claim="2021-Q3", reason="Sent too early", by=CLAIRE), CLAIRE.person)
         facts[AWARD].close(today=TODAY)
 
-    def test_refuses_while_a_line_is_deferred(self) -> None:
-        facts = agreed()
-        facts.play(partial(submit, award=REFERENCE, submission=submission(), by=CLAIRE, today=TODAY), CLAIRE.person)
-        later = Verification(others="deferred")
-        facts.play(partial(verify, award=REFERENCE, claim="2021-Q3", verification=later, by=VIKRAM, today=TODAY), VIKRAM.person)
-        with pytest.raises(ClaimsAreOpen):
-            facts[AWARD].close(today=TODAY)
-
     def test_takes_no_more_claims(self) -> None:
         facts = agreed()
         facts.record({AWARD: (facts[AWARD].close(today=TODAY),)}, AMINA.person)
