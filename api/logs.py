@@ -22,8 +22,8 @@ from domain.refusal import Refused
 KEPT_OUT: Final = "(kept out)"
 _SECRET: Final = frozenset(
     {
-        *("account_number", "authorization", "body", "cookie", "database_password", "database_url", "headers", "key", "note"),
-        *("password", "reference", "references", "secret", "sort_code", "text", "title", "vault_key"),
+        *("account_name", "account_number", "authorization", "body", "cookie", "database_password", "database_url"),
+        *("headers", "key", "note", "password", "reference", "references", "secret", "sort_code", "text", "title", "vault_key"),
     }
 )
 _QUOTING: Final = (LookupError, ValueError, TypeError, Refused)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field
 
 from domain.award import AwardEvent
+from domain.bank_details import BankDetailsEvent
 from domain.claim import ClaimEvent
 from domain.clawback import ClawbackEvent
 from domain.event import Event
@@ -20,6 +21,7 @@ from domain.settlement import SettlementEvent
 
 AnyEvent = Annotated[
     PartyEvent
+    | BankDetailsEvent
     | PersonEvent
     | KeyEvent
     | SignInEvent

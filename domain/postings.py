@@ -26,7 +26,21 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final, NamedTuple, cast
 
-from domain import award, claim, clawback, key, participant, party, payment, person, receivable, reconsideration, run, settlement
+from domain import (
+    award,
+    bank_details,
+    claim,
+    clawback,
+    key,
+    participant,
+    party,
+    payment,
+    person,
+    receivable,
+    reconsideration,
+    run,
+    settlement,
+)
 from domain.assessment import AssessedLine, ReversedLine
 from domain.calendar import financial_year
 from domain.event import Event
@@ -151,6 +165,9 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | reconsideration.ReconsiderationAgreed()
             | receivable.WriteOffProposed()
             | receivable.WriteOffWithdrawn()
+            | bank_details.BankDetailsProposed()
+            | bank_details.BankDetailsAgreed()
+            | bank_details.BankDetailsWithdrawn()
             | run.RunDrawnUp()
             | run.RunReleased()
             | run.RunCancelled()

@@ -31,6 +31,7 @@ from domain.award import (
     TermsAgreed,
     TermsProposed,
 )
+from domain.bank_details import BankDetailsAgreed, BankDetailsEvent, BankDetailsProposed, BankDetailsWithdrawn
 from domain.claim import (
     ClaimAnswered,
     ClaimCertified,
@@ -100,6 +101,7 @@ from ledger.ledger import Ledger
 
 _AnyEvent = (
     PartyEvent
+    | BankDetailsEvent
     | PersonEvent
     | KeyEvent
     | SignInEvent
@@ -338,6 +340,12 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         # Parties, people, keys
         case PartyRegistered(party=party):
             return f"Registered party {party}, {event.name}."
+        case BankDetailsProposed(party=party, number=number):
+            return f"Proposed bank details {number} of {party}; a second person must agree them."
+        case BankDetailsAgreed(number=number):
+            return f"Agreed bank details {number} of {_party(stream)}."
+        case BankDetailsWithdrawn(number=number):
+            return f"Withdrew bank details {number} of {_party(stream)}, which waited for a second person."
         case PersonRegistered(person=person, party=party, first=first):
             return f"Registered person {person} of {party}{' as the first administrator' if first else ''}."
         case AdministratorAppointed(appointed=appointed):
@@ -426,6 +434,11 @@ def _lines(lines: Sequence[_Numbered]) -> str:
 
 def _lines_numbered(lines: Sequence[int]) -> str:
     return f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}"
+
+
+def _party(stream: str) -> str:
+    """The party of a stream of its bank details."""
+    return stream.split("/")[1]
 
 
 def _words(code: str) -> str:

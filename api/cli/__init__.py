@@ -53,9 +53,9 @@ app: Final = typer.Typer(
 
 
 def _assemble() -> None:
-    from api.cli import awards, claims, entries, keys, parties, people, programs
+    from api.cli import awards, bank_details, claims, entries, keys, parties, people, programs
 
-    for noun in (programs, awards, claims, parties, people, keys, entries):
+    for noun in (programs, awards, claims, parties, bank_details, people, keys, entries):
         noun.install(app)
 
 

@@ -28,6 +28,7 @@ PROVIDER: Final = "GB-CHC-1080154"
 INVESTOR: Final = "GB-COH-09843818"
 ASSESSOR: Final = "GB-COH-00000175"
 SHA: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+ACCOUNT: Final = {"sort_code": "20-00-00", "account_number": "55779911", "account_name": "KBOP No. 2"}
 _PROBLEM: Final = "application/problem+json"
 
 TERMS: Final[dict[str, Any]] = {
@@ -199,6 +200,14 @@ async def gather(service: Service) -> None:
     for name, (party, roles) in PEOPLE.items():
         person = await service.person(name, party)
         service.cast[name.split(",")[0].lower()] = await service.give_key(person, *roles)
+    await agree_details(service)
+
+
+async def agree_details(service: Service, party: str = SOCIAL_PRIME, **other: str) -> None:
+    """Have a party's bank details proposed and agreed, by two persons."""
+    details = f"/v1/parties/{party}/bank-details"
+    await service.first.does(f"{details}/proposal", {**ACCOUNT, **other})
+    await service.ada.does(f"{details}/agreement", {**ACCOUNT, **other})
 
 
 async def agree_award(service: Service, award: str = AWARD, **terms: Any) -> None:

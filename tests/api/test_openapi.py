@@ -380,6 +380,10 @@ GOOD: Final = {
             {"run": "KIR-ODD", "payer": KIRKLEES, "account": "MAIN", "payments": [{"award": AWARD, "assessment": 2}]},
             ('"KIR-ODD"', f'"{KIRKLEES}"', '"MAIN"', f'"{AWARD}"', "2"),
         ),
+        *(
+            (f"/v1/parties/{{party}}/bank-details/{deed}", story.ACCOUNT, tuple(f'"{value}"' for value in story.ACCOUNT.values()))
+            for deed in ("proposal", "agreement")
+        ),
         (
             "/v1/payment-runs/{run}/settlement",
             {
