@@ -17,8 +17,11 @@ def _named(name: str) -> Callable[[Json], Money | None]:
     return figure
 
 
+_UNPAID: Final = ("due", "held", "approved", "in_run", "sent", "returned")
+
+
 def _outstanding(row: Json) -> Money:
-    return Money.parse(row["allotted"]) - Money.parse(row["paid"])
+    return sum((Money.parse(row[stage]) for stage in _UNPAID), NOTHING)
 
 
 _OF_CLAIMS: Final[tuple[Figure, ...]] = (

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from api.cli.demo import history
 from api.cli.demo.cast import OPEN, Cast, certifier_of, claimant_of, history_parts
+from api.cli.demo.corrections import Corrections
 from api.cli.demo.history import Claim, Json, hold_reason, packaged, return_note
 from domain.money import Money
 
@@ -94,6 +95,7 @@ class Play:
         await self.begin()
         for day, claims in groupby(history.claims(), key=lambda claim: claim.period.claimed_on):
             await self._vary(day)
+            await self._correct(day)
             await self._round(day, list(claims))
         await self._leave_open()
 
@@ -128,6 +130,13 @@ class Play:
                 await self.cast.other.send(
                     f"/awards/{award}/terms/{number}/agreement", name=f"demo:terms-agreed:{award}:{number}"
                 )
+
+    async def _correct(self, until: date) -> None:
+        for day, deed in Corrections(self.cast).deeds():
+            if self.calendar.today < day <= until:
+                self.calendar.turn(day)
+                for recorded in await deed():
+                    self._note(recorded)
 
     # A round of claims and payments.
 
@@ -188,7 +197,7 @@ class Play:
     # Payments.
 
     async def _pay(self, day: date, at: Callable[[int], None]) -> None:
-        owed, self.owed = self.owed, set()
+        owed, self.owed = await self._still_owed(self.owed), set()
         alone = {each for each in owed if each.payer in self.by_themselves}
         held = {each for each in owed - alone - self.troubled if hold_reason(each.award, each.assessment, each.payer)}
         at(_HELD)
@@ -219,6 +228,17 @@ class Play:
         await self._together(self._step(each, "first", "hold-release", day) for each in held)
         self.owed |= {*returned, *held}
         self.troubled |= self.owed
+
+    async def _still_owed(self, owed: Iterable[Owed]) -> set[Owed]:
+        """Those of which receivables left something to pay."""
+
+        async def stage(each: Owed) -> str:
+            async with self._gate:
+                return str((await self.cast.first.get(each.path))["stage"])
+
+        listed = sorted(owed)
+        stages = await asyncio.gather(*(stage(each) for each in listed))
+        return {each for each, now in zip(listed, stages, strict=True) if now != "netted-off"}
 
     async def _hold(self, owed: Owed) -> None:
         reason = hold_reason(owed.award, owed.assessment, owed.payer)

@@ -65,7 +65,7 @@ async def awards(app: FastAPI, overseer: Access) -> None:
             f"  cut off by limits: {_limits(balance) or 'nothing'}; at their maximum, so that others pay: {spent or 'nobody'}", ""
         )
     show_overview(balances, "All awards (prices are illustrative, the clock was simulated)")
-    say("accepted = assessed + curtailed + awaiting certification; outstanding = allotted to payers, not yet paid", "")
+    say("accepted = assessed + curtailed + awaiting certification; outstanding = due to payees, not yet paid or netted off", "")
     await asyncio.to_thread(_check, app)
 
 

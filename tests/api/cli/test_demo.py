@@ -14,6 +14,7 @@ import pytest
 
 from api.cli.access import Mistaken
 from api.cli.demo import history
+from api.cli.demo.corrections import FOSTERING
 from api.cli.demo.play import Calendar, open_claims
 from api.cli.demo.state import State
 from api.settings import settings
@@ -131,9 +132,12 @@ class TestDemo:
             assert each["trial_balance"] == "0.00"
             assert pence["claimed"] == pence["accepted"] + pence["rejected"] + pence["deferred"] + pence["undecided"]
             assert pence["accepted"] == pence["awaiting"] + pence["declined"] + pence["assessed"] + pence["curtailed"]
-            assert pence["assessed"] == pence["allotted"] + pence["unfunded"]
-            stages = ("due", "held", "approved", "in_run", "sent", "paid", "returned")
+            assert pence["assessed"] == pence["allotted"] - pence["reversed"] + pence["unfunded"]
+            stages = ("due", "held", "approved", "in_run", "sent", "paid", "returned", "netted_off")
             assert pence["allotted"] == sum(pence[stage] for stage in stages)
+            # What is netted off stands on both sides: off the payment, and off the receivable.
+            assert pence["reversed"] == pence["open"] + pence["netted_off"] + pence["recovered"] + pence["written_off"]
+            assert pence["cash_out"] == pence["paid"] - pence["recovered"]
             assert pence["remaining"] == pence["limit"] - pence["assessed"]
 
     def test_never_breaks_a_published_figure(self, played: Played) -> None:
@@ -161,6 +165,20 @@ class TestDemo:
             assert types[kind] >= 1, kind
         for kind in ("payment.hold-lifted", "payment.returned", "payment.reissued", "payment.report-confirmed", "run.released"):
             assert types[kind] >= 1, kind
+        for kind in ("clawback.agreed", "receivable.netted-off", "receivable.recovered", "receivable.written-off"):
+            assert types[kind] >= 1, kind
+        for kind in ("claim.lines-restated", "claim.lapsed", "award.closed-to-claims", "award.completed"):
+            assert types[kind] >= 1, kind
+
+    def test_completes_the_award_that_is_over(self, played: Played) -> None:
+        done = lcledger("awards", "--json", "--data-dir", str(played.folder))
+        status = {each["reference"]: each["status"] for each in json.loads(done.stdout)}
+        assert [award for award, now in status.items() if now == "completed"] == [FOSTERING]
+        (over,) = [each for each in balances(played, "--all") if each["award"] == FOSTERING]
+        assert (over["deferred"], over["open"]) == ("0.00", "0.00")
+        assert Fraction(over["recovered"]) > 0
+        assert Fraction(over["written_off"]) > 0
+        assert Fraction(over["paid"]) == Fraction(over["allotted"]) - Fraction(over["netted_off"])
 
     def test_leaves_nothing_in_the_log_that_may_have_to_go(self, played: Played) -> None:
         texts = {*history.secrets(), *(text for claim in open_claims() for text in claim.texts())}
