@@ -7,89 +7,16 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from api.cli import app
-from api.cli.demo import history
 from api.cli.screen import pounds
-from tests.api.cli.conftest import command, environment, lcledger
+from tests.api.cli.conftest import answer, command, environment, lcledger, registration, run, second_administrator, serving
 
 OPEN = "OPEN-FOR-YOU"
 PROVIDER = "GB-COH-X-NEXT-STEPS"
 HEADING = "outcome,participant,quantity,achieved_on,evidence_sha256,evidence_title,note\n"
-
-
-def run(*arguments: str) -> Any:
-    """Run a command in this process."""
-    return CliRunner().invoke(app, list(arguments))
-
-
-def answer(*arguments: str) -> Any:
-    """What a command tells machines."""
-    done = run(*arguments, "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a ledger may be made."""
-    return tmp_path / "ledger"
-
-
-@contextmanager
-def serving(folder: Path, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A process that serves, and its address."""
-    process = subprocess.Popen(
-        command("serve", "--port", "0", "--data-dir", str(folder)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(LCLEDGER_LOG_FORMAT="json", **more),
-    )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if '"event":"serving"' in line:
-                yield process, json.loads(line)["address"]
-                break
-        else:
-            pytest.fail("it does not serve")
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def served(folder: Path) -> Path:
-    """The folder of a ledger that was served once."""
-    with serving(folder) as (process, _):
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    return folder
-
-
-def registration(folder: Path) -> Path:
-    """The registration of an award that is open, as a file."""
-    file = folder / "award.json"
-    file.write_text(json.dumps(history.packaged()["open"]["registration"]), "utf-8")
-    return file
-
-
-def second_administrator(folder: Path) -> Path:
-    """A file with the key of a second administrator."""
-    here = ("--data-dir", str(folder))
-    answer("parties", "add", "GB-LAE-KIR", "Kirklees Council", *here)
-    person = answer("people", "add", "GB-LAE-KIR", "A. Commissioner", *here)["person"]
-    file = folder / "second.key"
-    file.write_text(answer("keys", "issue", person, "administrator", *here)["secret"], "utf-8")
-    return file
 
 
 class TestHelp:
