@@ -7,6 +7,7 @@ import typer
 
 from api.cli.access import DataDir, Mistaken, open_ledger, settings_with
 from api.cli.screen import REFUSED, AsJson, bar, complain, say, tell_json
+from api.settings import Settings
 
 PANEL: Final = "The log"
 
@@ -23,7 +24,7 @@ def roots(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from api.cli.roots import check_log
 
     ours = settings_with(data_dir)
-    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    expect_ledger(ours)
     with open_ledger(ours) as ledger, bar() as progress:
         task = progress.add_task("Entries", total=None)
         checked = check_log(ledger, lambda done, size: progress.update(task, completed=done, total=size))
@@ -41,7 +42,7 @@ def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     from projections.views import Views
 
     ours = settings_with(data_dir)
-    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    expect_ledger(ours)
     with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
         task = progress.add_task("Entries", total=None)
         views.catch_up()
@@ -65,13 +66,14 @@ def rebuild(data_dir: DataDir = None) -> None:
     from projections.views import Views
 
     ours = settings_with(data_dir)
-    _expect_ledger(ours.embedded and not ours.log_file.exists(), str(ours.data_dir))
+    expect_ledger(ours)
     with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
         task = progress.add_task("Entries", total=None)
         position = views.rebuild(lambda done, size: progress.update(task, completed=done, total=size))
     say(f"✓ The read models are rebuilt, up to entry {position:,}.")
 
 
-def _expect_ledger(missing: bool, where: str) -> None:
-    if missing:
-        raise Mistaken(f"There is no ledger in {where}.")
+def expect_ledger(ours: Settings) -> None:
+    """Refuse where there is no ledger yet, rather than make one."""
+    if ours.embedded and not ours.log_file.exists():
+        raise Mistaken(f"There is no ledger in {ours.data_dir}.")
