@@ -1,7 +1,6 @@
 """Payment runs: payments of one payer, released together by a second person, and what the bank tells of them."""
 
 import base64
-import json
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Self, cast
@@ -86,10 +85,12 @@ class ToldRunPayment(BaseModel):
     assessment: int
     payee: str
     amount: Money
+    bank_details: int | None = Field(description="The number of the payee's bank details with which the run was drawn up")
+    stopped: bool = Field(description="Whether it was left out at the release, because the payee had other details by then")
 
 
 class ToldRun(BaseModel):
-    """A run and where it stands."""
+    """A run and where it stands. From the release on, count and total are of the payments that left."""
 
     run: str
     payer: str
@@ -105,6 +106,7 @@ class ToldRun(BaseModel):
     settled: int
     settled_total: Money
     returned: int
+    stopped: int
     payments: tuple[ToldRunPayment, ...]
 
     @classmethod
@@ -127,12 +129,32 @@ class RunInList(BaseModel):
     released_on: Day | None
 
 
+class _Vault:
+    """All that a run's list and file are made of, besides the run."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def reveal(self, commitment: Commitment, /) -> str | None:
+        """The text behind a commitment."""
+        return self._ledger.reveal([commitment]).get(commitment)
+
+
 def _listed(ledger: Ledger, run: Run) -> tuple[ToldRunPayment, ...]:
-    """What was put into a run, as its commitment says."""
-    text = ledger.reveal([run.payments])[run.payments]
+    """What was put into a run, as its commitments say."""
+    vault = cast("Facts", _Vault(ledger))
+    left = {(award, assessment) for award, assessment, _, _ in runs.listing(vault, run.left or run.payments)}
+    details = {payee: number for payee, (number, _) in runs.frozen(vault, run).items()}
     return tuple(
-        ToldRunPayment(award=award, assessment=assessment, payee=payee, amount=Money.parse(amount))
-        for award, assessment, payee, amount in json.loads(text)
+        ToldRunPayment(
+            award=award,
+            assessment=assessment,
+            payee=payee,
+            amount=Money.parse(amount),
+            bank_details=details.get(payee),
+            stopped=(award, assessment) not in left,
+        )
+        for award, assessment, payee, amount in runs.listing(vault, run.payments)
     )
 
 
@@ -180,10 +202,23 @@ def show(run: RunName, asked: TheReading) -> ToldRun:
 
 
 @router.post(
-    "/{run}/release", **command(RELEASER, NoSuchRun, runs.RunIsNotDrawnUp, runs.ReleaserDrewUpTheRun, runs.ReleaserApproved)
+    "/{run}/release",
+    **command(
+        RELEASER,
+        NoSuchRun,
+        runs.RunIsNotDrawnUp,
+        runs.ReleaserDrewUpTheRun,
+        runs.ReleaserApproved,
+        runs.EveryPaymentIsStopped,
+        runs.RunDetailsAreErased,
+    ),
 )
 async def release(run: RunName, ask: TheAsk) -> Recorded:
-    """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1)."""
+    """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1).
+
+    A payment whose payee has other bank details by now is stopped (`payment.stopped` in the answer): it is due, and needs a new
+    approval. The rest goes, and the run's count, total and file are of that.
+    """
     found, _ = await run_in_threadpool(ask.ledger.load, run_stream(run))
     await run_in_threadpool(_opened, ask.ledger, ask.caller, found, RELEASER)
     return await ask.record(partial(runs.release, reference=run, by=ask.by, today=ask.today), run_stream(run))
@@ -227,18 +262,9 @@ async def settle(run: RunName, settled: Annotated[BankSettlement, sent(BankSettl
     return await ask.record(decide, run_stream(run))
 
 
-class _Vault:
-    """All that a file is made of, besides its run."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def reveal(self, commitment: Commitment, /) -> str | None:
-        """The text behind a commitment."""
-        return self._ledger.reveal([commitment]).get(commitment)
-
-
-_EXPORT = question({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}, NoSuchRun, RunHasNoFile, FileIsNotTheReleased)
+_EXPORT = question(
+    {Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}, NoSuchRun, RunHasNoFile, FileIsNotTheReleased, runs.RunDetailsAreErased
+)
 _EXPORT["responses"][200] = {
     "description": "The file for the bank: exactly the bytes whose SHA-256 was recorded at the release",
     "content": {"text/csv": {"schema": {"type": "string"}}},
@@ -252,7 +278,7 @@ _EXPORT["responses"][200] = {
 
 @router.get("/{run}/export", response_class=Response, **_EXPORT)
 def export(run: RunName, asked: TheReading) -> Response:
-    """The file that goes to the bank, as CSV; no account numbers are in it."""
+    """The file that goes to the bank, as CSV, with the bank details of each payee: the one place where they are told in full."""
     found, _ = asked.look(run_stream(run))
     _opened(asked.ledger, asked.caller, found, frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.RELEASER}))
     if found.file_sha256 is None:

@@ -12,6 +12,7 @@ from api.names import AskedPayer, AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import payment as payments
 from domain.award import AwardIsPaused, NoSuchAward, award_stream
+from domain.bank_details import PayeeHasNoBankDetails
 from domain.calendar import Day, FinancialYear
 from domain.claim import Note
 from domain.key import Role
@@ -87,6 +88,7 @@ class ToldPayment(BaseModel):
     claim: str | None
     pays_by_itself: bool
     approved_by: str | None
+    bank_details: int | None = Field(description="The number of the payee's bank details for which it is approved")
     run: str | None
     report: ToldReport | None
 
@@ -109,6 +111,7 @@ class ToldPayment(BaseModel):
             claim=payment.claim,
             pays_by_itself=payment.pays_by_itself,
             approved_by=payment.approved_by,
+            bank_details=payment.bank_details,
             run=payment.run,
             report=ToldReport(reference=report.reference, value_date=report.value_date, reported_by=report.reported_by)
             if report
@@ -176,10 +179,13 @@ async def lift_hold(award: AwardName, assessment: AssessmentNumber, payer: Payer
 
 @router.post(
     "/{assessment}/{payer}/approval",
-    **command(APPROVER, *_NAMED, payments.PayerPaysByItself, payments.ApproverTookPart, AwardIsPaused),
+    **command(APPROVER, *_NAMED, payments.PayerPaysByItself, payments.ApproverTookPart, AwardIsPaused, PayeeHasNoBankDetails),
 )
 async def approve(award: AwardName, assessment: AssessmentNumber, payer: PayerName, ask: TheAsk) -> Recorded:
-    """Let a payment that is due go forward, as somebody who had no part in its claim (L1)."""
+    """Let a payment that is due go forward, as somebody who had no part in its claim (L1).
+
+    It goes to the bank details that the payee has now. If they change before the release, approve it again.
+    """
     stream = payment_stream(award, assessment, payer)
     return await ask.record(partial(payments.approve, payment=stream, by=ask.by, today=ask.today), stream)
 

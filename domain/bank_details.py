@@ -146,6 +146,14 @@ class BankDetailsAreErased(Refused):
     """The bank details that were proposed have been erased, so nobody can agree them; withdraw them and propose anew."""
 
 
+class PayeeHasNoBankDetails(Refused):
+    """The payee has no agreed bank details, so there is no account to which its money could go."""
+
+
+class BankDetailsChanged(Refused):
+    """The payee's bank details changed after the payment was approved; have it approved again, for those of now."""
+
+
 class ProposerMayNotAgreeDetails(FourEyes):
     """Whoever proposed the bank details may not agree them; a second person must (L1)."""
 
@@ -204,6 +212,14 @@ def agreed_of(facts: Facts, party: str) -> Numbered | None:
     """The details to which a party's money goes now, if any are agreed."""
     found = facts.get(bank_details_stream(party))
     return found.agreed if found else None
+
+
+def expect_agreed(facts: Facts, payee: str) -> Numbered:
+    """Refuse unless there are details to which a payee's money goes; those."""
+    agreed = agreed_of(facts, payee)
+    if agreed is None:
+        raise PayeeHasNoBankDetails(payee=payee)
+    return agreed
 
 
 # Commands -------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
 from domain.award import award_stream
+from domain.bank_details import expect_agreed
 from domain.calendar import Day, FinancialYear
 from domain.event import Event
 from domain.money import NOTHING, Money
@@ -104,6 +105,8 @@ class PaymentApproved(PaymentMoved):
 
     type: Literal["payment.approved"] = "payment.approved"
     leads_to: ClassVar[Stage] = Stage.APPROVED
+    bank_details: int | None = None
+    """The number of the payee's bank details for which it was approved."""
 
 
 class PaymentDrawnUp(PaymentMoved):
@@ -120,6 +123,15 @@ class PaymentTakenOffRun(PaymentMoved):
     type: Literal["payment.taken-off-run"] = "payment.taken-off-run"
     leads_to: ClassVar[Stage] = Stage.APPROVED
     run: Reference
+
+
+class PaymentStopped(PaymentMoved):
+    """The payee's bank details are no longer those for which the payment was approved; it is due, and needs a new approval."""
+
+    type: Literal["payment.stopped"] = "payment.stopped"
+    leads_to: ClassVar[Stage] = Stage.DUE
+    was: Literal[Stage.APPROVED, Stage.IN_RUN]
+    run: Reference | None = None
 
 
 class PaymentSent(PaymentMoved):
@@ -220,6 +232,7 @@ PaymentStep = (
     | PaymentApproved
     | PaymentDrawnUp
     | PaymentTakenOffRun
+    | PaymentStopped
     | PaymentSent
     | PaymentSettled
     | PaymentReturned
@@ -312,6 +325,8 @@ class Payment(Aggregate):
     pays_by_itself: bool
     stage: Stage = Stage.DUE
     approved_by: PersonId | None = None
+    bank_details: int | None = None
+    """The number of the payee's bank details for which it is approved."""
     run: str | None = None
     report: Report | None = None
     netted: tuple[tuple[int, Money], ...] = ()
@@ -343,13 +358,13 @@ class Payment(Aggregate):
         self._expect(Stage.HELD)
         return PaymentHoldLifted(payer=self.payer, years=dict(self.years), on=today)
 
-    def approve(self, by: Actor, *, today: date) -> PaymentApproved:
-        """Let the payment go forward, as somebody who had no part in the claim (L1)."""
+    def approve(self, by: Actor, *, today: date, bank_details: int | None = None) -> PaymentApproved:
+        """Let the payment go forward to the payee's bank details of a number, as somebody who had no part in the claim (L1)."""
         self._expect_through_runs()
         self._expect(Stage.DUE)
         if by.person == self.claimed_by or by.person in self.verified_by:
             raise ApproverTookPart
-        return PaymentApproved(payer=self.payer, years=dict(self.years), on=today)
+        return PaymentApproved(payer=self.payer, years=dict(self.years), on=today, bank_details=bank_details)
 
     def draw_up(self, run: str, *, today: date) -> PaymentDrawnUp:
         """Put an approved payment into a run; it is in one live run at most (L2)."""
@@ -361,6 +376,12 @@ class Payment(Aggregate):
         """Take the payment off a run that is cancelled."""
         self._expect(Stage.IN_RUN)
         return PaymentTakenOffRun(payer=self.payer, years=dict(self.years), on=today, run=self._its_run())
+
+    def stop(self, *, today: date) -> PaymentStopped:
+        """Take the approval back, because it was given for other bank details."""
+        self._expect(Stage.APPROVED, Stage.IN_RUN)
+        was: Literal[Stage.APPROVED, Stage.IN_RUN] = Stage.IN_RUN if self.stage is Stage.IN_RUN else Stage.APPROVED
+        return PaymentStopped(payer=self.payer, years=dict(self.years), on=today, was=was, run=self.run)
 
     def send(self, *, today: date) -> PaymentSent:
         """Let the payment go to the bank with its run."""
@@ -469,14 +490,14 @@ def _moved(payment: Payment, event: PaymentStep, by: PersonId) -> Payment:  # no
     match event:
         case PaymentHeld() | PaymentHoldLifted() | PaymentSent() | PaymentSettled():
             return payment
-        case PaymentApproved():
-            return replace(payment, approved_by=by)
+        case PaymentApproved(bank_details=number):
+            return replace(payment, approved_by=by, bank_details=number)
         case PaymentDrawnUp(run=run):
             return replace(payment, run=run)
         case PaymentTakenOffRun():
             return replace(payment, run=None)
-        case PaymentReturned():
-            return replace(payment, run=None, approved_by=None)
+        case PaymentReturned() | PaymentStopped():
+            return replace(payment, run=None, approved_by=None, bank_details=None)
         case PaymentReissued(due_on=due_on):
             return replace(payment, due_on=due_on)
         case PaymentReportConfirmed():
@@ -526,10 +547,21 @@ def payment_stream(award: str, assessment: int, payer: str) -> Stream[Payment]:
 
 
 def approve(facts: Facts, payment: Stream[Payment], *, by: Actor, today: date) -> Decision:
-    """Let a payment go forward, unless its award is paused."""
+    """Let a payment go forward to the account that its payee has now, unless its award is paused.
+
+    One that was approved for other bank details, and is in no run, is stopped and approved anew.
+    """
     due = facts[payment]
     facts[award_stream(due.award)].expect_not_paused()
-    return {payment: (due.approve(by, today=today),)}
+    if due.stage is not Stage.APPROVED or expect_agreed(facts, due.payee).number == due.bank_details:
+        return {payment: (_approved(facts, due, by, today),)}
+    stopped = due.stop(today=today)
+    return {payment: (stopped, _approved(facts, Payment.evolve(due, stopped, by.person), by, today))}
+
+
+def _approved(facts: Facts, due: Payment, by: Actor, today: date) -> PaymentApproved:
+    due.approve(by, today=today)  # What is wrong with the payment itself is told first.
+    return due.approve(by, today=today, bank_details=expect_agreed(facts, due.payee).number)
 
 
 def hold(facts: Facts, payment: Stream[Payment], reason: str, *, today: date) -> Decision:

@@ -239,8 +239,9 @@ _STEPS: dict[type[payment.PaymentMoved], tuple[str, str]] = {
 
 
 def _moved(event: payment.PaymentMoved) -> Iterator[Posting]:
-    source, target = (event.was, "returned") if isinstance(event, payment.PaymentReturned) else _STEPS[type(event)]
-    return _by_year(event, source, target)
+    if isinstance(event, payment.PaymentReturned | payment.PaymentStopped):
+        return _by_year(event, event.was, event.leads_to)
+    return _by_year(event, *_STEPS[type(event)])
 
 
 _ByYear = (

@@ -2,11 +2,14 @@
 
 A run belongs to no award, so its entries hold totals only; which payments are in it stands in the vault, as a list that the
 entry commits to, and in each payment's own stream.
+
+It is drawn up with the bank details that each payee has then, and its file carries those. A payment whose payee has others by the
+release is stopped: it is due again, needs a new approval, and the rest goes without it.
 """
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -15,6 +18,7 @@ from io import StringIO
 from typing import Any, Final, Literal, NamedTuple
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
+from domain.bank_details import Account, BankDetailsChanged, Numbered, agreed_of, bank_details_stream, expect_agreed
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import NOTHING, Money
@@ -27,7 +31,10 @@ MOST_PAYMENTS: Final = 1_000
 """The most payments that a run may have."""
 
 COLUMNS: Final = ("award", "assessment", "payer", "payee", "amount", "reference")
-"""The columns of the file that goes to the bank."""
+"""The columns of the file that goes to the bank, of a run that was drawn up before there were bank details."""
+
+ACCOUNT_COLUMNS: Final = ("sort_code", "account_number", "account_name")
+"""The columns that follow them, of every other run."""
 
 # Events ---------------------------------------------------------------------------------------------------------------
 
@@ -43,6 +50,8 @@ class RunDrawnUp(Event):
     total: Money
     payments: Commitment
     on: Day
+    details: Commitment | None = None
+    """To the payees' bank details with which it was drawn up."""
 
     def takes_effect(self) -> date:
         """On the day on which it was done."""
@@ -50,13 +59,19 @@ class RunDrawnUp(Event):
 
 
 class RunReleased(Event):
-    """A second person lets the run go to the bank, as the file of this SHA-256 and no other."""
+    """A second person lets the run go to the bank, as the file of this SHA-256 and no other.
+
+    `stopped` payments, whose payees' bank details had changed, are neither in the file nor in the count and the total.
+    """
 
     type: Literal["run.released"] = "run.released"
     file_sha256: str
     count: int
     total: Money
     on: Day
+    stopped: int | None = None
+    payments: Commitment | None = None
+    """To the list of payments that left, if some were stopped."""
 
     def takes_effect(self) -> date:
         """On the day on which it was done."""
@@ -121,7 +136,10 @@ class PaymentsNotNamedOnce(Invalid):
 
 
 class PaymentsCannotBeDrawnUp(Refused):
-    """Some of these payments cannot go into this run: each must be approved, and be paid by this payer through runs."""
+    """Some of these payments cannot go into this run.
+
+    Each must be approved for the bank details that its payee has now, and be paid by this payer through runs.
+    """
 
 
 class RunIsNotDrawnUp(Refused):
@@ -130,6 +148,14 @@ class RunIsNotDrawnUp(Refused):
 
 class RunIsNotReleased(Refused):
     """The run has not been released, so the bank cannot have settled or returned any of it."""
+
+
+class EveryPaymentIsStopped(Refused):
+    """Every payee of this run has other bank details by now: cancel it, and have its payments approved again."""
+
+
+class RunDetailsAreErased(Refused):
+    """Bank details that the run was drawn up with have been erased, so its file cannot be made."""
 
 
 class ReleaserDrewUpTheRun(FourEyes):
@@ -181,7 +207,10 @@ class PaymentName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run(Aggregate):
-    """Payments of one payer, released together. `settled` and `returned` count payments, `settled_total` is in pence."""
+    """Payments of one payer, released together. `settled`, `returned` and `stopped` count payments, `settled_total` is in pence.
+
+    `count` and `total` are of what was drawn up, and from the release on of what left.
+    """
 
     missing = NoSuchRun
 
@@ -200,6 +229,10 @@ class Run(Aggregate):
     settled: int = 0
     settled_total: Money = NOTHING
     returned: int = 0
+    stopped: int = 0
+    details: Commitment | None = None
+    left: Commitment | None = None
+    """The list of payments that left, if some were stopped."""
 
     @property
     def stage(self) -> RunStage:
@@ -234,12 +267,22 @@ class Run(Aggregate):
                 payments=event.payments,
                 drawn_up_by=by,
                 drawn_up_on=event.on,
+                details=event.details,
             )
         if state is None:
             raise LookupError(f"{event.type} before run.drawn-up")
         match event:
-            case RunReleased(file_sha256=digest, on=on):
-                return replace(state, released_by=by, released_on=on, file_sha256=digest)
+            case RunReleased():
+                return replace(
+                    state,
+                    released_by=by,
+                    released_on=event.on,
+                    file_sha256=event.file_sha256,
+                    count=event.count,
+                    total=event.total,
+                    stopped=event.stopped or 0,
+                    left=event.payments,
+                )
             case RunCancelled():
                 return replace(state, cancelled=True)
             case RunSettlementRecorded(count=count, amount=amount):
@@ -257,7 +300,7 @@ def run_stream(reference: str) -> Stream[Run]:
 
 
 def draw_up(facts: Facts, reference: str, *, payer: str, account: str, payments: Sequence[PaymentName], today: date) -> Decision:
-    """Put a payer's approved payments into a run, in order of award and assessment."""
+    """Put a payer's approved payments into a run, in order of award and assessment, with the bank details of their payees."""
     run = run_stream(reference)
     if facts.get(run):
         raise RunExists(run=reference)
@@ -268,6 +311,7 @@ def draw_up(facts: Facts, reference: str, *, payer: str, account: str, payments:
     ]:
         raise PaymentsCannotBeDrawnUp(faults)
     approved = [facts[stream] for stream in streams]
+    details = {payee: expect_agreed(facts, payee) for payee in sorted({payment.payee for payment in approved})}
     drawn_up = RunDrawnUp(
         run=reference,
         payer=payer,
@@ -276,12 +320,16 @@ def draw_up(facts: Facts, reference: str, *, payer: str, account: str, payments:
         total=_total(approved),
         payments=facts.conceal(_listed(approved)),
         on=today,
+        details=facts.conceal(_frozen(details)),
     )
     return {run: (drawn_up,), **_events(streams, [payment.draw_up(reference, today=today) for payment in approved])}
 
 
 def release(facts: Facts, reference: str, by: Actor, *, today: date) -> Decision:
-    """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1)."""
+    """Let a run go to the bank, as somebody who neither drew it up nor approved a payment in it (L1).
+
+    Payments whose payees' bank details have changed are stopped, and the rest goes.
+    """
     run = run_stream(reference)
     drawn_up = facts[run]
     drawn_up.expect_drawn_up()
@@ -291,9 +339,21 @@ def release(facts: Facts, reference: str, by: Actor, *, today: date) -> Decision
     payments = [facts[stream] for stream in streams]
     if approved := [f"{each.award}/{each.assessment}" for each in payments if each.approved_by == by.person]:
         raise ReleaserApproved(approved=approved)
-    digest = sha256(file_of(facts, drawn_up)).hexdigest()
-    released = RunReleased(file_sha256=digest, count=len(payments), total=_total(payments), on=today)
-    return {run: (released,), **_events(streams, [payment.send(today=today) for payment in payments])}
+    changed = _changed(facts, drawn_up, payments)
+    sent = [payment for payment in payments if payment.payee not in changed]
+    if not sent:
+        raise EveryPaymentIsStopped(payees=sorted(changed))
+    left = facts.conceal(_listed(sent)) if changed else None
+    released = RunReleased(
+        file_sha256=sha256(file_of(facts, replace(drawn_up, left=left))).hexdigest(),
+        count=len(sent),
+        total=_total(sent),
+        on=today,
+        stopped=len(payments) - len(sent) or None,
+        payments=left,
+    )
+    steps = [payment.stop(today=today) if payment.payee in changed else payment.send(today=today) for payment in payments]
+    return {run: (released,), **_events(streams, steps)}
 
 
 def cancel(facts: Facts, reference: str, reason: str, *, today: date) -> Decision:
@@ -360,18 +420,49 @@ def give_back(
 
 def payments_of(facts: Facts, run: Run) -> list[Stream[Payment]]:
     """The payments that were put into a run, in its order."""
-    return [payment_stream(award, assessment, run.payer) for award, assessment, _, _ in _listing(facts, run)]
+    return [payment_stream(award, assessment, run.payer) for award, assessment, _, _ in listing(facts, run.payments)]
 
 
 def file_of(facts: Facts, run: Run) -> bytes:
     """The file that goes to the bank: always the same bytes for the same run, as UTF-8, with a heading and CRLF."""
+    accounts = _accounts(facts, run)
     rows = [
-        (award, assessment, run.payer, payee, amount, f"{run.run}/{number}")
-        for number, (award, assessment, payee, amount) in enumerate(_listing(facts, run), start=1)
+        (award, assessment, run.payer, payee, amount, f"{run.run}/{number}", *accounts.get(payee, ()))
+        for number, (award, assessment, payee, amount) in enumerate(listing(facts, run.left or run.payments), start=1)
     ]
+    heading = (*COLUMNS, *(ACCOUNT_COLUMNS if run.details else ()))
     written = StringIO(newline="")
-    csv.writer(written).writerows([COLUMNS, *([_quoted(cell) for cell in row] for row in rows)])
+    csv.writer(written).writerows([heading, *([_quoted(cell) for cell in row] for row in rows)])
     return written.getvalue().encode()
+
+
+def frozen(facts: Facts, run: Run) -> dict[str, tuple[int, Commitment]]:
+    """The number and commitment of each payee's bank details with which a run was drawn up."""
+    if run.details is None:
+        return {}
+    return {payee: (number, Commitment(details)) for payee, number, details in json.loads(_revealed(facts, run.details))}
+
+
+def _accounts(facts: Facts, run: Run) -> dict[str, tuple[str, str, str]]:
+    """What a run's file says of the accounts of its payees."""
+    texts = {payee: facts.reveal(details) for payee, (_, details) in frozen(facts, run).items()}
+    if erased := sorted(payee for payee, text in texts.items() if text is None):
+        raise RunDetailsAreErased(payees=erased)
+    accounts = {payee: Account.read(text) for payee, text in texts.items() if text is not None}
+    return {payee: (each.sort_code, each.account_number, each.account_name) for payee, each in accounts.items()}
+
+
+def _changed(facts: Facts, run: Run, payments: Sequence[Payment]) -> frozenset[str]:
+    """The payees that have other bank details now than those with which a run was drawn up."""
+    payees = {payment.payee for payment in payments}
+    facts.prefetch(bank_details_stream(payee) for payee in sorted(payees))
+    known = {payee: number for payee, (number, _) in frozen(facts, run).items()}
+    now = {payee: agreed.number for payee in payees if (agreed := agreed_of(facts, payee))}
+    return frozenset(payee for payee in payees if now.get(payee) != known.get(payee))
+
+
+def _frozen(details: Mapping[str, Numbered]) -> str:
+    return json.dumps([[payee, each.number, each.details] for payee, each in details.items()], separators=(",", ":"))
 
 
 def _quoted(cell: Any) -> str:
@@ -384,11 +475,16 @@ def _listed(payments: Sequence[Payment]) -> str:
     return json.dumps([[each.award, each.assessment, each.payee, str(each.amount)] for each in payments], separators=(",", ":"))
 
 
-def _listing(facts: Facts, run: Run) -> list[tuple[str, int, str, str]]:
-    text = facts.reveal(run.payments)
+def listing(facts: Facts, payments: Commitment) -> list[tuple[str, int, str, str]]:
+    """A run's list of payments: award, assessment, payee, amount."""
+    return [(award, assessment, payee, amount) for award, assessment, payee, amount in json.loads(_revealed(facts, payments))]
+
+
+def _revealed(facts: Facts, kept: Commitment) -> str:
+    text = facts.reveal(kept)
     if text is None:
-        raise LookupError(f"the list of payments of run {run.run} is not in the vault")
-    return [(award, assessment, payee, amount) for award, assessment, payee, amount in json.loads(text)]
+        raise LookupError("a list of a payment run is not in the vault")
+    return text
 
 
 def _by_assessment(stream: Stream[Payment]) -> tuple[str, int]:
@@ -407,7 +503,10 @@ def _named(payer: str, payments: Sequence[PaymentName]) -> list[Stream[Payment]]
 def _against(facts: Facts, stream: Stream[Payment], run: str, today: date) -> Iterator[str]:
     """Why a payment cannot be drawn up, if it cannot."""
     try:
-        facts[stream].draw_up(run, today=today)
+        payment = facts[stream]
+        payment.draw_up(run, today=today)
+        if expect_agreed(facts, payment.payee).number != payment.bank_details:
+            raise BankDetailsChanged
     except Refused as refused:
         yield refused.message
 

@@ -23,6 +23,7 @@ from domain.payment import (
     PaymentSent,
     PaymentSettled,
     PaymentStep,
+    PaymentStopped,
     PaymentTakenOffRun,
     ReturnReason,
     Stage,
@@ -110,6 +111,8 @@ def _step(event: PaymentStep, happened: Happened) -> dict[str, Any]:  # noqa: PL
             return {"run": run}
         case PaymentTakenOffRun():
             return {"run": None}
+        case PaymentStopped():
+            return {"run": None, "approved_by": None}
         case PaymentSettled(bank_reference=reference, on=on):
             return {"bank_reference": reference, "paid_on": on}
         case PaymentReturned(reason=reason):

@@ -22,7 +22,10 @@ from projections.projection import Happened, Page, Projection, Row, moved, names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow(Row):
-    """Payments of one payer, released together. `settled` and `returned` count payments."""
+    """Payments of one payer, released together. `settled` and `returned` count payments.
+
+    `count` and `total` are of what was drawn up, and from the release on of what left.
+    """
 
     run: str
     payer: str
@@ -69,9 +72,16 @@ class RunsProjection(Projection[RunRow]):
         if before is None:
             raise LookupError(f"{event.type} before run.drawn-up")
         match event:
-            case RunReleased(file_sha256=digest, on=on):
+            case RunReleased():
                 return moved(
-                    before, happened, stage=RunStage.RELEASED, released_by=happened.person, released_on=on, file_sha256=digest
+                    before,
+                    happened,
+                    stage=RunStage.RELEASED,
+                    released_by=happened.person,
+                    released_on=event.on,
+                    file_sha256=event.file_sha256,
+                    count=event.count,
+                    total=event.total,
                 )
             case RunCancelled():
                 return moved(before, happened, stage=RunStage.CANCELLED)

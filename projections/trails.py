@@ -74,6 +74,7 @@ from domain.payment import (
     PaymentReturned,
     PaymentSent,
     PaymentSettled,
+    PaymentStopped,
     PaymentTakenOffRun,
 )
 from domain.person import AdministratorAppointed, PersonEvent, PersonRegistered
@@ -297,12 +298,17 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Held {_payment(event)}."
         case PaymentHoldLifted():
             return f"Lifted the hold on {_payment(event)}."
-        case PaymentApproved():
-            return f"Approved {_payment(event)}."
+        case PaymentApproved(bank_details=number):
+            to = f", to bank details {number} of its payee" if number else ""
+            return f"Approved {_payment(event)}{to}."
         case PaymentDrawnUp(run=run):
             return f"Put {_payment(event)} into run {run}."
         case PaymentTakenOffRun(run=run):
             return f"Took {_payment(event)} off run {run}, which was cancelled."
+        case PaymentStopped(run=run):
+            of = f" in run {run}" if run else ""
+            why = "its payee's bank details changed after it was approved, so it needs a new approval"
+            return f"Stopped {_payment(event)}{of}: {why}."
         case PaymentSent(run=run):
             return f"Sent {_payment(event)} to the bank with run {run}."
         case PaymentSettled(bank_reference=reference, on=on):
@@ -325,8 +331,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return (
                 f"Drew up run {event.run}: {_many(count, 'payment')} of {payer} from account {account}, {_pounds(total)} in all."
             )
-        case RunReleased(count=count, total=total):
-            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(total)} in all."
+        case RunReleased(count=count, total=total, stopped=stopped):
+            less = f" {_many(stopped, 'payment')} stopped, as bank details had changed." if stopped else ""
+            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(total)} in all.{less}"
         case RunCancelled():
             return f"Cancelled run {name}."
         case RunSettlementRecorded(count=count, amount=amount, payee=payee, value_date=value_date, bank_reference=reference):

@@ -7,6 +7,7 @@ from domain.aggregate import Actor, PersonId
 from domain.award import AwardRegistered, award_stream, register
 from domain.claim import Submission
 from domain.terms import Terms
+from tests.domain.accounts import agree_details
 from tests.domain.given import MemoryFacts
 
 COUNCIL, FUND, PRIME, PROVIDER, VERIFIERS = "GB-LAE-KIR", "GB-GOR-DCMS", "GB-COH-11503344", "GB-CHC-1087167", "GB-COH-02110904"
@@ -61,8 +62,9 @@ def outcomes(**changes: object) -> list[dict[str, object]]:
 
 
 def agreed(of: Terms | None = None) -> MemoryFacts:
-    """A ledger in memory in which the award is registered and agreed."""
+    """A ledger in memory in which the award is registered and agreed, and its payee has bank details."""
     facts = MemoryFacts()
+    agree_details(facts, PRIME)
     registration = AwardRegistered(reference=REFERENCE, title="Kirklees Better Outcomes Partnership")
     facts.record(register(facts, registration, of or terms()), AMINA.person)
     stream = award_stream(REFERENCE)

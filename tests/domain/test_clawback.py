@@ -88,7 +88,7 @@ def clawed(facts: MemoryFacts, *lines: tuple[int, str], by: Actor = BEN, clawbac
 def paid(facts: MemoryFacts, assessment: int, payer: str) -> None:
     """As if the payment had been sent and settled."""
     stream = payment_stream(REFERENCE, assessment, payer)
-    approved = facts[stream].approve(APARNA, today=TODAY)
+    approved = facts[stream].approve(APARNA, today=TODAY, bank_details=1)
     facts.record({stream: (approved,)}, APARNA.person)
     facts.record({stream: (facts[stream].draw_up("R", today=TODAY),)}, AMINA.person)
     facts.record({stream: (facts[stream].send(today=TODAY),)}, AMINA.person)

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,13 +22,14 @@ from domain.claim import ClaimLinesAssessed, ClaimLinesDecided, LinesCannotBeCla
 from domain.event import Event
 from domain.events import read
 from domain.money import Money
-from domain.payment import PaymentFellDue, ReturnReason, payment_stream
+from domain.payment import PaymentFellDue, ReturnReason, approve, payment_stream
 from domain.postings import postings
 from domain.refusal import Refused
-from domain.run import PaymentName, cancel, draw_up, give_back, release, settle
+from domain.run import EveryPaymentIsStopped, PaymentName, RunStage, cancel, draw_up, give_back, release, run_stream, settle
 from domain.terms import Terms
 from domain.verification import LineDecision, ParticipantLimitsBroken, Verification, verify
 from tests.domain import naive
+from tests.domain.accounts import agree_details
 from tests.domain.given import MemoryFacts
 from tests.domain.strategies import COUNCILS, PRIME, VERIFIERS, Json, agreements, claimed_lines, units
 
@@ -137,6 +139,7 @@ class Story:
         self.record(register(self.facts, registration, Terms.model_validate(versions[0])), AMINA)
         stream = award_stream(REFERENCE)
         self.record({stream: (self.facts[stream].agree(BEN),)}, BEN)
+        self.details = agree_details(self.facts, PRIME)
 
     @property
     def now(self) -> str:
@@ -264,7 +267,7 @@ class Story:
             "due": [self._confirm, self._withdraw_report] if name in self.reported else [go_on, go_on, self._hold],
             "held": [self._lift],
             "approved": [self._draw_up],
-            "in-run": [self._release, self._release, self._cancel],
+            "in-run": [self._release, self._release, self._cancel, self._move_account],
             "sent": [self._settle, self._settle, self._return],
             "paid": [self._return],
             "returned": [self._reissue],
@@ -278,7 +281,8 @@ class Story:
         return self.facts[payment_stream(REFERENCE, *name)]
 
     def _approve(self, name: tuple[int, str]) -> None:
-        self._step(name, self._payment(name).approve(AMINA, today=self.today), "approved")
+        approved = self._payment(name).approve(AMINA, today=self.today, bank_details=self.details)
+        self._step(name, approved, "approved")
 
     def _hold(self, name: tuple[int, str]) -> None:
         self._step(name, self._payment(name).hold(self.facts.conceal("Ask the payee"), today=self.today), "held")
@@ -304,6 +308,9 @@ class Story:
         run = f"RUN-{self.runs}"
         payer = name[1]
         together = [each for each, payment in self.book.payments.items() if (payment.payer, payment.stage) == (payer, "approved")]
+        for each in together:
+            if self._payment(each).bank_details != self.details:
+                self.record(approve(self.facts, payment_stream(REFERENCE, *each), by=AMINA, today=self.today), AMINA)
         names = [PaymentName(REFERENCE, number) for number, _ in together]
         self.record(draw_up(self.facts, run, payer=payer, account="MAIN", payments=names, today=self.today), AMINA)
         for each in together:
@@ -313,6 +320,17 @@ class Story:
         for each, run in self.in_run.items():
             if run == self.in_run[name]:
                 self.book.payments[each].stage = stage
+
+    def _move_account(self, name: tuple[int, str]) -> None:
+        """The payee moves to another bank, so nothing of the run may leave."""
+        self.details = agree_details(self.facts, PRIME)
+        with pytest.raises(EveryPaymentIsStopped):
+            release(self.facts, self.in_run[name], CERYS, today=self.today)
+        for each in sorted(set(self.in_run.values())):
+            if self.facts[run_stream(each)].stage is RunStage.DRAWN_UP:
+                self.record(cancel(self.facts, each, "The payee has a new account", today=self.today), AMINA)
+        for payment in self.book.payments.values():
+            payment.stage = "approved" if payment.stage == "in-run" else payment.stage
 
     def _release(self, name: tuple[int, str]) -> None:
         self.record(release(self.facts, self.in_run[name], CERYS, today=self.today), CERYS)

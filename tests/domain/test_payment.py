@@ -1,10 +1,12 @@
 """What may happen to a payment, and what not."""
 
 from datetime import date
+from typing import Literal
 
 import pytest
 
 from domain.aggregate import Actor, PersonId
+from domain.bank_details import PayeeHasNoBankDetails
 from domain.event import Event
 from domain.money import Money
 from domain.payment import (
@@ -31,15 +33,19 @@ from domain.payment import (
     PaymentReturned,
     PaymentSent,
     PaymentSettled,
+    PaymentStopped,
     PaymentTakenOffRun,
     ReporterMayNotConfirm,
     ReturnNeedsNote,
     ReturnReason,
     Stage,
+    approve,
     hold,
     payment_stream,
 )
+from tests.domain.accounts import OTHER_ACCOUNT, agree_details
 from tests.domain.given import MemoryFacts, commitment, given
+from tests.domain.kirklees import REFERENCE, agreed
 
 KIRKLEES = "GB-LAE-KIR"
 SOCIAL_PRIME = "GB-COH-11503344"
@@ -90,6 +96,9 @@ IS_PAID = (*IS_SENT, (SETTLED, CLERK))
 IS_RETURNED = (*IS_SENT, (RETURNED, CLERK))
 IS_DUE_OUTSIDE = ((OUTSIDE, VERIFIER),)
 IS_REPORTED = (*IS_DUE_OUTSIDE, (REPORTED, CLERK))
+
+
+PAYMENT = payment_stream(REFERENCE, 7, KIRKLEES)
 
 
 def actor(person: PersonId) -> Actor:
@@ -162,6 +171,49 @@ class TestApprove:
         approved.when(lambda due: due.approve(actor(CLERK), today=TODAY)).then_refused(PaymentAtWrongStage)
 
 
+class TestApproveForAnAccount:
+    @staticmethod
+    def due() -> MemoryFacts:
+        """A payment of an award's first assessment, whose payee has bank details 1."""
+        facts = agreed()
+        facts.record({PAYMENT: (FELL_DUE.model_copy(update={"award": REFERENCE}),)}, VERIFIER)
+        return facts
+
+    def approved(self) -> MemoryFacts:
+        facts = self.due()
+        facts.play(lambda known: approve(known, PAYMENT, by=actor(APPROVER), today=TODAY), APPROVER)
+        return facts
+
+    def test_names_the_bank_details_that_the_payee_has_now(self) -> None:
+        facts = self.approved()
+        assert facts.happened(PAYMENT.name)[-1] == APPROVED.model_copy(update={"bank_details": 1})
+        assert (facts[PAYMENT].bank_details, facts[PAYMENT].approved_by) == (1, APPROVER)
+
+    def test_refuses_a_payee_without_bank_details(self) -> None:
+        facts = agreed()
+        facts.record({PAYMENT: (FELL_DUE.model_copy(update={"award": REFERENCE, "payee": "GB-COH-07796947"}),)}, VERIFIER)
+        with pytest.raises(PayeeHasNoBankDetails):
+            approve(facts, PAYMENT, by=actor(APPROVER), today=TODAY)
+
+    def test_is_refused_twice_while_the_bank_details_are_the_same(self) -> None:
+        with pytest.raises(PaymentAtWrongStage):
+            approve(self.approved(), PAYMENT, by=actor(CLERK), today=TODAY)
+
+    def test_replaces_an_approval_for_other_bank_details(self) -> None:
+        facts = self.approved()
+        agree_details(facts, SOCIAL_PRIME, OTHER_ACCOUNT)
+        facts.play(lambda known: approve(known, PAYMENT, by=actor(CLERK), today=LATER), CLERK)
+        stopped = PaymentStopped(payer=KIRKLEES, years=YEARS, on=LATER, was=Stage.APPROVED)
+        assert facts.happened(PAYMENT.name)[-2:] == [stopped, APPROVED.model_copy(update={"bank_details": 2, "on": LATER})]
+        assert (facts[PAYMENT].bank_details, facts[PAYMENT].approved_by) == (2, CLERK)
+
+    def test_refuses_whoever_took_part_the_second_time_too(self) -> None:
+        facts = self.approved()
+        agree_details(facts, SOCIAL_PRIME, OTHER_ACCOUNT)
+        with pytest.raises(ApproverTookPart):
+            approve(facts, PAYMENT, by=actor(VERIFIER), today=LATER)
+
+
 class TestDrawUp:
     def test_puts_an_approved_payment_into_a_run(self) -> None:
         given(Payment, *IS_APPROVED).when(lambda approved: approved.draw_up("2021-11-A", today=TODAY)).then(DRAWN_UP)
@@ -171,6 +223,23 @@ class TestDrawUp:
 
     def test_refuses_a_payment_of_another_live_run(self) -> None:
         given(Payment, *IS_IN_RUN).when(lambda gone: gone.draw_up("2021-11-B", today=TODAY)).then_refused(PaymentAtWrongStage)
+
+
+class TestStop:
+    @pytest.mark.parametrize(
+        ("happened", "was", "run"), [(IS_APPROVED, Stage.APPROVED, None), (IS_IN_RUN, Stage.IN_RUN, "2021-11-A")]
+    )
+    def test_takes_the_approval_back(
+        self, happened: tuple[tuple[Event, PersonId], ...], was: Literal[Stage.APPROVED, Stage.IN_RUN], run: str | None
+    ) -> None:
+        stopped = PaymentStopped(payer=KIRKLEES, years=YEARS, on=TODAY, was=was, run=run)
+        given(Payment, *happened).when(lambda payment: payment.stop(today=TODAY)).then(stopped)
+        after = given(Payment, *happened, (stopped, RELEASER)).state
+        assert (after.stage, after.approved_by, after.bank_details, after.run) == (Stage.DUE, None, None, None)
+
+    @pytest.mark.parametrize("happened", [IS_DUE, IS_SENT, IS_PAID, IS_RETURNED, (*IS_DUE, (HELD, CLERK))])
+    def test_refuses_a_payment_that_is_not_on_its_way_out(self, happened: tuple[tuple[Event, PersonId], ...]) -> None:
+        given(Payment, *happened).when(lambda payment: payment.stop(today=TODAY)).then_refused(PaymentAtWrongStage)
 
 
 class TestTakeOffRun:

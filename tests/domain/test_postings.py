@@ -23,6 +23,7 @@ from domain.payment import (
     PaymentReturned,
     PaymentSent,
     PaymentSettled,
+    PaymentStopped,
     PaymentTakenOffRun,
     ReturnReason,
     Stage,
@@ -118,6 +119,8 @@ class TestPayments:
             (PaymentApproved(payer=FUND, years=YEARS, on=TODAY), "due", "approved"),
             (PaymentDrawnUp(payer=FUND, years=YEARS, on=TODAY, run="RUN-1"), "approved", "in-run"),
             (PaymentTakenOffRun(payer=FUND, years=YEARS, on=TODAY, run="RUN-1"), "in-run", "approved"),
+            (PaymentStopped(payer=FUND, years=YEARS, on=TODAY, was=Stage.IN_RUN, run="RUN-1"), "in-run", "due"),
+            (PaymentStopped(payer=FUND, years=YEARS, on=TODAY, was=Stage.APPROVED), "approved", "due"),
             (PaymentSent(payer=FUND, years=YEARS, on=TODAY, run="RUN-1"), "in-run", "sent"),
             (PaymentSettled(payer=FUND, years=YEARS, on=VALUE_DATE, run="RUN-1", bank_reference="BACS-42"), "sent", "paid"),
             (
@@ -146,7 +149,7 @@ class TestPayments:
 
     def test_every_step_that_there_is_moves_money(self) -> None:
         steps = [kind for kind in BY_NAME.values() if issubclass(kind, PaymentMoved)]
-        assert len(steps) == 10
+        assert len(steps) == 11
         assert {kind.leads_to for kind in steps} == set(Stage) - {Stage.NETTED_OFF}
 
 

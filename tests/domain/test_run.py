@@ -7,11 +7,13 @@ from hashlib import sha256
 import pytest
 
 from domain.aggregate import Actor, Decision, Facts, PersonId
+from domain.bank_details import BankDetailsProposed, bank_details_stream
 from domain.money import Money
 from domain.payment import Payment, PaymentApproved, PaymentAtWrongStage, PaymentFellDue, ReturnReason, Stage, payment_stream
 from domain.refusal import Refused
 from domain.run import (
     MOST_PAYMENTS,
+    EveryPaymentIsStopped,
     NoSuchRun,
     PaymentName,
     PaymentsAreNotInRun,
@@ -20,6 +22,7 @@ from domain.run import (
     PaymentsOfSeveralPayees,
     ReleaserApproved,
     ReleaserDrewUpTheRun,
+    RunDetailsAreErased,
     RunDrawnUp,
     RunExists,
     RunIsNotDrawnUp,
@@ -32,13 +35,15 @@ from domain.run import (
     cancel,
     draw_up,
     file_of,
+    frozen,
     give_back,
     release,
     run_stream,
     settle,
 )
 from domain.settlement import BankReferenceIsSpent, settlement_stream
-from tests.domain.given import MemoryFacts
+from tests.domain.accounts import ACCOUNT, OTHER_ACCOUNT, agree_details
+from tests.domain.given import MemoryFacts, commitment
 
 KIRKLEES = "GB-LAE-KIR"
 SOCIAL_PRIME = "GB-COH-11503344"
@@ -80,11 +85,18 @@ def approve(facts: MemoryFacts, name: PaymentName, amount: str, payee: str, by: 
     )
     stream = payment_stream(*name, KIRKLEES)
     facts.record({stream: (fell_due,)}, VERIFIER)
-    facts.record({stream: (PaymentApproved(payer=KIRKLEES, years=fell_due.years, on=TODAY),)}, by)
+    facts.record({stream: (PaymentApproved(payer=KIRKLEES, years=fell_due.years, on=TODAY, bank_details=1),)}, by)
+
+
+def with_accounts() -> MemoryFacts:
+    facts = MemoryFacts()
+    for payee in (SOCIAL_PRIME, SKILL_MILL):
+        agree_details(facts, payee)
+    return facts
 
 
 def approved() -> MemoryFacts:
-    facts = MemoryFacts()
+    facts = with_accounts()
     for name, (amount, payee) in AMOUNTS.items():
         approve(facts, name, amount, payee)
     return facts
@@ -169,7 +181,7 @@ class TestDrawUp:
         refused(approved(), lambda facts: the_draw_up(facts, payments=twice), PaymentsNotNamedOnce)
 
     def test_takes_a_thousand_payments_and_refuses_one_more(self) -> None:
-        facts = MemoryFacts()
+        facts = with_accounts()
         names = tuple(PaymentName("INDIGO-POJ-0175", number) for number in range(1, MOST_PAYMENTS + 2))
         for name in names:
             approve(facts, name, "1.00", SOCIAL_PRIME)
@@ -181,6 +193,28 @@ class TestDrawUp:
         absent = PaymentName("INDIGO-POJ-0175", 99)
         refusal = refused(facts, lambda known: the_draw_up(known, (FIRST, absent), "2021-11-B"), PaymentsCannotBeDrawnUp)
         assert [fault.where.split("/")[3] for fault in refusal.faults] == ["7", "99"]
+
+    def test_keeps_which_bank_details_each_payee_has_then(self) -> None:
+        facts = drawn_up()
+        assert {payee: number for payee, (number, _) in frozen(facts, facts[RUN]).items()} == {SOCIAL_PRIME: 1, SKILL_MILL: 1}
+        assert "5577" not in facts.happened(RUN.name)[0].model_dump_json()
+
+    def test_refuses_payees_without_bank_details_listing_every_payment(self) -> None:
+        facts = MemoryFacts()
+        agree_details(facts, SKILL_MILL)
+        for name, (amount, payee) in AMOUNTS.items():
+            approve(facts, name, amount, payee)
+        refusal = refused(facts, the_draw_up, PaymentsCannotBeDrawnUp)
+        assert [fault.where.split("/")[3] for fault in refusal.faults] == ["7", "10"]
+        assert refusal.faults[0].what.startswith("The payee has no agreed bank details")
+
+    def test_refuses_what_was_approved_for_other_bank_details_listing_every_payment(self) -> None:
+        facts = approved()
+        agree_details(facts, SOCIAL_PRIME, OTHER_ACCOUNT)
+        refusal = refused(facts, the_draw_up, PaymentsCannotBeDrawnUp)
+        assert [fault.where.split("/")[3] for fault in refusal.faults] == ["7", "10"]
+        assert refusal.faults[0].what.startswith("The payee's bank details changed after the payment was approved")
+        the_draw_up(facts, (OTHER,))
 
 
 class TestRelease:
@@ -214,6 +248,80 @@ class TestRelease:
         assert refused(facts, the_release, ReleaserApproved).details["approved"] == ["INDIGO-POJ-0190/1"]
 
 
+class TestReleaseAfterBankDetailsChanged:
+    @staticmethod
+    def changed() -> MemoryFacts:
+        facts = drawn_up()
+        agree_details(facts, SKILL_MILL, OTHER_ACCOUNT)
+        return facts
+
+    def test_stops_that_payee_s_payments_and_sends_the_rest(self) -> None:
+        facts = self.changed()
+        facts.play(the_release, RELEASER)
+        assert [stage(facts, name) for name in (FIRST, SECOND, OTHER)] == [Stage.SENT, Stage.SENT, Stage.DUE]
+        stopped = the_payment(facts, OTHER)
+        assert (stopped.run, stopped.approved_by, stopped.bank_details) == (None, None, None)
+
+    def test_counts_sums_and_hashes_what_left(self) -> None:
+        facts = self.changed()
+        facts.play(the_release, RELEASER)
+        run, told = facts[RUN], facts.happened(RUN.name)[-1]
+        assert isinstance(told, RunReleased)
+        assert (told.count, told.total, told.stopped) == (2, Money.parse("12953.62"), 1)
+        assert (run.count, run.total, run.stopped) == (2, Money.parse("12953.62"), 1)
+        file = file_of(facts, run)
+        assert sha256(file).hexdigest() == told.file_sha256
+        assert SKILL_MILL.encode() not in file
+        assert file.count(b"\r\n") == 3
+
+    def test_is_settled_when_the_rest_is(self) -> None:
+        facts = self.changed()
+        facts.play(the_release, RELEASER)
+        refused(facts, the_settlement((OTHER,), "4000.00"), PaymentsAreNotInRun)
+        facts.play(the_settlement(), CLERK)
+        assert facts[RUN].stage is RunStage.SETTLED
+
+    def test_lets_what_was_stopped_go_after_a_new_approval_to_the_new_account(self) -> None:
+        facts = self.changed()
+        facts.play(the_release, RELEASER)
+        stream = payment_stream(*OTHER, KIRKLEES)
+        again = the_payment(facts, OTHER).approve(Actor(APPROVER, KIRKLEES), today=LATER, bank_details=2)
+        facts.record({stream: (again,)}, APPROVER)
+        facts.play(lambda known: the_draw_up(known, (OTHER,), "2021-11-B"), CLERK)
+        facts.play(lambda known: release(known, "2021-11-B", BY_RELEASER, today=LATER), RELEASER)
+        assert b",309626,01234567," in file_of(facts, facts[run_stream("2021-11-B")])
+
+    def test_stops_them_though_the_same_text_was_agreed_again(self) -> None:
+        facts = drawn_up()
+        agree_details(facts, SKILL_MILL, ACCOUNT)
+        facts.play(the_release, RELEASER)
+        assert stage(facts, OTHER) is Stage.DUE
+
+    def test_sends_all_while_a_change_waits_for_its_second_person(self) -> None:
+        facts = drawn_up()
+        stream = bank_details_stream(SKILL_MILL)
+        waits = BankDetailsProposed(party=SKILL_MILL, number=2, details=facts.conceal(OTHER_ACCOUNT.written))
+        facts.record({stream: (waits,)}, CLERK)
+        facts.play(the_release, RELEASER)
+        assert {stage(facts, name) for name in ALL} == {Stage.SENT}
+        assert (facts[RUN].stopped, facts[RUN].left) == (0, None)
+
+    def test_refuses_when_nothing_would_be_left(self) -> None:
+        facts = self.changed()
+        agree_details(facts, SOCIAL_PRIME, OTHER_ACCOUNT)
+        assert refused(facts, the_release, EveryPaymentIsStopped).details["payees"] == [SKILL_MILL, SOCIAL_PRIME]
+        facts.play(lambda known: cancel(known, "2021-11-A", "Both moved to another bank", today=RELEASED), CLERK)
+        refused(facts, lambda known: the_draw_up(known, ALL, "2021-11-B"), PaymentsCannotBeDrawnUp)
+
+    def test_sends_a_run_that_was_drawn_up_before_there_were_bank_details(self) -> None:
+        known = drawn_up()
+        ((drawn, by),) = known.streams[RUN.name]
+        of_then = {RUN.name: [(drawn.model_copy(update={"details": None}), by)], bank_details_stream(SOCIAL_PRIME).name: []}
+        facts = MemoryFacts({**known.streams, **of_then}, texts=known.texts)
+        facts.play(the_release, RELEASER)
+        assert [stage(facts, name) for name in (FIRST, SECOND, OTHER)] == [Stage.SENT, Stage.SENT, Stage.DUE]
+
+
 class TestTheFile:
     def test_is_the_same_before_and_after_the_release(self) -> None:
         before, after = drawn_up(), released()
@@ -222,15 +330,39 @@ class TestTheFile:
     def test_is_exactly_these_bytes(self) -> None:
         facts = drawn_up()
         assert file_of(facts, facts[RUN]) == (
+            b"award,assessment,payer,payee,amount,reference,sort_code,account_number,account_name\r\n"
+            b"INDIGO-POJ-0175,7,GB-LAE-KIR,GB-COH-11503344,12750.07,2021-11-A/1,200000,55779911,KBOP No. 2\r\n"
+            b"INDIGO-POJ-0175,10,GB-LAE-KIR,GB-COH-11503344,203.55,2021-11-A/2,200000,55779911,KBOP No. 2\r\n"
+            b"INDIGO-POJ-0180,2,GB-LAE-KIR,GB-COH-07796947,4000.00,2021-11-A/3,200000,55779911,KBOP No. 2\r\n"
+        )
+
+    def test_of_a_run_of_before_there_were_bank_details_is_as_it_was(self) -> None:
+        facts = drawn_up()
+        drawn = facts.happened(RUN.name)[0]
+        before = MemoryFacts(texts=facts.texts)
+        before.record({RUN: (drawn.model_copy(update={"details": None}),)}, CLERK)
+        assert file_of(before, before[RUN]) == (
             b"award,assessment,payer,payee,amount,reference\r\n"
             b"INDIGO-POJ-0175,7,GB-LAE-KIR,GB-COH-11503344,12750.07,2021-11-A/1\r\n"
             b"INDIGO-POJ-0175,10,GB-LAE-KIR,GB-COH-11503344,203.55,2021-11-A/2\r\n"
             b"INDIGO-POJ-0180,2,GB-LAE-KIR,GB-COH-07796947,4000.00,2021-11-A/3\r\n"
         )
 
+    def test_keeps_the_account_of_then_whatever_is_agreed_later(self) -> None:
+        facts = released()
+        before = file_of(facts, facts[RUN])
+        agree_details(facts, SOCIAL_PRIME, OTHER_ACCOUNT)
+        assert file_of(facts, facts[RUN]) == before
+
+    def test_cannot_be_made_of_an_account_that_was_erased(self) -> None:
+        facts = released()
+        del facts.texts[commitment(ACCOUNT.written)]
+        with pytest.raises(RunDetailsAreErased):
+            file_of(facts, facts[RUN])
+
     @pytest.mark.parametrize("sign", "=+-@")
     def test_has_no_cell_that_a_spreadsheet_takes_for_a_formula(self, sign: str) -> None:
-        facts = MemoryFacts()
+        facts = with_accounts()
         approve(facts, FIRST, "10.00", SOCIAL_PRIME)
         facts.play(lambda known: the_draw_up(known, (FIRST,)), CLERK)
         run = facts[RUN]
@@ -334,7 +466,8 @@ class TestGiveBack:
         stream = payment_stream(*FIRST, KIRKLEES)
         due_again = the_payment(facts, FIRST).reissue(due_on=date(2021, 12, 9), today=LATER)
         facts.record({stream: (due_again,)}, CLERK)
-        facts.record({stream: (the_payment(facts, FIRST).approve(Actor(RELEASER, KIRKLEES), today=LATER),)}, RELEASER)
+        again = the_payment(facts, FIRST).approve(Actor(RELEASER, KIRKLEES), today=LATER, bank_details=1)
+        facts.record({stream: (again,)}, RELEASER)
         facts.play(lambda known: the_draw_up(known, (FIRST,), "2021-11-B"), CLERK)
         refused(facts, lambda known: release(known, "2021-11-B", BY_RELEASER, today=LATER), ReleaserApproved)
         facts.play(lambda known: release(known, "2021-11-B", Actor(APPROVER, KIRKLEES), today=LATER), APPROVER)

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from domain import award, certification, claim, key, party, payment, person, run, verification
+from domain import award, bank_details, certification, claim, key, party, payment, person, run, verification
 from domain.aggregate import Actor, Command, Decision, Facts, Stream
 from domain.award import AwardRegistered, award_stream
 from domain.claim import ReasonCode
@@ -17,6 +17,7 @@ from domain.run import PaymentName
 from domain.verification import LineDecision, Verification
 from ledger.ledger import Ledger, Recorded, Request
 from projections.views import Views
+from tests.domain.accounts import ACCOUNT
 from tests.domain.kirklees import (
     AMINA,
     APARNA,
@@ -65,6 +66,8 @@ class Story:
         fund = partial(key.begin, party=FUND, party_name="Life Chances Fund")
         self.tell(AMINA, partial(fund, person=AMINA.person, name="Amina", key="K1", secret_hash=secret))
         self.tell(AMINA, partial(party.register, party=PRIME, name="The Social Prime"))
+        self.tell(AMINA, partial(bank_details.propose, party=PRIME, account=ACCOUNT))
+        self.tell(BEN, partial(bank_details.agree, party=PRIME, account=ACCOUNT, by=BEN))
         self.tell(AMINA, partial(person.register, person=CLAIRE.person, party=PRIME, name="Claire"))
         self.tell(AMINA, partial(person.register, person=BEN.person, party=FUND, name="Ben"))
         issue = partial(key.issue, secret_hash=secret, by=AMINA)
@@ -110,7 +113,7 @@ class Story:
 
     def settle(self) -> None:
         """The fund's payment goes through a run and comes back; the council pays by itself."""
-        self.pay(1, FUND, APARNA, lambda due: due.approve(APARNA, today=TODAY))
+        self.tell(APARNA, partial(payment.approve, payment=payment_stream(self.reference, 1, FUND), by=APARNA, today=TODAY))
         names = [PaymentName(self.reference, 1)]
         self.tell(CERYS, partial(run.draw_up, reference="R-1", payer=FUND, account="MAIN", payments=names, today=TODAY))
         self.tell(RORY, partial(run.release, reference="R-1", by=RORY, today=TODAY))
