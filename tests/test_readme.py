@@ -76,7 +76,7 @@ class TestStory:
         assert "GB-LAE-X-RIVERTON" in told["export"].text
 
     def test_names_commands_that_there_are(self) -> None:
-        for name in re.findall(r"`lcledger (\w+)", README):
+        for name in re.findall(r"`lcledger ([\w-]+)", README):
             assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
 
     def test_names_routes_that_there_are(self) -> None:
@@ -134,6 +134,7 @@ async def _open_award(service: story.Service) -> dict[str, str]:
         await service.first.does("/v1/parties", {"party": each["party"], "name": each["party"]})
     ada = await service.person("Ada", story_party := "XX-LCL-OPERATOR")
     service.cast["ada"] = await service.give_key(ada, "administrator")
+    await story.agree_details(service, provider)
     await service.first.does("/v1/awards", registration)
     await service.cast["ada"].does(f"/v1/awards/{award}/agreement")
     parts = {"CLAIMANT": provider, "VERIFIER": council, "APPROVER": council, "RELEASER": council, "AUDITOR": story_party}

@@ -348,6 +348,7 @@ def return_note(award: str, assessment: int, payer: str) -> str | None:
 def secrets() -> set[str]:
     """Every text of the history that may stand in the log in no form (L5), for whoever wants to search for them."""
     told = {text for claim in claims() for text in claim.texts()}
+    told.update(account[name] for account in packaged()["bank_details"].values() for name in ("account_number", "account_name"))
     awards = {claim.award: sum(each.award == claim.award for each in claims()) for claim in claims()}
     for award, many in awards.items():
         payers = [each["party"] for each in terms_of(award)["payers"]]

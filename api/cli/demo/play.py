@@ -105,6 +105,10 @@ class Play:
         """Register the awards with everybody in them; each award by one administrator, agreed by the other."""
         for party, name in packaged()["parties"].items():
             await self.cast.first.send("/parties", {"party": party, "name": name}, name=f"demo:party:{party}")
+        for payee, account in packaged()["bank_details"].items():
+            details = f"/parties/{payee}/bank-details"
+            await self.cast.first.send(f"{details}/proposal", account, name=f"demo:account:{payee}")
+            await self.cast.other.send(f"{details}/agreement", account, name=f"demo:account-agreed:{payee}")
         for part in history_parts():
             await self.cast.give(part)
         for award in packaged()["awards"]:

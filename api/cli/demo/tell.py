@@ -31,7 +31,7 @@ def begins(*, again: bool) -> None:
         "",
         "  true        awards, maxima, shares, months and parties, with their sources (api/cli/demo/awards.json)",
         "  invented    what happens: claims, people, payments; prices per outcome, which were never published (illustrative);",
-        "              org-ids that begin with X-, and what the file calls `invented`",
+        "              bank details; org-ids that begin with X-, and what the file calls `invented`",
         "  simulated   the clock: August 2018 to March 2025 pass in a few seconds",
         "",
     )
