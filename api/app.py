@@ -33,6 +33,7 @@ from api import (
     reconsiderations,
     refusals,
     requests,
+    statements,
     tokens,
     trails,
 )
@@ -62,6 +63,7 @@ _ROUTERS: Final = (
     reconsiderations,
     receivables,
     balances,
+    statements,
     trails,
     payment_runs,
     parties,

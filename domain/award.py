@@ -345,6 +345,8 @@ class Award(Aggregate):
     payments: tuple[tuple[int, str], ...] = ()
     """Every payment that ever fell due, by the number of its assessment and its payer."""
     proposed_step: ProposedStep | None = None
+    closed_on: date | None = None
+    """The day on which it was closed to claims, if it is."""
 
     def propose(
         self,
@@ -499,7 +501,7 @@ class Award(Aggregate):
             case ReceivableChanged():
                 return _with_receivable(state, event)
             case AwardClosedToClaims():
-                return replace(state, status=Status.CLOSED_TO_CLAIMS, proposed_step=None)
+                return replace(state, status=Status.CLOSED_TO_CLAIMS, proposed_step=None, closed_on=event.on)
             case StepProposed(step=step):
                 return replace(state, proposed_step=ProposedStep(step, by))
             case StepWithdrawn():
@@ -507,7 +509,7 @@ class Award(Aggregate):
             case AwardPaused():
                 return replace(state, status=Status.PAUSED, proposed_step=None)
             case AwardResumed() | AwardReopened():
-                return replace(state, status=Status.ACTIVE, proposed_step=None)
+                return replace(state, status=Status.ACTIVE, proposed_step=None, closed_on=None)
             case AwardCompleted():
                 return replace(state, status=Status.COMPLETED)
 

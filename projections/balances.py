@@ -1,10 +1,10 @@
 """Balances: what M11 names, as sums of postings, now or as of a moment on either axis."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.award import Award, award_stream
 from domain.calendar import london_day
@@ -111,8 +111,20 @@ class Balances(ClaimFigures, PaymentFigures, Limited):
     years: tuple[YearBalance, ...]
 
 
-_Account = tuple[str, str | None, str | None, str]
+Account = tuple[str, str | None, str | None, str]
 """Stage, outcome, payer, financial year."""
+
+
+class Known(NamedTuple):
+    """What figures of an award are made of: its terms, and the sums of its postings."""
+
+    name: str
+    award: Award
+    accounts: Mapping[Account, Money]
+    position: int
+    """The entry up to which everything is counted."""
+    day: date
+    """The day up to which everything is counted, if that was asked; and whose terms hold."""
 
 
 class BalanceSheet:
@@ -127,11 +139,30 @@ class BalanceSheet:
 
         Limits are those in force on `effective_on`, else on the day of recording of `as_of`, else today. Raises `NoSuchAward`.
         """
+        return _balances(self.known(award, as_of, effective_on), effective_on)
+
+    def known(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Known:
+        """What an award's figures are made of. Raises `NoSuchAward`."""
         name = canonical(award)
         known, _ = self._ledger.load(award_stream(name), as_of)
         accounts, position = self._accounts(name, as_of, effective_on)
-        day = effective_on or self._day_of(as_of)
-        return _balances(name, known, accounts, position=position, effective_on=effective_on, day=day)
+        return Known(name, known, accounts, position, effective_on or self.day_of(as_of))
+
+    def monthly(
+        self, awards: Collection[str], as_of: int | None = None, effective_on: date | None = None
+    ) -> dict[tuple[str, str], Money]:
+        """The sums of awards' postings by stage and month of the effective date."""
+        sums: Counter[tuple[str, str]] = Counter()
+        for award in awards:
+            where, parameters = _conditions(canonical(award), as_of, effective_on)
+            found = self._tables.ask(
+                "SELECT stage, substr(effective, 1, 7), SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
+                f"WHERE {where} GROUP BY stage, substr(effective, 1, 7)",
+                parameters,
+            )
+            for stage, month, total in found:
+                sums[stage, month] += int(total)
+        return {account: Money(total) for account, total in sums.items()}
 
     def trial_balance(self, as_of: int | None = None) -> Money:
         """The sum of all postings of all awards: always 0.00."""
@@ -139,22 +170,16 @@ class BalanceSheet:
         ((total,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v1 {where}", parameters)  # noqa: S608 (ours)
         return Money(int(total))
 
-    def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[_Account, Money]:
+    def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[Account, Money]:
         """The sum of an award's postings on every account that has any: (stage, outcome, payer, financial year)."""
         return self._accounts(canonical(award), as_of, effective_on)[0]
 
-    def _accounts(self, award: str, as_of: int | None, effective_on: date | None) -> tuple[dict[_Account, Money], int]:
-        where, parameters = ["award = ?"], [award]
-        if as_of is not None:
-            where.append("position <= ?")
-            parameters.append(as_of)  # type: ignore[arg-type]
-        if effective_on is not None:
-            where.append("effective <= ?")
-            parameters.append(effective_on.isoformat())
+    def _accounts(self, award: str, as_of: int | None, effective_on: date | None) -> tuple[dict[Account, Money], int]:
+        where, parameters = _conditions(award, as_of, effective_on)
         with self._tables.turn_to_read() as connection:
             found = self._tables.ask(
                 "SELECT stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
-                f"WHERE {' AND '.join(where)} GROUP BY stage, outcome, payer, year",
+                f"WHERE {where} GROUP BY stage, outcome, payer, year",
                 parameters,
                 connection,
             )
@@ -162,23 +187,34 @@ class BalanceSheet:
         accounts = {(stage, outcome, payer, year): Money(int(total)) for stage, outcome, payer, year, total in found}
         return accounts, come_to if as_of is None else min(as_of, come_to)
 
-    def _day_of(self, as_of: int | None) -> date:
+    def day_of(self, as_of: int | None) -> date:
+        """The day of recording of a position, else today."""
         rows = self._ledger.entries(as_of - 1, 1) if as_of else ()
         return london_day(rows[0].recorded_at if rows else self._ledger.now())
 
 
-def _balances(
-    award: str, known: Award, accounts: Mapping[_Account, Money], *, position: int, effective_on: date | None, day: date
-) -> Balances:
+def _conditions(award: str, as_of: int | None, effective_on: date | None) -> tuple[str, list[Any]]:
+    where, parameters = ["award = ?"], [award]
+    if as_of is not None:
+        where.append("position <= ?")
+        parameters.append(as_of)  # type: ignore[arg-type]
+    if effective_on is not None:
+        where.append("effective <= ?")
+        parameters.append(effective_on.isoformat())
+    return " AND ".join(where), parameters
+
+
+def _balances(of: Known, effective_on: date | None) -> Balances:
+    known, accounts, day = of.award, of.accounts, of.day
     outcomes = _grouped((outcome, stage, amount) for (stage, outcome, _, _), amount in accounts.items() if outcome)
     payers = _grouped((payer, stage, amount) for (stage, _, payer, _), amount in accounts.items() if payer)
     years = _grouped((year, stage, amount) for (stage, _, _, year), amount in accounts.items())
     stages = _grouped(("", stage, amount) for (stage, _, _, _), amount in accounts.items())[""]
-    terms = _terms(known, day)
+    terms = terms_on(known, day)
     assessed = Money(stages["assessed"])
     return Balances(
-        award=award,
-        position=position,
+        award=of.name,
+        position=of.position,
         effective_on=effective_on,
         limits_on=day,
         **_claims(stages),
@@ -266,7 +302,7 @@ def _outcome_limit(known: Award, code: str, day: date) -> Money | None:
         return None
 
 
-def _terms(known: Award, day: date) -> Terms | None:
+def terms_on(known: Award, day: date) -> Terms | None:
     """The terms in force on a day; those agreed first where the day lies before all, or nothing where none are agreed."""
     try:
         return known.agreement.on(day).terms

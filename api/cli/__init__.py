@@ -53,9 +53,35 @@ app: Final = typer.Typer(
 
 
 def _assemble() -> None:
-    from api.cli import awards, bank_details, claims, closing, entries, exports, keys, parties, people, programs, reconsiderations
+    from api.cli import (
+        awards,
+        bank_details,
+        claims,
+        closing,
+        entries,
+        exports,
+        keys,
+        parties,
+        people,
+        programs,
+        reconsiderations,
+        statements,
+    )
 
-    for noun in (programs, awards, closing, claims, reconsiderations, parties, bank_details, people, keys, entries, exports):
+    for noun in (
+        programs,
+        awards,
+        statements,
+        closing,
+        claims,
+        reconsiderations,
+        parties,
+        bank_details,
+        people,
+        keys,
+        entries,
+        exports,
+    ):
         noun.install(app)
 
 

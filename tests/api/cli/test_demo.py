@@ -20,6 +20,7 @@ from api.cli.demo.state import State
 from api.settings import settings
 from domain.terms import Terms, check
 from tests.api.cli.conftest import Played, command, environment, lcledger
+from tests.api.test_statements import expect_rolled_forward
 
 PUBLISHED = {
     # award, LCF award, maximum, share, first month, last month
@@ -180,6 +181,15 @@ class TestDemo:
         assert Fraction(over["recovered"]) > 0
         assert Fraction(over["written_off"]) > 0
         assert Fraction(over["paid"]) == Fraction(over["allotted"]) - Fraction(over["netted_off"])
+
+    def test_rolls_every_year_forward_over_all_awards(self, played: Played) -> None:
+        asked = ("--json", "--data-dir", str(played.folder))
+        statement, position = (json.loads(lcledger(what, *asked).stdout) for what in ("statement", "position"))
+        expect_rolled_forward(statement)
+        assert len(statement["years"]) >= 7
+        assert Fraction(statement["years"][-1]["closing"]) == Fraction(position["unpaid"]) - Fraction(position["receivable"])
+        assert Fraction(position["released"]) > 0
+        assert Fraction(json.loads(lcledger("accrual", *asked).stdout)["unpaid"]) == Fraction(position["unpaid"])
 
     def test_leaves_nothing_in_the_log_that_may_have_to_go(self, played: Played) -> None:
         texts = {*history.secrets(), *(text for claim in open_claims() for text in claim.texts())}

@@ -1,0 +1,126 @@
+"""Accruals, statements and the fund's position over HTTP: they add up, on both axes."""
+
+from datetime import timedelta
+from typing import Any
+
+from domain.money import Money
+from tests.api import story
+from tests.api.story import AWARD, Service, slug
+from tests.api.test_clawbacks import AWARD_ITSELF, CLAWBACKS, CLAWING, RECEIVABLE
+from tests.api.test_reconsiderations import vary
+
+ACCRUAL, STATEMENT = f"{AWARD_ITSELF}/accrual", f"{AWARD_ITSELF}/statement"
+MOVEMENTS = ("assessed", "other_payments", "recovered", "written_off")
+
+
+def pence(row: dict[str, Any], *names: str) -> int:
+    return sum(int(Money.parse(row[name])) for name in names)
+
+
+def expect_rolled_forward(told: dict[str, Any]) -> None:
+    """Every year begins with what the one before it ended with, and its movements make its end."""
+    before = 0
+    for year in told["years"]:
+        assert pence(year, "opening") == before
+        before = pence(year, "closing")
+        assert before == pence(year, "opening", *MOVEMENTS) - pence(year, "unfunded", "paid")
+
+
+async def paid(service: Service) -> None:
+    await story.submit(service)
+    await story.verify(service)
+    await story.approve(service)
+    await story.draw_up(service)
+    await service.rhea.does("/v1/payment-runs/KIR-2021-10/release")
+    payment = await service.first.reads(f"{AWARD_ITSELF}/payments/1/{story.KIRKLEES}")
+    await story.settle(service, payment["amount"])
+
+
+class TestAnAccrual:
+    async def test_has_what_is_undecided_at_its_rate_and_what_is_unpaid_to_the_penny(self, service: Service) -> None:
+        award = await service.first.reads(AWARD_ITSELF)
+        outcomes = [{**each, "acceptance_rate": "9/10"} for each in award["versions"][0]["terms"]["outcomes"]]
+        await vary(service, outcomes=outcomes)
+        await story.submit(service)
+        told = await service.ivo.reads(ACCRUAL)
+        assert (told["unpaid"], told["expected"], told["accrued"]) == ("0.00", "2520.00", "2520.00")
+        (of,) = told["outcomes"]
+        assert (of["undecided"], of["acceptance_rate"], of["expected"]) == ("2800.00", "9/10", "2520.00")
+        await story.verify(service)
+        told = await service.ivo.reads(ACCRUAL)
+        assert (told["unpaid"], told["expected"], told["accrued"]) == ("2800.00", "0.00", "2800.00")
+        assert sum(pence(payer, "unpaid") for payer in told["payers"]) == 280_000
+
+    async def test_is_as_it_was_on_a_day_and_as_it_was_known(self, service: Service) -> None:
+        await story.submit(service)
+        known = (await service.first.reads(AWARD_ITSELF + "/balances"))["position"]
+        await story.verify(service)
+        await story.approve(service)
+        earlier = await service.ivo.reads(f"{ACCRUAL}?as_of={known}")
+        assert (earlier["unpaid"], pence(earlier, "expected") > 0, earlier["position"]) == ("0.00", True, known)
+        before = await service.ivo.reads(f"{ACCRUAL}?effective_on=2020-03-31")
+        assert (before["accrued"], before["effective_on"]) == ("0.00", "2020-03-31")
+
+    async def test_shows_what_is_owed_back_apart(self, service: Service) -> None:
+        await paid(service)
+        await service.vera.does(CLAWBACKS, CLAWING)
+        await service.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        told = await service.ivo.reads(ACCRUAL)
+        owed = await service.ivo.reads(RECEIVABLE)
+        assert told["receivable"] == owed["open"] != "0.00"
+        assert told["accrued"] == told["unpaid"]
+
+
+class TestAStatement:
+    async def test_rolls_forward_through_payment_and_recovery(self, service: Service) -> None:
+        await paid(service)
+        told = await service.ivo.reads(STATEMENT)
+        expect_rolled_forward(told)
+        assert told["years"][-1]["paid"] != "0.00"
+        await service.vera.does(CLAWBACKS, CLAWING)
+        await service.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        today = service.clock.now.date().isoformat()
+        await service.first.does(f"{RECEIVABLE}/recovery", {"amount": "100.00", "reference": "INV-7", "value_date": today})
+        told = await service.ivo.reads(STATEMENT)
+        expect_rolled_forward(told)
+        assert told["years"][-1]["recovered"] == "100.00"
+        accrual = await service.ivo.reads(ACCRUAL)
+        assert pence(told["years"][-1], "closing") == pence(accrual, "unpaid") - pence(accrual, "receivable")
+
+    async def test_of_the_fund_is_that_of_its_awards(self, service: Service) -> None:
+        await paid(service)
+        assert (await service.audrey.reads("/v1/fund/statement"))["years"] == (await service.audrey.reads(STATEMENT))["years"]
+        fund, alone = await service.audrey.reads("/v1/fund/accrual"), await service.audrey.reads(ACCRUAL)
+        assert (fund["accrued"], fund["years"], fund["awards"]) == (alone["accrued"], alone["years"], [alone])
+
+    async def test_of_the_fund_is_for_those_who_oversee_it(self, service: Service) -> None:
+        for what in ("accrual", "statement", "position"):
+            assert slug(await service.ivo.get(f"/v1/fund/{what}")) == (403, "role-is-missing")
+            assert slug(await service.cora.get(f"/v1/fund/{what}")) == (403, "role-is-missing")
+        assert slug(await service.audrey.get("/v1/awards/INDIGO-POJ-9999/accrual")) == (404, "no-such-award")
+
+
+class TestTheFundsPosition:
+    async def test_releases_what_a_closed_award_did_not_use(self, service: Service) -> None:
+        await paid(service)
+        before = await service.audrey.reads("/v1/fund/position")
+        assert (before["released"], before["committed"]) == ("0.00", before["limit"])
+        assert pence(before, "remaining") == pence(before, "committed") - pence(before, "assessed", "other_payments")
+        service.clock.forward(days=1)
+        await service.first.does(f"{AWARD_ITSELF}/closing")
+        after = await service.audrey.reads("/v1/fund/position")
+        assert (after["remaining"], after["committed"]) == ("0.00", after["assessed"])
+        assert pence(after, "released") == pence(before, "remaining")
+        yesterday = (service.clock.now.date() - timedelta(days=1)).isoformat()
+        then = await service.audrey.reads(f"/v1/fund/position?effective_on={yesterday}")
+        assert (then["released"], then["committed"]) == ("0.00", then["limit"])
+        (row,) = after["awards"]
+        assert (row["award"], row["status"], row["released"]) == (AWARD, "closed-to-claims", after["released"])
+
+    async def test_commits_nothing_for_an_award_that_nobody_agreed(self, service: Service) -> None:
+        award = await service.first.reads(AWARD_ITSELF)
+        registration = {"reference": "INDIGO-POJ-0195", "title": "The Skill Mill", "terms": award["versions"][0]["terms"]}
+        before = await service.audrey.reads("/v1/fund/position")
+        await service.first.does("/v1/awards", registration)
+        after = await service.audrey.reads("/v1/fund/position")
+        assert (after["committed"], len(after["awards"])) == (before["committed"], 2)
