@@ -243,11 +243,15 @@ def _match(if_match: str | None) -> int | None:
 
 
 async def _fingerprint(request: Request) -> str:
-    """What makes another request of it: where, how and with what, but not whether it was tried first."""
+    """What makes another request of it: where, how and with what, but not whether it was tried first.
+
+    Bodies name participants and accounts (L5), so what is kept is an HMAC that nobody makes without the vault's key.
+    """
     asked = sorted((name, value) for name, value in request.query_params.multi_items() if name != "dry_run")
     hashed = sha256(f"{request.method} {request.url.path} {asked} {media_type(request)}\n".encode())
     hashed.update(await request.body())
-    return hashed.hexdigest()
+    fingerprint: str = request.app.state.ledger.vault.seals.fingerprint(hashed.digest())
+    return fingerprint
 
 
 # Bodies ---------------------------------------------------------------------------------------------------------------

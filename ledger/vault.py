@@ -49,6 +49,7 @@ class Seals:
         self._references = AESGCM(_derived(key, b"references"))
         self._marks = _derived(key, b"marks")
         self._sign_ins = _derived(key, b"sign-ins")
+        self._requests = _derived(key, b"requests")
 
     def conceal(self, text: str, award: str | None) -> Text:
         """Seal a text under a fresh salt."""
@@ -67,6 +68,10 @@ class Seals:
     def sign_in(self, issuer: str, subject: str) -> str:
         """By what somebody whom an identity provider names is recognised. Case matters, in both; neither may hold a newline."""
         return hmac.digest(self._sign_ins, f"oidc\n{issuer}\n{subject}".encode(), sha256).hex()
+
+    def fingerprint(self, request: bytes) -> str:
+        """By what a request is recognised when it comes again. A plain hash would let its reference or account be guessed."""
+        return hmac.digest(self._requests, request, sha256).hex()
 
     def meet(self, award: str, reference: str, mark: str) -> Participant:
         """A participant whom nobody has met before, under a fresh token."""

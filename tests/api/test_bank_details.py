@@ -1,6 +1,8 @@
 """Bank details over HTTP: two persons, masked, and nowhere but in the vault and the file for the bank (L1, L5)."""
 
 import io
+import json
+import sqlite3
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -83,6 +85,18 @@ class TestProposal:
         again = await service.first.post(f"{DETAILS}/proposal", OTHER, key="details-2")
         assert again.headers["Idempotency-Hit"] == "true"
         assert one.json() == again.json()
+
+    async def test_leaves_no_hash_by_which_it_could_be_guessed(self, service: Service, tmp_path: Path) -> None:
+        body = json.dumps(OTHER).encode()
+        path = f"{DETAILS}/proposal"
+        sent = await service.first.post(path, content=body, headers={"Content-Type": "application/json"}, key="details-2")
+        assert sent.status_code == 201
+        log = sqlite3.connect(f"file:{tmp_path / 'ledger' / 'ledger.sqlite3'}?mode=ro", uri=True)
+        ((kept,),) = log.execute("SELECT fingerprint FROM receipts WHERE key = 'details-2'").fetchall()
+        log.close()
+        guessed = sha256(f"POST {path} [] application/json\n".encode() + body)
+        assert kept not in {guessed.hexdigest(), sha256(body).hexdigest()}
+        assert kept == service.app.state.ledger.vault.seals.fingerprint(guessed.digest())
 
     async def test_is_turned_down_with_a_reason(self, service: Service) -> None:
         await service.first.does(f"{DETAILS}/proposal", OTHER)

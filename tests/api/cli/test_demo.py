@@ -223,8 +223,11 @@ class TestDemo:
             stderr=subprocess.DEVNULL,
             env=environment(),
         )
+        while not (folder / "demo.json").exists():
+            with pytest.raises(subprocess.TimeoutExpired):
+                playing.wait(0.1)
         with pytest.raises(subprocess.TimeoutExpired):
-            playing.wait(4)
+            playing.wait(3)
         playing.kill()
         playing.wait()
         assert json.loads((folder / "demo.json").read_text("utf-8"))["stage"] == "begun"
