@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.commands import Recorded, TheAsk, address, command, sent
+from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, VersionNumber
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import award as awards
@@ -243,12 +243,16 @@ async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)
         awards.VersionIsAgreed,
         awards.ProposerMayNotAgree,
         variation.OutcomeWasUsed,
+        answer=Reassessed,
     ),
 )
-async def agree_terms(award: AwardName, version: VersionNumber, ask: TheAsk) -> Recorded:
-    """Agree a further version of the terms, as a second person (L1); a back-dated one reassesses what it changes (M9)."""
-    today = ask.today
-    return await ask.record(partial(variation.agree, award=award, number=version, by=ask.by, today=today), award_stream(award))
+async def agree_terms(award: AwardName, version: VersionNumber, ask: TheAsk) -> Reassessed:
+    """Agree a further version of the terms, as a second person (L1); a back-dated one reassesses what it changes (M9).
+
+    With `dry_run=true` the answer tells, before anybody agrees, every line that will change and the net for each payer.
+    """
+    decide = partial(variation.agree, award=award, number=version, by=ask.by, today=ask.today)
+    return await ask.reassess(decide, award_stream(award))
 
 
 @router.post("/awards/{award}/closing", **command(ADMINISTRATOR, *_TAKES_CLAIMS, awards.AwardIsPaused, awards.ClaimsAreOpen))

@@ -6,7 +6,7 @@ Every command is a POST or DELETE with an `Idempotency-Key`. Its body is read on
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from email.message import Message
 from hashlib import sha256
@@ -38,6 +38,8 @@ from domain.aggregate import Actor, Command, S, Stream
 from domain.calendar import london_day
 from domain.event import Event
 from domain.key import Role
+from domain.money import Money
+from domain.reassessment import effect
 from domain.refusal import Fault, Refused
 from ledger.entry import Entry, EntryTooLong
 from ledger.ledger import Ledger
@@ -87,6 +89,30 @@ class Recorded(BaseModel):
     count: int = Field(description="How many entries the command made")
     entries: tuple[ToldEntry, ...] = Field(description="The first 500 of them, those of participants left out")
     dry_run: bool
+
+
+class ChangedLine(BaseModel):
+    """A line whose assessed amount is worked out anew: what stands before, and what stands then."""
+
+    claim: str
+    line: int
+    outcome: str
+    achieved_on: date
+    before: Money
+    after: Money
+
+
+class Effect(BaseModel):
+    """What a reassessment changes of the past, line by line, and on balance for each payer."""
+
+    lines: tuple[ChangedLine, ...] = Field(description="Every line that is assessed anew")
+    net: dict[str, Money] = Field(description="By payer: what becomes due, or, less than nothing, is owed back")
+
+
+class Reassessed(Recorded):
+    """What became of a command that may assess lines anew. A dry run tells what its doing would."""
+
+    effect: Effect
 
 
 class OwnWrites:
@@ -159,6 +185,13 @@ class Ask:
             expected={on.name: self.match} if on is not None and self.match is not None else {},
         )
         return await self.ledger.record(decide, request, dry_run=self.dry_run)
+
+    async def reassess(self, decide: Command, on: Stream[Any]) -> Reassessed:
+        """Record a command that may assess lines anew, and tell what it came to."""
+        done = await self.done(decide, on)
+        found = effect((each.stream, each.event) for each in done.entries)
+        lines = tuple(ChangedLine(**asdict(each)) for each in found.lines)
+        return Reassessed(**dict(self.tell(done, on)), effect=Effect(lines=lines, net=dict(found.net)))
 
     def tell(self, done: Done, on: Stream[Any] | None = None, *, new: str | None = None) -> Recorded:
         """The answer, derived from the entries alone, so that a repeat gets the same."""
@@ -311,12 +344,13 @@ def command(
     body: type[BaseModel] | None = None,
     csv: bool = False,
     on_one: bool = True,
+    answer: type[Recorded] = Recorded,
 ) -> Route:
     """A command's route: who may ask, how it may be refused, what it is sent. `on_one`: it is about one stream, with an ETag."""
     moved: tuple[type[Refused], ...] = (VersionHasMoved,) if on_one else ()
     bodies = OF_BODIES if body else (BodyIsTooLarge,)
     responses = refused_with(*ALWAYS, *BUSY, NothingToMatch, *moved, *bodies, *refusals)
-    responses[200] = {"model": Recorded, "description": "A dry run: what would be recorded"}
+    responses[200] = {"model": answer, "description": "A dry run: what would be recorded"}
     responses[201] = {"headers": _HEADERS}
     extra: dict[str, Any] = {}
     if body is not None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER, SEE_TEXTS
-from api.commands import Recorded, TheAsk, address, command, sent
+from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ReconsiderationName
 from api.readings import NOT_INVESTORS, TheReading, question
 from domain import reconsideration as reconsiderations
@@ -93,12 +93,13 @@ def show(award: AwardName, reconsideration: ReconsiderationName, asked: TheReadi
         reconsiderations.ReconsiderationWouldTake,
         reconsiderations.ProposerMayNotReconsider,
         reconsiderations.ClaimantMayNotReconsider,
+        answer=Reassessed,
     ),
 )
-async def agree(award: AwardName, reconsideration: ReconsiderationName, ask: TheAsk) -> Recorded:
+async def agree(award: AwardName, reconsideration: ReconsiderationName, ask: TheAsk) -> Reassessed:
     """Agree a reconsideration, as a second person (L1): its lines are assessed anew, and what they gain becomes due."""
     decide = partial(reconsiderations.agree, award=award, reconsideration=reconsideration, by=ask.by, today=ask.today)
-    return await ask.record(decide, reconsideration_stream(award, reconsideration))
+    return await ask.reassess(decide, reconsideration_stream(award, reconsideration))
 
 
 @router.post("/{reconsideration}/withdrawal", **command(ADMINISTRATOR | CERTIFIER, *_NAMED, body=Withdrawal))

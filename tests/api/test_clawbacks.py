@@ -111,10 +111,16 @@ class TestBackDatedTerms:
         rehearsed = (await paid.ada.post(f"{AWARD_ITSELF}/terms/2/agreement?dry_run=true")).json()
         done = await paid.ada.does(f"{AWARD_ITSELF}/terms/2/agreement")
         assert [each["type"] for each in done["entries"]] == [each["type"] for each in rehearsed["entries"]]
+        assert done["effect"] == rehearsed["effect"]
+        assert [(each["claim"], each["line"], each["before"], each["after"]) for each in done["effect"]["lines"]] == [
+            ("2021-Q3", 1, "1400.00", "1500.00"),
+            ("2021-Q3", 2, "1400.00", "1500.00"),
+        ]
         after = await balances(paid)
         assert (after["claimed"], after["assessed"], after["allotted"]) == ("3000.00", "3000.00", "3000.00")
         payments = (await paid.first.reads(f"{AWARD_ITSELF}/payments"))["rows"]
         more = {row["payer"]: row["amount"] for row in payments if row["assessment"] == 2}
+        assert more == done["effect"]["net"]
         assert set(more) == {KIRKLEES, TOP_UP}
         trail = (await paid.audrey.reads(f"{AWARD_ITSELF}/trail?limit=500"))["rows"]
         assert any("Restated" in row["sentence"] for row in trail)

@@ -39,7 +39,9 @@ class TestAReconsideration:
         assert slug(await service.first.post(f"{RC}/agreement")) == (403, "proposer-may-not-reconsider")
         rehearsed = await service.ada.post(f"{RC}/agreement?dry_run=true")
         assert (rehearsed.status_code, (await balances(service))["assessed"]) == (200, "1000.00")
-        await service.ada.does(f"{RC}/agreement")
+        done = await service.ada.does(f"{RC}/agreement")
+        assert done["effect"] == rehearsed.json()["effect"]
+        assert [(each["before"], each["after"]) for each in done["effect"]["lines"]] == [("1000.00", "1400.00")]
         after = await balances(service)
         assert (after["assessed"], after["curtailed"]) == ("1400.00", "1400.00")
         told = await service.audrey.reads(RC)
