@@ -127,7 +127,9 @@ class ToldLine(BaseModel):
 
     line: int
     outcome: str
-    participant: str | None = Field(description="The provider's reference, to those who may see it")
+    participant: str | None = Field(description="The provider's reference, to those who may see it; nothing once it is erased")
+    participant_token: str | None = Field(description="What the log knows the participant by, to those who may see references")
+    participant_erased: bool = Field(description="Whether the reference has been erased, to those who might have seen it")
     quantity: Quantity
     achieved_on: Day
     value: Money
@@ -431,6 +433,8 @@ class Texts:
             line=claimed.line,
             outcome=claimed.outcome,
             participant=self._references.get(claimed.participant) if claimed.participant else None,
+            participant_token=claimed.participant if self._sees else None,
+            participant_erased=self._sees and claimed.participant is not None and claimed.participant not in self._references,
             quantity=claimed.quantity,
             achieved_on=claimed.achieved_on,
             value=claimed.value,

@@ -93,6 +93,27 @@ class Facts(Protocol):
     def reveal(self, commitment: Commitment, /) -> str | None:
         """The text behind a commitment, or nothing if it was erased."""
 
+    def events(self, stream: Stream[Any], /) -> Iterable[Event]:
+        """What happened to a stream, in order: for what its state does not keep."""
+
+    def recognised(self, award: str, reference: str, /) -> Token | None:
+        """The token of a participant of an award, if the reference is known there."""
+
+    def met(self, award: str, tokens: Iterable[Token], /) -> frozenset[Token]:
+        """Those of the tokens that are participants whom the vault knows in an award."""
+
+    def kept(self, texts: Iterable[Commitment], /) -> Mapping[Commitment, str | None]:
+        """The award of each of these texts, or that it is of none; those that the vault never had are left out."""
+
+    def erase(self, texts: Iterable[Commitment], /) -> None:
+        """Let texts go from the vault, together with the decision, for good."""
+
+    def erase_participants(self, award: str, tokens: Iterable[Token], /) -> None:
+        """Let participants' references go from the vault, together with the decision; named again, they are recognised."""
+
+    def erase_marks(self, award: str, /) -> None:
+        """Let go also by what an award's erased participants are recognised, together with the decision."""
+
 
 Command = Callable[[Facts], Decision]
 

@@ -43,7 +43,10 @@ def _lapse(facts: Facts, award: Award, claim: Claim, today: date) -> tuple[Event
 
 
 def complete(facts: Facts, award: str, *, today: date) -> Decision:
-    """Say that nothing is left to do: each payment is paid or netted off, and no receivable is open."""
+    """Say that nothing is left to do: each payment is paid or netted off, and no receivable is open.
+
+    What was kept to recognise participants whose references were erased goes too: nothing is claimed any more (L5).
+    """
     stream = award_stream(award)
     under = facts[stream]
     under.expect_not_completed()
@@ -51,6 +54,7 @@ def complete(facts: Facts, award: str, *, today: date) -> Decision:
         raise AwardIsNotClosed(status=under.status)
     if faults := tuple(_undone(facts, under)):
         raise AwardIsNotDone(faults)
+    facts.erase_marks(under.reference)
     return {stream: (AwardCompleted(on=today),)}
 
 

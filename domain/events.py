@@ -8,6 +8,7 @@ from domain.award import AwardEvent
 from domain.bank_details import BankDetailsEvent
 from domain.claim import ClaimEvent
 from domain.clawback import ClawbackEvent
+from domain.erasure import ErasureEvent
 from domain.event import Event
 from domain.key import KeyEvent, SignInEvent
 from domain.participant import ParticipantEvent
@@ -28,6 +29,7 @@ AnyEvent = Annotated[
     | AwardEvent
     | ClaimEvent
     | ParticipantEvent
+    | ErasureEvent
     | PaymentEvent
     | ClawbackEvent
     | ReceivableEvent

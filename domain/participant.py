@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -49,7 +50,22 @@ class ParticipantAssessed(Event):
     amount: Money
 
 
-ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAssessed
+class Ground(StrEnum):
+    """Why something is erased (L5)."""
+
+    DATA_SUBJECT_REQUEST = "data-subject-request"
+    RETENTION_ENDED = "retention-ended"
+    ENTERED_IN_ERROR = "entered-in-error"
+
+
+class ParticipantErased(Event):
+    """The vault no longer has the participant's reference; what was counted stands, and counts (L5)."""
+
+    type: Literal["participant.erased"] = "participant.erased"
+    reason: Ground
+
+
+ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAssessed | ParticipantErased
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,7 @@ class Participant(Aggregate):
     quantities: Mapping[str, Mapping[date, Quantity]] = field(default_factory=dict)
     achievements: Mapping[tuple[str, int], Achievement] = field(default_factory=dict)
     assessed: Money = NOTHING
+    erased: bool = False
 
     def accepted(self, outcome: str, *, by: date | None = None) -> Quantity:
         """How much of an outcome stands accepted; with `by`, as achieved on that day or before."""
@@ -85,6 +102,8 @@ class Participant(Aggregate):
                 return _counted(state, event.claim, less)
             case ParticipantAssessed(amount=amount):
                 return replace(state, assessed=state.assessed + amount)
+            case ParticipantErased():
+                return replace(state, erased=True)
 
 
 def _counted(participant: Participant, claim: str, achievements: Sequence[Achievement]) -> Participant:

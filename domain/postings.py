@@ -31,6 +31,7 @@ from domain import (
     bank_details,
     claim,
     clawback,
+    erasure,
     key,
     participant,
     party,
@@ -154,6 +155,8 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | participant.ParticipantRecognised()
             | participant.ParticipantReleased()
             | participant.ParticipantAssessed()
+            | participant.ParticipantErased()
+            | erasure.ErasureRecorded()
             | payment.PaymentFellDue()
             | payment.PaymentReported()
             | payment.PaymentReportWithdrawn()

@@ -5,7 +5,7 @@ streams were read at which version, also those that were absent, and which parti
 of it again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
 from typing import Any, Final, Protocol, cast
@@ -14,7 +14,7 @@ from domain.aggregate import Commitment, PersonId, S, Stream, Token, fold
 from domain.calendar import london_day
 from domain.event import Event, in_effect
 from ledger.entry import Registry, Row, moment_of, reader
-from ledger.log import Participant, Reads, Text
+from ledger.log import Erasure, Participant, Reads, Text
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
 
@@ -56,8 +56,10 @@ class Remembered:
 class Folder:
     """Reads streams and folds them."""
 
-    def __init__(self, reads: Reads, registry: Registry, states: States) -> None:
+    def __init__(self, reads: Reads, registry: Registry, states: States, placed: Sequence[Row] = ()) -> None:
+        """`placed` are the entries of the turn that are not written yet."""
         self._reads = reads
+        self._placed = placed
         self._read = reader(registry)
         self._states = states
 
@@ -74,6 +76,14 @@ class Folder:
         """A stream as it was in effect by the end of a day, of all that is recorded or of the log's first so many entries."""
         dated = ((row, self._read(row.state)[0], london_day(moment_of(row.recorded_at))) for row in self._rows(stream, upto))
         return self._folded(stream, ABSENT, [(row.version, row.state) for row in in_effect(dated, on)])
+
+    def events(self, stream: Stream[Any]) -> Iterator[Event]:
+        """What happened to a stream, in order."""
+        for row in self._rows(stream, None):
+            yield self._read(row.state)[0]
+        for row in tuple(self._placed):
+            if row.stream == stream.name:
+                yield self._read(row.state)[0]
 
     def _rows(self, stream: Stream[Any], upto: int | None) -> Iterator[Row]:
         after = 0
@@ -123,7 +133,9 @@ class NotedFacts:
         """Every stream that was read."""
         self.strangers: dict[str, Participant] = {}
         """Participants who were taken for new, by mark."""
-        self.texts: list[Text] = []
+        self.made: list[Text] = []
+        self.erasure = Erasure()
+        """What goes from the vault with the decision."""
 
     def __getitem__(self, stream: Stream[S], /) -> S:
         state = self.get(stream)
@@ -170,7 +182,7 @@ class NotedFacts:
     def conceal(self, text: str, award: str | None = None, /) -> Commitment:
         """Put a text into the vault, together with the decision."""
         kept = self._seals.conceal(text, award)
-        self.texts.append(kept)
+        self.made.append(kept)
         self._concealed[kept.commitment] = text
         return Commitment(kept.commitment)
 
@@ -181,6 +193,38 @@ class NotedFacts:
         for kept in self._reads.texts([commitment]):
             return self._seals.reveal(kept)
         return None
+
+    def events(self, stream: Stream[Any], /) -> Iterable[Event]:
+        """What happened to a stream, in order."""
+        self.look(stream)
+        return self._folder.events(stream)
+
+    def recognised(self, award: str, reference: str, /) -> Token | None:
+        """The token of a participant of an award, if the reference is recognised."""
+        token = self._recognised(award, self._seals.mark(award, reference))
+        return None if token is None else Token(token)
+
+    def met(self, award: str, tokens: Iterable[Token], /) -> frozenset[Token]:
+        """Those of the tokens that are an award's participants."""
+        wanted = list(tokens)
+        here = (each.token for each in self._met.values() if each.award == award and each.token in wanted)
+        return frozenset(map(Token, (*here, *(each.token for each in self._reads.participants(award, wanted)))))
+
+    def kept(self, texts: Iterable[Commitment], /) -> Mapping[Commitment, str | None]:
+        """The award of each of these texts, or that it is of none, where the vault knows it."""
+        return {Commitment(each.commitment): each.award for each in self._reads.texts(texts)}
+
+    def erase(self, texts: Iterable[Commitment], /) -> None:
+        """Let texts go from the vault, together with the decision."""
+        self.erasure.texts += texts
+
+    def erase_participants(self, award: str, tokens: Iterable[Token], /) -> None:
+        """Let an award's participants' references go from the vault, together with the decision; they stay recognised."""
+        self.erasure.participants += ((award, token) for token in tokens)
+
+    def erase_marks(self, award: str, /) -> None:
+        """Let the marks of an award's erased participants go, together with the decision: they are recognised no more."""
+        self.erasure.marks.append(award)
 
     def _recognised(self, award: str, mark: str) -> str | None:
         if mark in self._met:

@@ -8,8 +8,8 @@ row.
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -34,6 +34,8 @@ _POSTGRESQL_BEGIN: Final = (
     f"SELECT pg_advisory_xact_lock({_TURN})"
 )
 _TIPS_KEPT: Final = 10_000
+_CLEANING_MS: Final = 200
+"""How long the writer waits at most for readers to let go of old pages after an erasure."""
 _AT_ONCE: Final = 2_000
 """Rows that go to PostgreSQL in one statement."""
 _LEAST: Final = -(2**62)
@@ -80,6 +82,27 @@ class Participant(NamedTuple):
     token: str
     mark: str
     sealed: bytes | None
+
+
+@dataclass(slots=True)
+class Erasure:
+    """What is to go from the vault (L5)."""
+
+    texts: list[str] = field(default_factory=list)
+    """Commitments: these lose seal and salt, so that not even a guess of the text can be confirmed."""
+    participants: list[tuple[str, str]] = field(default_factory=list)
+    """Awards and tokens: these lose the reference, and keep the mark, by which they are recognised."""
+    marks: list[str] = field(default_factory=list)
+    """Awards whose erased participants lose their marks too: nothing is claimed there any more."""
+
+    def extend(self, other: "Erasure") -> None:
+        """Let this go too."""
+        self.texts += other.texts
+        self.participants += other.participants
+        self.marks += other.marks
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.participants or self.marks)
 
 
 class Statements:
@@ -332,6 +355,7 @@ class Turn(Reads):
         self.receipts_made: list[Receipt] = []
         self.texts_made: list[Text] = []
         self.participants_made: list[Participant] = []
+        self.erased = Erasure()
 
     @property
     def position(self) -> int:
@@ -404,13 +428,35 @@ class Turn(Reads):
         ):
             if rows:
                 sql.insert(self.connection, table, columns, rows)
+        self._erase()
         return bool(self.placed or self.receipts_made or self.texts_made or self.participants_made)
+
+    def _erase(self) -> None:
+        """Let go what is to go, also what this turn itself put into the vault."""
+        if self.erased.texts:
+            sql = "UPDATE texts SET sealed = NULL, salt = ? WHERE commitment IN {any}"
+            self._do(sql, b"", self.statements.texts(self.erased.texts))
+        for award, tokens in _by_award(self.erased.participants).items():
+            sql = "UPDATE participants SET sealed = NULL WHERE award = ? AND token IN {any}"
+            self._do(sql, award, self.statements.texts(tokens))
+        for award in self.erased.marks:
+            self._do("DELETE FROM participants WHERE award = ? AND sealed IS NULL", award)
+
+    def _do(self, sql: str, *parameters: Any) -> None:
+        self.connection.exec_driver_sql(self.statements(sql), parameters)
 
     def kept(self) -> None:
         """The turn is on disk: what it learned of the awards holds until somebody else writes."""
         self._kept.size = self.position
         if len(self._kept.tips) > _TIPS_KEPT:
             self._kept.tips.clear()
+
+
+def _by_award(participants: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for award, token in participants:
+        found.setdefault(award, []).append(token)
+    return found
 
 
 class _Kept:
@@ -468,6 +514,8 @@ class Log:
                 raise
             wrote = self._commit(connection, turn)
             turn.kept()
+            if turn.erased:
+                self._clean(connection)
         if wrote:
             self.bell.ring()
 
@@ -520,6 +568,18 @@ class Log:
             if not (turn.placed and self._is_stored(turn.placed[-1], failure)):
                 raise
         return wrote
+
+    def _clean(self, connection: Connection) -> None:
+        """Empty SQLite's write-ahead log, in which pages are as they were before the erasure; whoever reads may prevent it.
+
+        The erasure is done and recorded: if this fails, the next checkpoint does it, or the last connection that closes.
+        """
+        if not self.statements.sqlite:
+            return
+        with suppress(SQLAlchemyError):
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_CLEANING_MS}").close()
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={store.BUSY_TIMEOUT_S * 1000}").close()
 
     def _at_once(self, connection: Connection) -> AbstractContextManager[object]:
         """Send what is said to PostgreSQL without waiting for each answer: each would be a way there and back."""

@@ -24,7 +24,7 @@ from domain.refusal import Invalid, Refused
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
 from ledger.facts import Folder, NotedFacts, Remembered
 from ledger.failures import Unavailable
-from ledger.log import Log, Participant, Receipt, Text, Turn
+from ledger.log import Erasure, Log, Participant, Receipt, Text, Turn
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
 
@@ -101,6 +101,7 @@ class Prepared:
     read: Mapping[str, int]
     strangers: Mapping[str, Participant]
     texts: Sequence[Text]
+    erasure: Erasure
     drafts: Sequence[Draft]
     events: Sequence[Event]
     after: Mapping[str, Known[Any]]
@@ -170,7 +171,7 @@ class Rules:
             drafts += made
             happened += events
         read = {name: known.version for name, known in facts.known.items()}
-        return Prepared(read, facts.strangers, facts.texts, drafts, happened, after)
+        return Prepared(read, facts.strangers, facts.made, facts.erasure, drafts, happened, after)
 
     def _draft(self, stream: Stream[Any], version: int, event: Event, request: Request) -> Draft:
         self._check(event)
@@ -209,7 +210,7 @@ class _Batch:
 
     def decide(self, pending: Pending) -> Prepared:
         """Decide a command again, under the lock."""
-        folder = Folder(self.turn, self._rules.registry, self._rules.states)
+        folder = Folder(self.turn, self._rules.registry, self._rules.states, self.turn.placed)
         facts = NotedFacts(self, folder, self.turn, self._rules.seals, self.met)
         return self._rules.prepare(pending.command, pending.request, facts)
 
@@ -229,6 +230,7 @@ class _Batch:
             self.turn.receipts_made.append(receipt)
         self.turn.texts_made.extend(prepared.texts)
         self.turn.participants_made.extend(prepared.strangers.values())
+        self.turn.erased.extend(prepared.erasure)
         self.met.update(prepared.strangers)
         self._after.update(prepared.after)
 

@@ -53,10 +53,17 @@ from domain.claim import (
     DecidedLine,
 )
 from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, ClawbackWithdrawn
+from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.money import NOTHING, PENCE_A_POUND, Money
-from domain.participant import ParticipantAssessed, ParticipantEvent, ParticipantRecognised, ParticipantReleased
+from domain.participant import (
+    ParticipantAssessed,
+    ParticipantErased,
+    ParticipantEvent,
+    ParticipantRecognised,
+    ParticipantReleased,
+)
 from domain.party import PartyEvent, PartyRegistered
 from domain.payment import (
     PaymentApproved,
@@ -109,6 +116,7 @@ _AnyEvent = (
     | AwardEvent
     | ClaimEvent
     | ParticipantEvent
+    | ErasureEvent
     | PaymentEvent
     | ClawbackEvent
     | ReceivableEvent
@@ -291,6 +299,11 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"No longer counted {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
         case ParticipantAssessed(assessment=number, amount=amount):
             return f"Counted {_pounds(amount)} for a participant in assessment {number}."
+        case ParticipantErased(reason=reason):
+            return f"Erased the reference of a participant: {_words(reason)}."
+        case ErasureRecorded(erasure=number, participants=participants, texts=texts):
+            gone = f"{_many(len(participants), 'reference')} of participants and {_many(len(texts), 'text')}"
+            return f"Erasure {number}, of {gone}: {_words(event.reason)}."
         # Payments
         case PaymentFellDue(amount=amount, payer=payer, payee=payee, assessment=number, due_on=due_on):
             return f"{payer} owes {payee} {_pounds(amount)} by assessment {number}, due on {_day(due_on)}."

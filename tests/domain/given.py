@@ -4,7 +4,7 @@ One stream: `given(Payment, (FELL_DUE, THE_VERIFIER)).when(lambda due: due.appro
 Several streams: `MemoryFacts`, a ledger without a log, on which whole histories can be played.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
@@ -30,6 +30,10 @@ class MemoryFacts:
     streams: dict[str, list[Happened]] = field(default_factory=dict)
     pseudonyms: dict[tuple[str, str], Token] = field(default_factory=dict)
     texts: dict[Commitment, str] = field(default_factory=dict)
+    awards: dict[Commitment, str | None] = field(default_factory=dict)
+    """The award of each text that there ever was."""
+    erased: set[tuple[str, Token]] = field(default_factory=set)
+    """Awards and tokens of participants whose references are gone."""
     read: set[str] = field(default_factory=set)
     """The names of the streams that were read."""
     _states: dict[str, tuple[int, Aggregate]] = field(default_factory=dict)
@@ -59,10 +63,38 @@ class MemoryFacts:
 
     def conceal(self, text: str, award: str | None = None, /) -> Commitment:
         self.texts[commitment(text)] = text
+        self.awards[commitment(text)] = award
         return commitment(text)
 
     def reveal(self, commitment: Commitment, /) -> str | None:
         return self.texts.get(commitment)
+
+    def events(self, stream: Stream[Any], /) -> Iterable[Event]:
+        self.read.add(stream.name)
+        return self.happened(stream.name)
+
+    def recognised(self, award: str, reference: str, /) -> Token | None:
+        return self.pseudonyms.get((canonical(award), canonical(reference)))
+
+    def met(self, award: str, tokens: Iterable[Token], /) -> frozenset[Token]:
+        known = {token for (of, _), token in self.pseudonyms.items() if of == canonical(award)}
+        return frozenset(known.intersection(tokens))
+
+    def kept(self, texts: Iterable[Commitment], /) -> Mapping[Commitment, str | None]:
+        return {each: self.awards.get(each) for each in texts if each in self.awards}
+
+    def erase(self, texts: Iterable[Commitment], /) -> None:
+        for each in texts:
+            self.texts.pop(each, None)
+
+    def erase_participants(self, award: str, tokens: Iterable[Token], /) -> None:
+        self.erased.update((canonical(award), token) for token in tokens)
+
+    def erase_marks(self, award: str, /) -> None:
+        erased = {token for of, token in self.erased if of == canonical(award)}
+        gone = [name for name, token in self.pseudonyms.items() if name[0] == canonical(award) and token in erased]
+        for name in gone:
+            del self.pseudonyms[name]
 
     def record(self, decision: Decision, by: PersonId) -> Decision:
         """Add what was decided to the streams, as the deed of a person, and give it back."""
