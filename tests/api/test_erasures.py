@@ -11,17 +11,15 @@ from tests.api.story import AWARD, KIRKLEES, Service, slug
 AWARD_ITSELF = f"/v1/awards/{AWARD}"
 ERASURES, TEXTS, CLAIM = f"{AWARD_ITSELF}/erasures", f"{AWARD_ITSELF}/texts", f"{AWARD_ITSELF}/claims/2021-Q3"
 WHY = {"reason": "data-subject-request"}
-NOTE = "Seen at the hostel"
+NOTE, TITLE = "Seen at the hostel", "Tenancy agreement of 2 August"
 
 
 @pytest_asyncio.fixture
 async def told(service: Service) -> Service:
     """A claim with a note and a title, verified, and a payment that is held for a reason."""
-    evidence = [{"sha256": "ab" * 32, "title": "Letter of the landlord"}]
-    lines = [story.line(participant="KIR-0042", note=NOTE, evidence=evidence), story.line(participant="KIR-0043")]
-    await story.submit(service, lines=lines)
+    await story.submit(service, lines=[{**story.line(), "note": NOTE}, story.line(participant="KIR-0043")])
     await story.verify(service)
-    await service.abe.does(f"{AWARD_ITSELF}/payments/1/{KIRKLEES}/hold", {"reason": "The landlord rang."})
+    await service.first.does(f"{AWARD_ITSELF}/payments/1/{KIRKLEES}/hold", {"reason": "The landlord rang."})
     return service
 
 
@@ -40,7 +38,8 @@ class TestTheTextsOfAnAward:
         found = await texts(told)
         assert {where: row["text"] for where, row in found.items()} == {
             "lines.1.note": NOTE,
-            "lines.1.evidence.0.title": "Letter of the landlord",
+            "lines.1.evidence.0.title": TITLE,
+            "lines.2.evidence.0.title": TITLE,
             "payment.held": "The landlord rang.",
         }
         entry = found["payment.held"]
@@ -50,9 +49,11 @@ class TestTheTextsOfAnAward:
         assert (entry["position"], entry["stream"]) == (step["position"], step["stream"])
 
     async def test_can_be_asked_for_one_claim_page_by_page_and_as_of_a_moment(self, told: Service) -> None:
-        assert set(await texts(told, claim="2021-q3")) == {"lines.1.note", "lines.1.evidence.0.title"}
+        assert set(await texts(told, claim="2021-q3")) == {
+            f"lines.{each}" for each in ("1.note", "1.evidence.0.title", "2.evidence.0.title")
+        }
         first = await told.audrey.reads(TEXTS, params={"limit": 1})
-        assert len(first["rows"]) == 2  # both of one entry
+        assert len(first["rows"]) == 3  # all of one entry
         rest = await told.audrey.reads(TEXTS, params={"limit": 1, "after": first["next"]})
         assert [row["type"] for row in rest["rows"]] == ["payment.held"]
         held = rest["rows"][0]["position"]
@@ -89,7 +90,7 @@ class TestErasing:
             ERASURES, {**WHY, "texts": [found["lines.1.note"]["commitment"], found["payment.held"]["commitment"]]}
         )
         line = (await lines(told))[0]
-        assert (line["note"], line["evidence"][0]["title"], line["participant"]) == (None, "Letter of the landlord", "KIR-0042")
+        assert (line["note"], line["evidence"][0]["title"], line["participant"]) == (None, TITLE, "KIR-0042")
         trail = (await told.audrey.reads(f"{AWARD_ITSELF}/trail?limit=500"))["rows"]
         assert [row["words"] for row in trail if row["type"] == "payment.held"] == [{"reason": None}]
         assert trail[-1]["sentence"] == "Erasure 1, of 0 references of participants and 2 texts: data subject request."
@@ -114,7 +115,7 @@ class TestErasing:
         assert (again.json(), again.headers["Location"]) == (first.json(), first.headers["Location"])
         assert slug(await told.first.post(ERASURES, asked)) == (409, "erased-already")
         (row,) = await told.audrey.reads(ERASURES)
-        assert (row["participants"], row["texts"], row["by"]) == (1, 2, told.first.person)
+        assert (row["participants"], row["texts"], row["by"]) == (1, 3, told.first.person)
         assert slug(await told.audrey.get(f"{ERASURES}/2")) == (404, "no-such-erasure")
 
     async def test_refuses_what_is_no_text_of_the_award_and_who_is_unknown(self, told: Service) -> None:
