@@ -1,6 +1,7 @@
 """What is erased is gone from the vault with the commit that says so, and the log stays as it was (L5)."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -10,13 +11,18 @@ import pytest
 from sqlalchemy import make_url
 
 from domain import claim, closing
+from domain.aggregate import Commitment
 from domain.award import award_stream
-from domain.claim import ClaimLine, claim_stream
+from domain.claim import ClaimLine, ClaimWithdrawn, claim_stream
 from domain.erasure import ErasedAlready, Erasing, ErasureRecorded, erase, erasures_stream
+from domain.money import NOTHING
 from domain.participant import participant_stream
 from domain.verification import LineDecision, ParticipantLimitsBroken
 from ledger import schema, store
+from ledger.entry import draft
+from ledger.facts import Folder
 from ledger.ledger import Ledger, Recorded, Request
+from ledger.states import States
 from projections.views import Views
 from tests import postgres
 from tests.domain.kirklees import AMINA, CLAIRE, REFERENCE, TODAY, line
@@ -160,21 +166,32 @@ class TestErasing:
         monkeypatch.undo()
         assert (vault(ledger), ledger.head().size) == (before, size)
 
-    def test_sees_what_was_written_in_the_same_turn(self, ledger: Ledger) -> None:
-        """A question is asked while the erasure is decided: its words go too."""
+    def test_sees_what_was_written_while_it_was_decided(self, ledger: Ledger) -> None:
+        """A claim is withdrawn meanwhile: the words of that go too."""
         claimed(ledger, "2021-Q4", "YP-0043")
-        asked = []
+        asked: list[int] = []
 
-        def erase_after_the_question(facts: object) -> object:
+        def erase_after_the_withdrawal(facts: object) -> object:
             decision = erase(facts, REFERENCE, erasing(claims=["2021-Q4"]))  # type: ignore[arg-type]
             if not asked:
                 asked.append(1)
                 Story(ledger).tell(CLAIRE, partial(claim.withdraw, award=REFERENCE, claim="2021-Q4", reason=REASON, by=CLAIRE))
             return decision
 
-        done = ledger.record_now(erase_after_the_question, ONE)  # type: ignore[arg-type]
+        done = ledger.record_now(erase_after_the_withdrawal, ONE)  # type: ignore[arg-type]
         (gone,) = (entry.event for entry in done.entries if isinstance(entry.event, ErasureRecorded))
         assert len(gone.texts) == 3
+
+    def test_sees_what_its_batch_has_not_written_yet(self, ledger: Ledger) -> None:
+        stream = claim_stream(REFERENCE, "2021-Q3")
+        version = ledger.load(stream)[1]
+        withdrawn = ClaimWithdrawn(value=NOTHING, reason=Commitment("ab" * 32))
+        with suppress(InterruptedError), ledger.log.turn() as turn:
+            turn.place([draft(stream.name, version + 1, withdrawn, AMINA.person)])
+            happened = list(Folder(turn, ledger.registry, States(0), turn.placed).events(stream))
+            raise InterruptedError
+        assert [event.type for event in happened][-2:] == ["claim.lines-assessed", "claim.withdrawn"]
+        assert ledger.load(stream)[1] == version
 
 
 class TestRecognised:
