@@ -14,7 +14,7 @@ from domain.assessment import AssessedLine, Kind, ReversedLine
 from domain.award import Award, AwardAssessed, NoSuchAward, award_stream
 from domain.calendar import Day
 from domain.claim import claim_stream
-from domain.money import Money, Quantity
+from domain.money import NOTHING, Money, Quantity
 from domain.refusal import Absent
 
 router = APIRouter(tags=["assessments"])
@@ -45,6 +45,7 @@ class ToldAssessment(BaseModel):
     claim: str | None = Field(description="The claim that it is about, where it is about one")
     on: Day
     assessed: Money
+    others: Money = Field(description="What it is, if it is a payment other than for outcomes, which explains itself (M10)")
     curtailed: Money
     quantities: dict[str, Quantity]
     outcomes: dict[str, Money]
@@ -71,6 +72,7 @@ def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> T
         claim=made.claim,
         on=made.on,
         assessed=made.assessed,
+        others=made.others or NOTHING,
         curtailed=made.curtailed,
         quantities=made.quantities,
         outcomes=made.outcomes,

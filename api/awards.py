@@ -77,6 +77,7 @@ class ToldStanding(BaseModel):
     """What the award's assessments have consumed so far."""
 
     assessed: Money
+    others: Money = Field(description="Paid otherwise than for outcomes; it counts in `years` and `allotted` (M10)")
     unfunded: Money
     outcomes: dict[str, Money]
     years: dict[str, Money]
@@ -125,6 +126,7 @@ class ToldAward(BaseModel):
             assessments=award.assessments,
             standing=ToldStanding(
                 assessed=stands.assessed,
+                others=stands.others,
                 unfunded=stands.unfunded,
                 outcomes=dict(stands.outcomes),
                 years=dict(stands.years),

@@ -13,6 +13,7 @@ PayerName = Annotated[str, Path(alias="payer", pattern=_NAME, examples=["GB-LAE-
 PayeeName = Annotated[str, Path(alias="payee", pattern=_NAME, examples=["GB-COH-11503344"])]
 ClawbackName = Annotated[str, Path(alias="clawback", pattern=_NAME, examples=["CB-2021-1"])]
 ReconsiderationName = Annotated[str, Path(alias="reconsideration", pattern=_NAME, examples=["RC-2022-1"])]
+OtherPaymentName = Annotated[str, Path(alias="other_payment", pattern=_NAME, examples=["GRANT-2020-05"])]
 PartyName = Annotated[str, Path(alias="party", pattern=_NAME, examples=["GB-COH-11503344"])]
 PersonName = Annotated[str, Path(alias="person", pattern=_NAME)]
 KeyName = Annotated[str, Path(alias="key", pattern=_NAME)]

@@ -91,6 +91,17 @@ class AssessedLine(_Part):
         return sum((limit.curtailed for limit in self.limits), NOTHING)
 
 
+class StatedAmount(_Part):
+    """What a payment other than for outcomes means for each payer: no limit cuts an amount that two persons stated (M10)."""
+
+    version: int
+    amount: Money
+    before: Money
+    after: Money
+    allotments: tuple[Allotment, ...]
+    unfunded: Money
+
+
 class GivenBack(_Part):
     """What a reversal takes off what one limit had curtailed."""
 
@@ -223,6 +234,13 @@ class Standing:
     accumulators: Mapping[str, Accumulator] = field(default_factory=dict)
     allotted: Mapping[str, Money] = field(default_factory=dict)
     unfunded: Money = NOTHING
+    others: Money = NOTHING
+    """Paid otherwise than for outcomes (M10); it is in `years`, in `allotted` and in the accumulators, not in `assessed`."""
+
+    @property
+    def counted(self) -> Money:
+        """What counts against `award_amount`."""
+        return self.assessed + self.others
 
     def consumed(self) -> dict[str, Mapping[str, Quantity | Money]]:
         """What stands against each limit, by the limit's name."""
@@ -230,7 +248,7 @@ class Standing:
             "outcome_quantity": self.quantities,
             "outcome_amount": self.outcomes,
             "year_amount": self.years,
-            "award_amount": {"": self.assessed},
+            "award_amount": {"": self.counted},
             "maximum": self.allotted,
         }
 
@@ -296,11 +314,19 @@ class Sheet:
         self.accumulators = dict(standing.accumulators)
         self.allotted = dict(standing.allotted)
         self.unfunded = standing.unfunded
+        self.others = standing.others
 
     def standing(self) -> Standing:
         """What is consumed and given now."""
         return Standing(
-            self.quantities, self.outcomes, self.years, self.assessed, self.accumulators, self.allotted, self.unfunded
+            quantities=self.quantities,
+            outcomes=self.outcomes,
+            years=self.years,
+            assessed=self.assessed,
+            accumulators=self.accumulators,
+            allotted=self.allotted,
+            unfunded=self.unfunded,
+            others=self.others,
         )
 
     def assess(self, line: AcceptedLine, received_on: date) -> AssessedLine:
@@ -331,6 +357,27 @@ class Sheet:
             allotments=allotments,
             unfunded=unfunded,
         )
+
+    def pay(self, amount: Money, dated: date) -> StatedAmount:
+        """Split and allot an amount that is not for outcomes, by the terms in force on its stated date (M10)."""
+        version, year = self.agreement.on(dated), financial_year(dated)
+        self.years[year] = self.years.get(year, NOTHING) + amount
+        self.others += amount
+        before, parts = self._parts(version.terms, amount)
+        allotments, unfunded = self._allot(version.terms, parts, dated)
+        return StatedAmount(
+            version=version.number,
+            amount=amount,
+            before=before,
+            after=before + amount,
+            allotments=allotments,
+            unfunded=unfunded,
+        )
+
+    def room(self, year: str) -> Iterator[tuple[LimitName, Money]]:
+        """What is left of the limits that hold for whatever is paid: of a financial year, and of the award."""
+        for limit in self._limits_of_all(year):
+            yield limit.name, max(limit.most - limit.consumed, NOTHING)
 
     def reverse(self, line: StandingLine, quantity: Quantity, headroom: Collection[str] = ()) -> ReversedLine:
         """Take a quantity back of what stands of a line, at the price at which it stands (M8).
@@ -413,10 +460,13 @@ class Sheet:
         outcome = self.outcome_limits(line.outcome)
         if outcome.max_amount is not None:
             yield _Limit("outcome_amount", outcome.max_amount, self.outcomes.get(code, NOTHING))
+        yield from self._limits_of_all(year)
+
+    def _limits_of_all(self, year: str) -> Iterator[_Limit]:
         of_year = self.limits.limit_of_year(year)
         if of_year is not None:
             yield _Limit("year_amount", of_year, self.years.get(year, NOTHING))
-        yield _Limit("award_amount", self.limits.award_amount, self.assessed)
+        yield _Limit("award_amount", self.limits.award_amount, self.assessed + self.others)
 
     def _consume(self, line: AcceptedLine | StandingLine, payable: Quantity, assessed: Money) -> None:
         code, year = canonical(line.outcome), financial_year(line.achieved_on)
@@ -516,6 +566,7 @@ def changes(before: Standing, after: Standing) -> Standing:
         accumulators={key: each for key, each in after.accumulators.items() if before.accumulators.get(key) != each},
         allotted=_grown(before.allotted, after.allotted),
         unfunded=after.unfunded - before.unfunded,
+        others=after.others - before.others,
     )
 
 

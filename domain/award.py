@@ -91,6 +91,8 @@ class AwardAssessed(Event):
     allotted: dict[str, Money]
     unfunded: Money
     reversed: dict[str, Money] | None = None
+    others: Money | None = None
+    """What was paid otherwise than for outcomes, where it was (M10)."""
 
     def takes_effect(self) -> date:
         """On the day of the decision that it came with."""
@@ -396,7 +398,7 @@ class Award(Aggregate):
         if waiting := sorted(self.open_claims):
             raise ClaimsAreOpen(claims=waiting)
         limit = self.agreement.on(today).terms.award_amount
-        return AwardClosedToClaims(on=today, released=max(Money(limit - self.standing.assessed), NOTHING))
+        return AwardClosedToClaims(on=today, released=max(Money(limit - self.standing.counted), NOTHING))
 
     def propose_step(self, step: Step, reason: Commitment, document_sha256: str | None = None) -> StepProposed:
         """Propose to pause, resume or reopen the award."""
@@ -541,6 +543,7 @@ def _added(standing: Standing, event: AwardAssessed) -> Standing:
         accumulators={**standing.accumulators, **grown},
         allotted=_sum(standing.allotted, event.allotted),
         unfunded=standing.unfunded + event.unfunded,
+        others=standing.others + (event.others or NOTHING),
     )
 
 

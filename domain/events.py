@@ -11,6 +11,7 @@ from domain.clawback import ClawbackEvent
 from domain.erasure import ErasureEvent
 from domain.event import Event
 from domain.key import KeyEvent, SignInEvent
+from domain.other_payment import OtherPaymentEvent
 from domain.participant import ParticipantEvent
 from domain.party import PartyEvent
 from domain.payment import PaymentEvent
@@ -32,6 +33,7 @@ AnyEvent = Annotated[
     | ErasureEvent
     | PaymentEvent
     | ClawbackEvent
+    | OtherPaymentEvent
     | ReceivableEvent
     | ReconsiderationEvent
     | RunEvent

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from domain.aggregate import Decision, Facts, PersonId, Stream, fold
-from domain.assessment import AssessedLine, Kind, ReversedLine, Standing, changes
+from domain.assessment import Allotment, AssessedLine, Kind, ReversedLine, Standing, changes
 from domain.award import Award, AwardAssessed, ReceivableChanged, ReceivableName, award_stream
 from domain.calendar import FinancialYear, financial_year
 from domain.claim import Line
@@ -43,11 +43,16 @@ def given(lines: Iterable[AssessedLine], award: Award, today: date) -> dict[Betw
     """What lines were allotted, by payer and the payee that it pays today, and by year of achievement."""
     found: defaultdict[Between, defaultdict[FinancialYear, Money]] = defaultdict(lambda: defaultdict(Money))
     for line in lines:
-        for each in line.allotments:
-            if each.allotted:
-                between = Between(each.payer, award.agreement.payer_limits(each.payer, today).payee)
-                found[between][financial_year(line.achieved_on)] += each.allotted
+        for between, amount in to_pay(line.allotments, award, today):
+            found[between][financial_year(line.achieved_on)] += amount
     return {between: dict(years) for between, years in found.items()}
+
+
+def to_pay(allotments: Iterable[Allotment], award: Award, today: date) -> Iterator[tuple[Between, Money]]:
+    """What payers were allotted, each with the payee that it pays today."""
+    for each in allotments:
+        if each.allotted:
+            yield Between(each.payer, award.agreement.payer_limits(each.payer, today).payee), each.allotted
 
 
 def taken(lines: Iterable[tuple[ReversedLine, Mapping[str, str]]]) -> dict[Between, Years]:
@@ -108,6 +113,7 @@ def assessed(
         allotted=_by_payer(owed, 1),
         unfunded=added.unfunded,
         reversed=_by_payer(owed, -1) or None,
+        others=added.others or None,
     )
 
 

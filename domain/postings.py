@@ -4,9 +4,10 @@ Two planes, each summing to zero in every event:
 
 - **claims**, by outcome and financial year of achievement: `claimed` is the (negative) source; what was claimed is at any time
   `undecided`, `rejected`, `deferred`, `awaiting`, `declined`, `curtailed.<limit>` or `assessed`;
-- **money**, by payer and financial year of achievement: `apportioned` is the (negative) source; what was assessed is at any time
-  `unfunded`, `due`, `held`, `approved`, `in-run`, `sent`, `paid`, `returned` or `netted-off`, less what was taken back of it:
-  `receivable.open`, `receivable.netted-off`, `receivable.recovered` and `receivable.written-off`, which are negative.
+- **money**, by payer and financial year of achievement (of the stated date, for other payments): `apportioned` is the (negative)
+  source of what was assessed, `other-payments` that of what is paid otherwise (M10); it is at any time `unfunded`, `due`, `held`,
+  `approved`, `in-run`, `sent`, `paid`, `returned` or `netted-off`, less what was taken back of it: `receivable.open`,
+  `receivable.netted-off`, `receivable.recovered` and `receivable.written-off`, which are negative.
 
 What an assessment takes back (M8, M9) comes off `due` line by line, as it came; where that leaves a payer owed, opening
 the receivable makes `due` good again.
@@ -15,6 +16,7 @@ the receivable makes `due` good again.
 | --- | --- |
 | `claim.lines-*` | the line's `achieved_on`: when the outcome came about, so that a year end sees what was earned by then |
 | `payment.settled`, `payment.report-confirmed`, `receivable.recovered` | the value date |
+| `other-payment.agreed` | the date that was stated of it, which decides its year and terms |
 | other `payment.*` and `receivable.*` | the Europe/London day on which it was recorded (`on`) |
 | all others | move nothing |
 
@@ -33,6 +35,7 @@ from domain import (
     clawback,
     erasure,
     key,
+    other_payment,
     participant,
     party,
     payment,
@@ -58,6 +61,7 @@ Moving = (
     | claim.ClaimLinesRestated
     | payment.PaymentStep
     | payment.PaymentNettedOff
+    | other_payment.OtherPaymentAgreed
     | receivable.ReceivableOpened
     | receivable.ReceivableNettedOff
     | receivable.ReceivableRecovered
@@ -112,6 +116,8 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             yield from _moved(event)
         case payment.PaymentNettedOff():
             yield from _by_year(event, event.was, "netted-off")
+        case other_payment.OtherPaymentAgreed():
+            yield from _stated(event)
         case receivable.ReceivableOpened():
             yield from _by_year(event, _OPEN, "due")
         case receivable.ReceivableNettedOff():
@@ -166,6 +172,8 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | reconsideration.ReconsiderationProposed()
             | reconsideration.ReconsiderationWithdrawn()
             | reconsideration.ReconsiderationAgreed()
+            | other_payment.OtherPaymentProposed()
+            | other_payment.OtherPaymentWithdrawn()
             | receivable.WriteOffProposed()
             | receivable.WriteOffWithdrawn()
             | bank_details.BankDetailsProposed()
@@ -213,6 +221,14 @@ def _reversed(line: ReversedLine, goes_to: str) -> Iterator[Posting]:
     yield Posting("unfunded", None, None, year, on, -line.unfunded)
     for each in line.reversals:
         yield Posting("due", None, each.payer, year, on, -each.reversed)
+
+
+def _stated(event: other_payment.OtherPaymentAgreed) -> Iterator[Posting]:
+    year, on, split = financial_year(event.dated), event.dated, event.split
+    yield Posting("other-payments", None, None, year, on, -split.amount)
+    yield Posting("unfunded", None, None, year, on, split.unfunded)
+    for allotment in split.allotments:
+        yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
 
 
 def _restated(line: claim.RestatedLine) -> dict[str, Money]:

@@ -87,15 +87,19 @@ class PayerBalance(PaymentFigures, Limited):
 
 @dataclass(frozen=True, kw_only=True)
 class YearBalance(ClaimFigures, PaymentFigures, Limited):
-    """One financial year of achievement; assessed = allotted − reversed + unfunded."""
+    """One financial year; assessed + other payments = allotted − reversed + unfunded."""
 
     year: str
+    other_payments: Money
     unfunded: Money
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balances(ClaimFigures, PaymentFigures, Limited):
-    """An award; assessed = allotted − reversed + unfunded; remaining = limit − assessed. The trial balance is always 0.00."""
+    """An award: assessed + other payments = allotted − reversed + unfunded; remaining = limit − assessed − other payments.
+
+    The trial balance is always 0.00.
+    """
 
     award: str
     position: int
@@ -104,6 +108,7 @@ class Balances(ClaimFigures, PaymentFigures, Limited):
     """The day up to which everything is counted; nothing if all days are."""
     limits_on: date
     """The day whose limits are shown."""
+    other_payments: Money
     unfunded: Money
     trial_balance: Money
     outcomes: tuple[OutcomeBalance, ...]
@@ -211,7 +216,6 @@ def _balances(of: Known, effective_on: date | None) -> Balances:
     years = _grouped((year, stage, amount) for (stage, _, _, year), amount in accounts.items())
     stages = _grouped(("", stage, amount) for (stage, _, _, _), amount in accounts.items())[""]
     terms = terms_on(known, day)
-    assessed = Money(stages["assessed"])
     return Balances(
         award=of.name,
         position=of.position,
@@ -219,7 +223,8 @@ def _balances(of: Known, effective_on: date | None) -> Balances:
         limits_on=day,
         **_claims(stages),
         **_payments(stages),
-        **_limited(terms.award_amount if terms else None, assessed),
+        **_limited(terms.award_amount if terms else None, _counted(stages)),
+        other_payments=Money(-stages["other-payments"]),
         unfunded=Money(stages["unfunded"]),
         trial_balance=sum(accounts.values(), NOTHING),
         outcomes=tuple(
@@ -232,8 +237,9 @@ def _balances(of: Known, effective_on: date | None) -> Balances:
                 year=year,
                 **_claims(each),
                 **_payments(each),
+                other_payments=Money(-each["other-payments"]),
                 unfunded=Money(each["unfunded"]),
-                **_limited(terms.limit_of_year(year) if terms else None, Money(each["assessed"])),
+                **_limited(terms.limit_of_year(year) if terms else None, _counted(each)),
             )
             for year, each in sorted(years.items())
         ),
@@ -293,6 +299,11 @@ def _payer(known: Award, party: str, stages: Counter[str], day: date) -> PayerBa
 def _consumed(figures: Mapping[str, Money]) -> Money:
     """What counts against a payer's maximum: netted off or recovered, it is free again; open or written off, it is not (M8)."""
     return figures["allotted"] - figures["netted_off"] - figures["recovered"]
+
+
+def _counted(stages: Counter[str]) -> Money:
+    """What counts against the limits of a year and of the award: assessed for outcomes, and paid otherwise (M10)."""
+    return Money(stages["assessed"] - stages["other-payments"])
 
 
 def _outcome_limit(known: Award, code: str, day: date) -> Money | None:

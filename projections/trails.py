@@ -57,6 +57,7 @@ from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.money import NOTHING, PENCE_A_POUND, Money
+from domain.other_payment import OtherPaymentAgreed, OtherPaymentEvent, OtherPaymentProposed, OtherPaymentWithdrawn
 from domain.participant import (
     ParticipantAssessed,
     ParticipantErased,
@@ -119,6 +120,7 @@ _AnyEvent = (
     | ErasureEvent
     | PaymentEvent
     | ClawbackEvent
+    | OtherPaymentEvent
     | ReceivableEvent
     | ReconsiderationEvent
     | RunEvent
@@ -264,7 +266,7 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Restated {_lines(lines)} of claim {name} by the terms now in force, by {by} of what was claimed."
         case ClaimLapsed(lines=count, value=value):
             return f"What was deferred of {_many(count, 'line')} of claim {name} lapsed, worth {_pounds(value)}."
-        # Clawbacks, reconsiderations and receivables
+        # Clawbacks, reconsiderations, other payments and receivables
         case ClawbackRaised(clawback=clawback, lines=lines_named, reason=reason):
             return (
                 f"Raised clawback {clawback} of {_many(len(lines_named), 'line')}: {_words(reason)}; a second person must agree."
@@ -280,6 +282,13 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Withdrew reconsideration {name}."
         case ReconsiderationAgreed(assessment=number, gained=amount):
             return f"Agreed reconsideration {name}: {_pounds(amount)} gained by assessment {number}."
+        case OtherPaymentProposed(other_payment=reference, amount=amount, dated=dated):
+            of = f"{_words(event.payment_type)} payment {reference} of {_pounds(amount)}, dated {_day(dated)}"
+            return f"Proposed {of}; a second person must agree."
+        case OtherPaymentWithdrawn():
+            return f"Withdrew other payment {name}."
+        case OtherPaymentAgreed(assessment=number, split=split):
+            return f"Agreed other payment {name}: {_pounds(split.amount)} by assessment {number}{_unfunded(split.unfunded)}."
         case ReceivableOpened(payer=payer, payee=payee, amount=amount, assessment=number):
             return f"{payee} owes {payer} {_pounds(amount)} back by assessment {number}."
         case ReceivableNettedOff(payer=payer, amount=amount, against=against):
@@ -393,9 +402,13 @@ _WHY: Final[Mapping[Kind, str]] = {
 
 def _assessed(event: AwardAssessed) -> str:
     of = f" of claim {event.claim}" if event.claim else ""
-    unfunded = f", {_pounds(event.unfunded)} of it unfunded" if event.unfunded else ""
-    money = f"{_pounds(event.assessed)} assessed{_curtailed(event.curtailed)}{unfunded}"
+    amount = f"{_pounds(event.assessed)} assessed" if event.others is None else _pounds(event.others)
+    money = f"{amount}{_curtailed(event.curtailed)}{_unfunded(event.unfunded)}"
     return f"Assessment {event.assessment}, of {_WHY[event.kind]}{of}: {money}."
+
+
+def _unfunded(amount: Money) -> str:
+    return f", {_pounds(amount)} of it unfunded" if amount else ""
 
 
 def _dependants(event: ClawbackAgreed, dependants: Sequence[object]) -> str:

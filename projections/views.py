@@ -24,6 +24,7 @@ from projections.claims import Claims, ClaimsProjection
 from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
+from projections.other_payments import OtherPayments, OtherPaymentsProjection
 from projections.parties import Parties, PartiesProjection
 from projections.payments import Payments, PaymentsProjection
 from projections.people import People, PeopleProjection
@@ -69,6 +70,7 @@ class Views:
         self.awards = Awards(tables, awards, self._past)
         self.claims = Claims(tables, claims, self._past)
         self.payments = Payments(tables, payments, self._past)
+        self.other_payments = OtherPayments(tables, OtherPaymentsProjection(), self._past)
         self.runs = Runs(tables, RunsProjection(), self._past)
         self.parties = Parties(tables, PartiesProjection(), self._past)
         self.people = People(tables, PeopleProjection(), self._past)
@@ -239,6 +241,7 @@ def all_models() -> tuple[Model, ...]:
         AwardsProjection(),
         ClaimsProjection(),
         PaymentsProjection(),
+        OtherPaymentsProjection(),
         RunsProjection(),
         PartiesProjection(),
         PeopleProjection(),

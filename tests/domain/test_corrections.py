@@ -1,4 +1,4 @@
-"""Any history with clawbacks and back-dated variations: what is posted, what states keep and what is owed agree (M8, M9, M11)."""
+"""Any history with clawbacks, back-dated variations and other payments: what is posted, kept and owed agrees (M8-M11)."""
 
 from collections import Counter
 from functools import partial
@@ -11,6 +11,9 @@ from domain.award import LimitsUnderWhatStands, award_stream
 from domain.claim import claim_stream, submit
 from domain.clawback import Clawing, agree, raise_clawback
 from domain.money import Money
+from domain.other_payment import OtherPaying, OtherPaymentOverLimit
+from domain.other_payment import agree as agree_payment
+from domain.other_payment import propose as propose_payment
 from domain.payment import Payment, Stage, payment_stream
 from domain.receivable import receivable_stream, recover
 from domain.variation import agree as agree_version
@@ -64,12 +67,14 @@ rows = st.tuples(
     st.sampled_from(["2021-07-14", "2021-07-20", "2021-08-20"]),
     st.integers(0, 3),
 )
+DATES = ["2020-05-01", "2021-07-20", "2021-08-20"]
 steps = st.one_of(
     st.tuples(st.just("claim"), st.lists(rows, min_size=1, max_size=4)),
     st.tuples(st.just("clawback"), st.tuples(st.integers(0, 20), st.integers(1, 3))),
     st.tuples(st.just("variation"), versions),
     st.tuples(st.just("payment"), st.tuples(st.integers(0, 20), st.booleans())),
     st.tuples(st.just("recovery"), st.integers(0, 20)),
+    st.tuples(st.just("other"), st.tuples(st.sampled_from(["0.01", "100.00", "333.33", "2500.00"]), st.sampled_from(DATES))),
 )
 
 
@@ -149,6 +154,22 @@ class History:
             back = partial(recover, receivable=stream, amount=Money((amount + 1) // 2), reference="INV-1")
             self.facts.play(partial(back, value_date=TODAY, today=TODAY), AMINA.person)
 
+    def other(self, drawn: tuple[str, str]) -> None:
+        amount, dated = drawn
+        reference = f"GP-{sum('/other-payment/' in each for each in self.facts.streams)}"
+        paying = {"other_payment": reference, "payment_type": "grant", "amount": amount, "dated": dated, "reason": "Pandemic."}
+        before = self.facts[AWARD].standing
+        try:
+            self.facts.play(
+                partial(propose_payment, award=REFERENCE, paying=OtherPaying.model_validate(paying), today=TODAY), AMINA.person
+            )
+        except OtherPaymentOverLimit:
+            assert Money.parse(amount) > self.facts[AWARD].agreement.on(TODAY).terms.award_amount - before.counted
+            return
+        agree_it = partial(agree_payment, award=REFERENCE, other_payment=reference, by=BEN, today=TODAY)
+        self.facts.play(agree_it, BEN.person)
+        assert self.facts[AWARD].standing.others == before.others + Money.parse(amount)
+
     def payments(self) -> list[tuple[Any, Payment]]:
         streams = [
             payment_stream(REFERENCE, number, payer)
@@ -161,9 +182,11 @@ class History:
         posted, award = balances(self.facts), self.facts[AWARD]
         standing = award.standing
         self._lines_agree(posted)
-        assert posted["assessed", None] == standing.assessed == sum(standing.outcomes.values()) == sum(standing.years.values())
+        assert posted["assessed", None] == standing.assessed == sum(standing.outcomes.values())
+        assert -posted["other-payments", None] == standing.others == standing.counted - standing.assessed
+        assert standing.counted == sum(standing.years.values())
         assert posted["unfunded", None] == standing.unfunded >= 0
-        assert sum(each.assessed for each in standing.accumulators.values()) == standing.assessed
+        assert sum(each.assessed for each in standing.accumulators.values()) == standing.counted
         assert all(sum(each.parts) == each.assessed for each in standing.accumulators.values())
         by_stage: Counter[tuple[str, str]] = Counter()
         for _, each in self.payments():
@@ -181,7 +204,7 @@ class History:
             maximum = award.agreement.payer_limits(payer, TODAY).maximum
             assert maximum is None or standing.allotted.get(payer, 0) <= maximum
             allotted, reversed_ = allotted + gross, reversed_ + sum(back)
-        assert posted["assessed", None] == allotted - reversed_ + posted["unfunded", None]
+        assert standing.counted == allotted - reversed_ + posted["unfunded", None]
 
     def _lines_agree(self, posted: Counter[tuple[str, str | None]]) -> None:
         lines = [each for name in self.facts[AWARD].claims for each in self.facts[claim_stream(REFERENCE, name)].lines]
