@@ -8,7 +8,7 @@ import pytest
 
 from domain.aggregate import Actor, PersonId
 from domain.assessment import StatedAmount
-from domain.award import AwardIsClosedToClaims, AwardIsPaused, LimitsUnderWhatStands
+from domain.award import AwardIsClosedToClaims, AwardIsPaused, LimitsUnderWhatStands, Step
 from domain.claim import claim_stream
 from domain.closing import close
 from domain.money import Money
@@ -84,8 +84,8 @@ def allotted(facts: MemoryFacts, other_payment: str = "GP-1") -> list[str]:
 
 
 def payers(maximum: str, **more: object) -> list[dict[str, object]]:
-    fund, council = TERMS["payers"]  # type: ignore[misc]
-    return [{**fund, "maximum": maximum, **more}, {**council}]  # type: ignore[dict-item]
+    fund, council = terms().model_dump(mode="json")["payers"]
+    return [{**fund, "maximum": maximum, **more}, council]
 
 
 class TestAgree:
@@ -223,7 +223,7 @@ class TestAgree:
 
     def test_refuses_while_the_award_is_paused_or_closed(self) -> None:
         paused = proposed(agreed())
-        paused.play(lambda facts: {AWARD: (facts[AWARD].propose_step("pause", commitment("Why")),)}, AMINA.person)
+        paused.play(lambda facts: {AWARD: (facts[AWARD].propose_step(Step.PAUSE, commitment("Why")),)}, AMINA.person)
         paused.play(lambda facts: {AWARD: (facts[AWARD].agree_step(BEN, today=TODAY),)}, BEN.person)
         with pytest.raises(AwardIsPaused):
             agreed_by(paused)
