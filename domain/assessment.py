@@ -11,11 +11,10 @@ from enum import StrEnum
 from functools import cache, partial
 from typing import Final, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
-
 from domain.aggregate import Token
 from domain.calendar import Day, financial_year
 from domain.money import NONE, NOTHING, Money, Quantity, Share, largest_remainder, value, whole_weights
+from domain.record import Record
 from domain.reference import canonical
 from domain.terms import Agreement, Outcome, Payer, Terms
 
@@ -42,11 +41,7 @@ _ENDLESS: Final = Money(10**18)
 """Left of the maximum of a payer that has none."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Curtailment(_Part):
+class Curtailment(Record):
     """What one limit did to a line: how much of it was left, and how much of the line's value it cut off."""
 
     limit: LimitName
@@ -54,7 +49,7 @@ class Curtailment(_Part):
     curtailed: Money
 
 
-class Allotment(_Part):
+class Allotment(Record):
     """What a line means for one payer (M6, M7): its part of the assessed amount, and what of all shortfalls and parts it pays."""
 
     payer: str
@@ -66,7 +61,7 @@ class Allotment(_Part):
     allotted: Money
 
 
-class AssessedLine(_Part):
+class AssessedLine(Record):
     """One line's assessment with everything that it follows from."""
 
     line: int
@@ -91,7 +86,7 @@ class AssessedLine(_Part):
         return sum((limit.curtailed for limit in self.limits), NOTHING)
 
 
-class StatedAmount(_Part):
+class StatedAmount(Record):
     """What a payment other than for outcomes means for each payer: no limit cuts an amount that two persons stated (M10)."""
 
     version: int
@@ -102,14 +97,14 @@ class StatedAmount(_Part):
     unfunded: Money
 
 
-class GivenBack(_Part):
+class GivenBack(Record):
     """What a reversal takes off what one limit had curtailed."""
 
     limit: LimitName
     amount: Money
 
 
-class Reversal(_Part):
+class Reversal(Record):
     """What a reversal takes back from one payer: of its part (M6), and of what it was allotted (M7)."""
 
     payer: str
@@ -117,7 +112,7 @@ class Reversal(_Part):
     reversed: Money
 
 
-class ReversedLine(_Part):
+class ReversedLine(Record):
     """What is taken back of a line, with everything that it follows from (M8). Quantities and amounts are what is taken back."""
 
     line: int

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream
 from domain.event import Event
 from domain.party import party_stream
+from domain.record import Record
 from domain.reference import OrganisationId, canonical
 from domain.refusal import Absent, FourEyes, Invalid, Refused
 
@@ -42,10 +43,10 @@ def _printable(name: str) -> str:
     return name
 
 
-class Account(BaseModel):
+class Account(Record):
     """A UK bank account. What it says is never printed, logged or quoted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     sort_code: Annotated[str, BeforeValidator(_bare), StringConstraints(pattern=r"^[0-9]{6}$")] = Field(
         repr=False, examples=["20-00-00"], description="Six digits, as pairs if you like"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from domain.aggregate import Actor, Decision, Facts, Stream, Token, joined
 from domain.assessment import AcceptedLine, Assessment, Kind, assess
@@ -25,14 +25,13 @@ from domain.event import Event
 from domain.money import NOTHING, Money
 from domain.obligation import Cause, Obligations, assessed, given
 from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
+from domain.record import Record
 from domain.reference import canonical
 from domain.refusal import FourEyes, Refused
 
 
-class Certificate(BaseModel):
+class Certificate(Record):
     """What the commissioner says of a verified claim."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     decision: Literal["certified", "declined"]
     reason: ReasonCode | None = None

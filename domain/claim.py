@@ -9,7 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token
 from domain.assessment import AssessedLine, ReversedLine, Stands
@@ -17,6 +17,7 @@ from domain.award import Award, ClaimConcluded, ClaimOpened, award_stream
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import MOST, NONE, NOTHING, Money, PositiveQuantity, Quantity, value
+from domain.record import Record
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, NotAllowed, Refused
 from domain.terms import Outcome, Version, Window
@@ -40,10 +41,6 @@ class ReasonCode(StrEnum):
     OTHER = "other"
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 # What comes in --------------------------------------------------------------------------------------------------------
 
 Note = Annotated[str, Field(min_length=1, max_length=4_000)]
@@ -52,14 +49,14 @@ Sha256 = Annotated[
 ]
 
 
-class Evidence(_Row):
+class Evidence(Record):
     """A document that stays with its owner (L4): its hash, and a title for people."""
 
     sha256: Sha256
     title: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class ClaimedLine(_Row):
+class ClaimedLine(Record):
     """What a line claims: an outcome for one participant, or, without one, a quantity for a cohort."""
 
     outcome: Reference
@@ -70,21 +67,21 @@ class ClaimedLine(_Row):
     note: Note | None = None
 
 
-class NamedLine(_Row):
+class NamedLine(Record):
     """A claim's line, by its number."""
 
     claim: Reference
     line: Annotated[int, Field(strict=True, ge=1, le=MOST_LINES)]
 
 
-class Backlog(_Row):
+class Backlog(Record):
     """That a claim was received before today, and why it is only recorded now (M2)."""
 
     received_on: Day
     reason: Note
 
 
-class Submission(_Row):
+class Submission(Record):
     """A claim as it is submitted."""
 
     claim: Reference
@@ -97,14 +94,14 @@ class Submission(_Row):
 # Events ---------------------------------------------------------------------------------------------------------------
 
 
-class KeptEvidence(_Row):
+class KeptEvidence(Record):
     """Evidence as the log keeps it: the title is in the vault (L5)."""
 
     sha256: Sha256
     title: Commitment
 
 
-class ClaimLine(_Row):
+class ClaimLine(Record):
     """A line as the log keeps it, with its value by the terms then in force."""
 
     line: int
@@ -117,7 +114,7 @@ class ClaimLine(_Row):
     note: Commitment | None = None
 
 
-class Moved(_Row):
+class Moved(Record):
     """An amount of a line that goes from one stage to another as a whole."""
 
     line: int
@@ -126,7 +123,7 @@ class Moved(_Row):
     amount: Money
 
 
-class DecidedLine(_Row):
+class DecidedLine(Record):
     """One decision on a line: quantities of what was open, and what each stage's value changes by (M4)."""
 
     line: int
@@ -278,7 +275,7 @@ class ClaimLinesReversed(Event):
     lines: tuple[ReversedLine, ...]
 
 
-class RestatedLine(_Row):
+class RestatedLine(Record):
     """What a line's values change by when its price was varied: of what was claimed, and of each stage that it is at (M9)."""
 
     line: int

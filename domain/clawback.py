@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import Kind, ReversedLine, Sheet, StandingLine, Stands
@@ -21,15 +21,12 @@ from domain.event import Event
 from domain.money import NOTHING, Money, PositiveQuantity, Quantity
 from domain.obligation import Cause, Obligations, assessed, payees, taken
 from domain.participant import Achievement, Participant, ParticipantAssessed, ParticipantReleased, participant_stream
+from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, Refused
 
 MOST_CLAWED: Final = 500
 """The most lines of one clawback."""
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClawedLine(NamedLine):
@@ -38,7 +35,7 @@ class ClawedLine(NamedLine):
     quantity: PositiveQuantity
 
 
-class Clawing(_Row):
+class Clawing(Record):
     """A clawback as it is raised."""
 
     clawback: Reference

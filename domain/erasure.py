@@ -18,6 +18,7 @@ from domain.award import Status, award_stream
 from domain.claim import claim_stream
 from domain.event import Event
 from domain.participant import Ground, ParticipantErased, participant_stream
+from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, Invalid, Refused
 
@@ -32,10 +33,10 @@ TextName = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["5c" * 32])
 TokenName = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["a7" * 16])]
 
 
-class Erasing(BaseModel):
+class Erasing(Record):
     """What is to go, and why. Erasing cannot be undone: try it as a dry run first."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     reason: Ground
     participants: tuple[Reference, ...] = Field(

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from domain.record import Record
 
 T = TypeVar("T")
 
 
-class Event(BaseModel):
+class Event(Record):
     """A fact of the ledger. Each class has `type: Literal["noun.past-participle"]`, for ever.
 
     A new field needs a default; a new meaning needs a new type.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str
 

@@ -7,8 +7,9 @@ them: it has been through a binary float, or may be next time.
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -28,8 +29,9 @@ _SHARE = re.compile(r"(0|[1-9][0-9]{0,11})(?:/([1-9][0-9]{0,11}))?", re.ASCII)
 class _Exact(int):
     """A whole number of some small unit, written outside as a decimal string."""
 
-    pattern: str
-    examples: tuple[str, ...]
+    __slots__ = ()
+    pattern: ClassVar[str]
+    examples: ClassVar[tuple[str, ...]]
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -77,6 +79,7 @@ class Money(_Exact):
     Money('1235.00')
     """
 
+    __slots__ = ()
     pattern = r"^-?(0|[1-9][0-9]{0,15})\.[0-9]{2}$"
     examples = ("1400.00",)
 
@@ -102,6 +105,7 @@ class Quantity(_Exact):
     '24.5'
     """
 
+    __slots__ = ()
     pattern = r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,4})?$"
     examples = ("1", "3.4286")
 
@@ -160,11 +164,19 @@ SomeQuantity = Annotated[Quantity, AfterValidator(_not_negative_quantity)]
 class Share(Fraction):
     """An exact share of a whole between 0 and 1, such as `"180/619"` (M6); a decimal cannot say it."""
 
+    __slots__ = ()
+
     @classmethod
     def _validate(cls, value: Any) -> "Share":
         if isinstance(value, Share):
             return value
-        found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+        return cls._parse(value if isinstance(value, str) else "")
+
+    @classmethod
+    @lru_cache(maxsize=1_024)
+    def _parse(cls, text: str) -> "Share":
+        """The few shares of an award stand in each of its thousands of lines; they are one object each."""
+        found = _SHARE.fullmatch(text)
         if not found:
             raise ValueError("must be an exact fraction such as '180/619'")
         share = cls(int(found[1]), int(found[2] or 1))

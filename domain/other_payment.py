@@ -9,7 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind, Sheet, StatedAmount
@@ -20,6 +20,7 @@ from domain.event import Event
 from domain.money import NOTHING, Money, PositiveAmount
 from domain.obligation import Cause, Obligations, assessed, to_pay
 from domain.payment import DateAhead
+from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Refused
 
@@ -33,10 +34,8 @@ class PaymentType(StrEnum):
     DEVELOPMENT_GRANT = "development-grant"
 
 
-class OtherPaying(BaseModel):
+class OtherPaying(Record):
     """An other payment as it is proposed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     other_payment: Reference
     payment_type: PaymentType

@@ -6,19 +6,16 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from domain.aggregate import Aggregate, PersonId, Stream, Token
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity
+from domain.record import Record
 from domain.reference import canonical
 
 
-class Achievement(BaseModel):
+class Achievement(Record):
     """A quantity of an outcome that stands accepted for the participant by one line of a claim."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: int
     outcome: str

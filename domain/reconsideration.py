@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind
@@ -20,6 +20,7 @@ from domain.claim import Claim, NamedLine, Note, claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money
 from domain.reassessment import Chosen, effect, reassess
+from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, Refused
 
@@ -27,10 +28,8 @@ MOST_RECONSIDERED: Final = 500
 """The most lines of one reconsideration."""
 
 
-class Reconsidering(BaseModel):
+class Reconsidering(Record):
     """A reconsideration as it is proposed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reconsideration: Reference
     lines: Annotated[tuple[NamedLine, ...], Field(min_length=1, max_length=MOST_RECONSIDERED)]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.calendar import Day, FinancialYear, financial_year
 from domain.money import Amount, Money, PositiveAmount, PositiveQuantity, Quantity, Share
+from domain.record import Record
 from domain.reference import Code, OrganisationId, canonical
 from domain.refusal import Fault, Invalid
 
@@ -20,10 +21,6 @@ T = TypeVar("T")
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"  # PostgreSQL stores no NUL, and a title is one line
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
-
-
-class _Term(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PartyRole(StrEnum):
@@ -41,14 +38,14 @@ class PartyRole(StrEnum):
 CLAIMANTS = frozenset({PartyRole.PROVIDER, PartyRole.SPV})
 
 
-class AwardParty(_Term):
+class AwardParty(Record):
     """An organisation and what it is to this award."""
 
     party: OrganisationId
     roles: Annotated[tuple[PartyRole, ...], Field(min_length=1, max_length=len(PartyRole))]
 
 
-class Window(_Term):
+class Window(Record):
     """From the first day to the last, both within."""
 
     first: Day
@@ -59,7 +56,7 @@ class Window(_Term):
         return self.first <= day <= self.last
 
 
-class Outcome(_Term):
+class Outcome(Record):
     """A priced line of the rate card."""
 
     code: Code
@@ -76,7 +73,7 @@ class Outcome(_Term):
     acceptance_rate: Share = Field(default=Share(1), description="The expected acceptance rate, for accruals (M12)")
 
 
-class Payer(_Term):
+class Payer(Record):
     """A party that pays its share of every assessed pound, up to its maximum."""
 
     party: OrganisationId
@@ -89,7 +86,7 @@ class Payer(_Term):
     )
 
 
-class Terms(_Term):
+class Terms(Record):
     """One version of what an award's parties agreed."""
 
     effective_from: Day

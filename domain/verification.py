@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domain.aggregate import Actor, Decision, Facts, Stream, Token, joined
 from domain.award import Award, award_stream
@@ -34,14 +34,13 @@ from domain.claim import (
 from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity, SomeQuantity, value
 from domain.participant import Achievement, Participant, ParticipantRecognised, participant_stream
+from domain.record import Record
 from domain.reference import canonical
 from domain.refusal import Fault, FourEyes, Invalid, Refused
 
 
-class LineDecision(BaseModel):
+class LineDecision(Record):
     """What is decided on a line: how much of what is open is accepted, rejected with a reason, or deferred."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: Annotated[int, Field(strict=True, ge=1, le=MOST_LINES)]
     accepted: SomeQuantity = NONE
@@ -51,10 +50,8 @@ class LineDecision(BaseModel):
     note: Note | None = None
 
 
-class Verification(BaseModel):
+class Verification(Record):
     """Decisions on lines; `others` says what becomes of the lines that are not named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lines: Annotated[tuple[LineDecision, ...], Field(max_length=MOST_LINES)] = ()
     others: Literal["accepted", "deferred", "left"] = Field(
