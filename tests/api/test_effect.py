@@ -179,9 +179,9 @@ class TestEveryState:
             if "get" in of
         }
         one_axis = {path for path, axes in asked.items() if axes == {"as_of"}}
-        assert one_axis == {"/v1/awards/{award}/trail", "/v1/entries"}
+        assert one_axis == {"/v1/awards/{award}/trail", "/v1/awards/{award}/texts", "/v1/entries"}
         assert {axes for path, names in asked.items() if path not in one_axis for axes in [frozenset(names)]} <= {
             frozenset(), frozenset({"as_of", "effective_on"}),
         }  # fmt: skip
-        for path in (f"{AWARD_ITSELF}/trail", "/v1/entries"):
+        for path in (f"{AWARD_ITSELF}/trail", f"{AWARD_ITSELF}/texts", "/v1/entries"):
             assert slug(await service.audrey.get(f"{path}?effective_on=2021-10-01")) == (422, "request-is-wrong")
