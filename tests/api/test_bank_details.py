@@ -1,6 +1,7 @@
 """Bank details over HTTP: two persons, masked, and nowhere but in the vault and the file for the bank (L1, L5)."""
 
 import io
+import re
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -265,7 +266,8 @@ class TestTheNumber:
         said.extend([(await service.audrey.get(path)).text for path in paths])
         told = "\n".join(said)
         assert "bank-details.proposed" in told
-        assert not [each for each in FULL if each in told + logged.getvalue()]
+        # As numbers of their own: among the digits of hashes and of random names six of them come by chance.
+        assert not [each for each in FULL if re.search(rf"(?<![0-9A-Za-z.]){each}(?![0-9A-Za-z.])", told + logged.getvalue())]
         stored = b"".join(file.read_bytes() for file in (tmp_path / "ledger").rglob("*") if file.is_file())
         assert b"bank-details.proposed" in stored
         assert not [
