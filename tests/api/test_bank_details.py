@@ -21,14 +21,12 @@ RUN = "/v1/payment-runs/KIR-2021-10"
 DETAILS = f"/v1/parties/{SOCIAL_PRIME}/bank-details"
 OTHER = {"sort_code": "30-96-26", "account_number": "12345678", "account_name": "KBOP No. 2"}
 FULL = ("55779911", "12345678", "200000", "20-00-00", "309626", "30-96-26")
+"""What nobody may read."""
 
 
 def spelled_out(text: str) -> list[str]:
     """What stands in full in a text, as a number of its own: among the digits of hashes and random names six come by chance."""
     return [each for each in FULL if re.search(rf"(?<![0-9A-Za-z.]){each}(?![0-9A-Za-z.])", text)]
-
-
-"""What nobody may read."""
 
 
 @pytest_asyncio.fixture
