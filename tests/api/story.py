@@ -109,7 +109,7 @@ class Holder:
         """Send a request; what comes back must be declared."""
         given = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
         answer = await self.http.request(method, path, headers={**given, **(headers or {})}, **more)
-        expect_declared(self.app, method, path, answer)
+        expect_declared(method, path, answer)
         if answer.status_code == httpx.codes.CREATED and not answer.json().get("dry_run"):
             self.app.state.told = max(answer.json()["position"], getattr(self.app.state, "told", 0))
         return answer
@@ -268,16 +268,16 @@ async def settle(service: Service, amount: str, run: str = "KIR-2021-10", bank: 
 
 
 @cache
-def _declared(app: FastAPI) -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    paths = app.openapi()["paths"]
+def _declared() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    paths = create_app(Settings()).openapi()["paths"]  # The same for every service, and slow to make.
     by_literal = sorted(paths.items(), key=lambda found: found[0].count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in by_literal]
 
 
-def expect_declared(app: FastAPI, method: str, path: str, answer: httpx.Response) -> None:
+def expect_declared(method: str, path: str, answer: httpx.Response) -> None:
     """Hold an answer against what the document says of its route."""
     bare = path.partition("?")[0]
-    operations = next((found for pattern, found in _declared(app) if pattern.fullmatch(bare)), {})
+    operations = next((found for pattern, found in _declared() if pattern.fullmatch(bare)), {})
     operation = operations.get(method.lower())
     if operation is None:
         assert answer.status_code in {200, 404, 405}, f"{method} {path}: {answer.status_code}"
