@@ -185,6 +185,7 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
     ticking = clock or Clock()
     here = Settings(data_dir=folder, **settings)
     app = create_app(here, clock=ticking)
+    app.router.routes[:] = _any_service().router.routes  # Every service has the same, and they are slow to make.
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as http:
@@ -268,8 +269,13 @@ async def settle(service: Service, amount: str, run: str = "KIR-2021-10", bank: 
 
 
 @cache
+def _any_service() -> FastAPI:
+    return create_app(Settings())
+
+
+@cache
 def _declared() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    paths = create_app(Settings()).openapi()["paths"]  # The same for every service, and slow to make.
+    paths = _any_service().openapi()["paths"]  # The same for every service, and slow to make.
     by_literal = sorted(paths.items(), key=lambda found: found[0].count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in by_literal]
 
