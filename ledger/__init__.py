@@ -5,7 +5,7 @@ the read models), `schema` and `migrations` make their tables. `log` is the one 
 may have to go (L5); `failures` says when a database cannot be used, and why. `facts` shows the rules what they may know, `states`
 remembers folded streams, `writer` commits many commands at once. `ledger` is the facade that everything above uses. `recorder`
 and `persistence` are the same log in the words of the `eventsourcing` library, for whoever wants to attach a projection of their
-own.
+own. `yardsticks` are what the log is measured beside.
 
 Imported: `domain`, SQLAlchemy, alembic, cryptography, orjson, `eventsourcing`. Not imported: `projections`, `api`, anything that
 speaks HTTP or reads the environment.

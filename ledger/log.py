@@ -130,26 +130,32 @@ class Statements:
         self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
     ) -> None:
         """Insert many rows at once: `executemany` for SQLite, one `unnest` for PostgreSQL. Columns: (name, PostgreSQL's type)."""
+        for sql, parameters in self.insertions(table, columns, rows):
+            connection.exec_driver_sql(sql, parameters)
+
+    def insertions(
+        self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[str, Any]]:
+        """The statements with their parameters that insert rows: for SQLite's `executemany`, for PostgreSQL's `execute`."""
         names = ", ".join(name for name, _ in columns)
         if self.sqlite:
             marks = ", ".join("?" * len(columns))
-            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 (our own names)
-            connection.exec_driver_sql(sql, rows if isinstance(rows, list) else list(rows))
+            yield f"INSERT INTO {table} ({names}) VALUES ({marks})", rows if isinstance(rows, list) else list(rows)  # noqa: S608 (our own names)
             return
         arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
         sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our own names)
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*some, strict=True)))
+            yield sql, tuple(list(column) for column in zip(*some, strict=True))
 
 
-_ENTRY: Final = tuple(
+ENTRY: Final = tuple(
     (name.strip(), {"position": "bigint", "version": "bigint", "award_sequence": "bigint"}.get(name.strip(), "text"))
     if name.strip() not in {"header", "state", "leaf"}
     else (name.strip(), "bytea")
     for name in _COLUMNS.split(",")
 )
-_HEAD: Final = (("size", "bigint"), ("frontier", "bytea"), ("root", "bytea"), ("recorded_at", "text"))
+HEAD: Final = (("size", "bigint"), ("frontier", "bytea"), ("root", "bytea"), ("recorded_at", "text"))
 _RECEIPT: Final = (("person", "text"), ("key", "text"), ("fingerprint", "text"), ("first", "bigint"), ("last", "bigint"))
 _TEXT: Final = (("commitment", "text"), ("award", "text"), ("salt", "bytea"), ("sealed", "bytea"))
 _PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), ("sealed", "bytea"))
@@ -169,6 +175,11 @@ class Reads:
         """The last head: size, frontier, root and time."""
         found = self._rows("SELECT size, frontier, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
         return (found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+
+    def full_heads(self, after: int = 0, limit: int = 500) -> list[tuple[int, bytes, bytes, str]]:
+        """Heads in order, of more entries than `after`: size, frontier, root and time; at most so many."""
+        sql = "SELECT size, frontier, root, recorded_at FROM heads WHERE size > ? ORDER BY size LIMIT ?"
+        return [(size, bytes(frontier), bytes(root), moment) for size, frontier, root, moment in self._rows(sql, after, limit)]
 
     def heads(self, after: int = 0, limit: int = 500) -> list[tuple[int, bytes]]:
         """Sizes and roots of heads in order, of more entries than `after`; at most so many."""
@@ -416,11 +427,11 @@ class Turn(Reads):
         """Write everything that was placed and made, and the head that seals it; whether there was anything."""
         sql = self.statements
         if self.placed:
-            sql.insert(self.connection, "entries", _ENTRY, self.placed)
+            sql.insert(self.connection, "entries", ENTRY, self.placed)
             for row in self.placed:
                 merkle.grow(self._frontier, row.position - 1, row.leaf)
             head = (self.position, merkle.packed(self._frontier), merkle.root_of(self._frontier), self.recorded_at)
-            sql.insert(self.connection, "heads", _HEAD, [head])
+            sql.insert(self.connection, "heads", HEAD, [head])
         for table, columns, rows in (
             ("receipts", _RECEIPT, self.receipts_made),
             ("texts", _TEXT, self.texts_made),

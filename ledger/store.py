@@ -23,6 +23,16 @@ _POSTGRESQL: Final = {
     "tcp_user_timeout": 30_000,
 }
 """When a server counts as gone, unless the address says otherwise: a machine that dies closes no connection."""
+SQLITE_ASKED: Final = ("PRAGMA journal_mode", "PRAGMA synchronous")
+POSTGRESQL_ASKED: Final = ("SHOW fsync", "SHOW full_page_writes", "SHOW synchronous_commit")
+_SAFE: Final = {
+    "journal_mode": {"wal"},
+    "synchronous": {"2", "3"},
+    "fsync": {"on"},
+    "full_page_writes": {"on"},
+    "synchronous_commit": {"on", "remote_apply"},
+}
+"""The answers with which a commit outlives the machine."""
 
 
 class NotDurable(RuntimeError):
@@ -103,16 +113,13 @@ def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
 
 def assert_durable(connection: Connection) -> None:
     """Refuse a connection of the writer on which a commit could be lost; `NotDurable` says which setting."""
-    asked = (
-        [("PRAGMA journal_mode", {"wal"}), ("PRAGMA synchronous", {"2", "3"})]
-        if connection.dialect.name == "sqlite"
-        else [
-            ("SHOW fsync", {"on"}),
-            ("SHOW full_page_writes", {"on"}),
-            ("SHOW synchronous_commit", {"on", "remote_apply"}),
-        ]
-    )
-    for question, safe in asked:
-        answer = str(connection.exec_driver_sql(question).scalar()).lower()
+    for name, answer in durability(connection).items():
+        safe = _SAFE[name]
         if answer not in safe:
-            raise NotDurable(f"{NotDurable.__doc__} ({question.split()[-1]} is {answer}, must be {' or '.join(sorted(safe))})")
+            raise NotDurable(f"{NotDurable.__doc__} ({name} is {answer}, must be {' or '.join(sorted(safe))})")
+
+
+def durability(connection: Connection) -> dict[str, str]:
+    """What a connection says of each setting on which it depends whether a commit outlives the machine, by name."""
+    asked = SQLITE_ASKED if connection.dialect.name == "sqlite" else POSTGRESQL_ASKED
+    return {question.split()[-1]: str(connection.exec_driver_sql(question).scalar()).lower() for question in asked}

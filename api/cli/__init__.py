@@ -56,6 +56,7 @@ def _assemble() -> None:
     from api.cli import (
         awards,
         bank_details,
+        bench,
         claims,
         closing,
         entries,
@@ -83,6 +84,7 @@ def _assemble() -> None:
         keys,
         entries,
         exports,
+        bench,
     ):
         noun.install(app)
 

@@ -5,13 +5,15 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import uvicorn
 
 from api import logs
 from api.cli.access import Mistaken, running
 from api.settings import Settings
+
+T = TypeVar("T")
 
 _BACKLOG: Final = 1024
 log = logs.logger(__name__)
@@ -58,10 +60,10 @@ def serve(ours: Settings, announce: Callable[[str], None]) -> None:
         run(_serve(ours, listening, announce))
 
 
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run something on the fastest event loop that there is here."""
     with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
-        runner.run(coroutine)
+        return runner.run(coroutine)
 
 
 async def _serve(ours: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:

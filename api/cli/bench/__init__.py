@@ -1,0 +1,25 @@
+"""`bench`: how fast the ledger is, beside what it can be measured by.
+
+Each module is a measurement with its command. Absolute figures say more of the machine than of the program, so everything is
+measured beside something else in the same run, in turns: beside the floor (the least that the same work can cost, in `yardsticks`
+of `ledger` and `projections`) and beside the `eventsourcing` library. `measuring` takes turns and compares, `telling` shows.
+
+A new measurement makes its lines with `measuring.compare` and tells them with `telling.tell`.
+"""
+
+from typing import Final
+
+import typer
+
+from api.cli.entries import PANEL
+
+benching: Final = typer.Typer(no_args_is_help=True, help="Measure how fast the ledger is, beside what it can be measured by.")
+
+
+def install(app: typer.Typer) -> None:
+    """Add the commands."""
+    from api.cli.bench import appends
+
+    for measurement in (appends,):
+        measurement.install(benching)
+    app.add_typer(benching, name="bench", rich_help_panel=PANEL)

@@ -1,0 +1,207 @@
+"""`bench append`: durable appends by many writers at once, beside the library's recorder and the floor."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from secrets import token_bytes
+from time import perf_counter
+from typing import Annotated, Final, Literal, Self
+
+import typer
+
+from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, chosen, grounds
+from api.cli.bench.measuring import FLOOR, LIBRARY, OURS, Contender, Line, Wanted, compare, of, take_turns
+from api.cli.bench.telling import Report, tell
+from api.cli.screen import AsJson
+from api.cli.serving import run
+from domain.aggregate import Actor, Aggregate, Decision, Facts, PersonId, Stream
+from domain.event import Event
+from ledger.entry import draft
+from ledger.ledger import Ledger, Request
+from ledger.writer import Written
+from ledger.yardsticks import Floor, Library, LibraryUnfit, Scratch, committed, described
+
+BATCH: Final = 100
+WRITERS: Final = (1, 4, 16, 64)
+_BY: Final = Actor(PersonId("01J2Z4-FUND-ADMINISTRATOR"), "XX-LCL-OPERATOR")
+_LINE: Final = "A workshop was visited, a home was kept, a school was finished, and an employer was found who stayed."
+"""With it the state of an entry has about 350 bytes, as most entries of a real ledger have."""
+_OF_FLOOR: Final = {16: 0.6, 64: 0.6}
+_OF_LIBRARY: Final = {
+    (Database.SQLITE, 1): 0.9,
+    (Database.POSTGRESQL, 1): 0.9,
+    (Database.SQLITE, 16): 5.0,
+    (Database.POSTGRESQL, 16): 10.0,
+}
+_BATCH_OF_LIBRARY: Final = {Database.SQLITE: 3.0, Database.POSTGRESQL: 5.0}
+
+
+class DiaryKept(Event):
+    """A line in a diary: as long as most events are, and of no meaning."""
+
+    type: Literal["diary.kept"] = "diary.kept"
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diary(Aggregate):
+    """One writer's diary."""
+
+    lines: int
+
+    @classmethod
+    def evolve(cls, state: Self | None, event: DiaryKept, by: PersonId) -> Self:  # noqa: ARG003 (neither matters)
+        """One line more."""
+        return cls((state.lines if state else 0) + 1)
+
+
+def install(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("append")(bench_append)
+
+
+def bench_append(
+    *,
+    on: On = None,
+    postgres: Postgres = None,
+    folder: Folder = None,
+    rounds: Rounds = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, max=60, help="How long each turn lasts.")] = 1.0,
+    writers: Annotated[
+        list[int] | None, typer.Option(min=1, max=256, help="Writers at once; 1, 4, 16 and 64 unless said.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append durably with many writers at once: single events, and batches of 100.
+
+    Ours is the whole way of a command: decided, checked, sealed and on disk before it is answered. Beside it the library's own
+    recorder is given the same events, made and serialised alike, by as many threads; and the floor writes what ours wrote, as
+    the bytes that they are, in as many commits, with nothing looked up, checked, hashed or guarded. Examples:
+
+      lcledger bench append --postgres postgresql://postgres@127.0.0.1:5432/postgres
+      lcledger bench append --on sqlite --writers 16 --folder /var/lib
+    """
+    report = Report("Durable appends", rounds)
+    for database in chosen(on, postgres):
+        with grounds(database, folder, postgres) as made, _arena(made, report, database, seconds) as arena:
+            report.lines.extend(_line(arena, database, rounds, many) for many in writers or WRITERS)
+            report.lines.append(_line(arena, database, rounds, 1, BATCH))
+    tell(report, as_json=as_json)
+
+
+def _line(arena: "_Arena", database: Database, rounds: int, writers: int, batch: int = 1) -> Line:
+    arena.commits.clear()
+    samples = take_turns(rounds, arena.contenders(writers, batch))
+    wanted = {
+        FLOOR: _OF_FLOOR.get(writers),
+        LIBRARY: _OF_LIBRARY.get((database, writers)) if batch == 1 else _BATCH_OF_LIBRARY[database],
+    }
+    return compare(
+        str(database),
+        f"{writers} writer{'s' if writers > 1 else ''}, {f'{batch} events' if batch > 1 else '1 event'} each",
+        "entries/s",
+        samples,
+        *(Wanted(of(name), bound) for name, bound in wanted.items() if bound is not None),
+        remark=f"{arena.commits['entries'] / arena.commits['commits']:.1f} entries a commit",
+    )
+
+
+@contextmanager
+def _arena(made: Scratch, report: Report, database: Database, seconds: float) -> Iterator["_Arena"]:
+    try:
+        library = Library(made.make())
+    except LibraryUnfit as unfit:
+        library = None
+        report.notes.append(str(unfit))
+    with (
+        Ledger.open(
+            made.make_ledger(), vault_key=token_bytes(32), registry={"diary.kept": DiaryKept}, balance_check=lambda _event: None
+        ) as ledger,
+        closing(Floor(made.make_ledger())) as floor,
+        nullcontext() if library is None else closing(library),
+    ):
+        version, durability = described(ledger.log)
+        report.databases.append(version)
+        told = report.durability[str(database)] = {OURS: durability, FLOOR: floor.durability()}
+        if library is not None:
+            told[LIBRARY] = library.durability()
+        yield _Arena(ledger, library, floor, seconds)
+
+
+class _Arena:
+    """Our ledger, the library's recorder where there is one, and the floor, each in a database of its own."""
+
+    def __init__(self, ledger: Ledger, library: Library | None, floor: Floor, seconds: float) -> None:
+        self.commits: Counter[str] = Counter()
+        """How many commits of ours there were, and how many entries they had."""
+        self._ledger = ledger
+        self._library = library
+        self._floor = floor
+        self._floor_size = 0
+        self._seconds = seconds
+        self._runs = count(1)
+        ledger.watch(self._count)
+
+    def contenders(self, writers: int, batch: int) -> dict[str, Contender]:
+        """Those who take turns; the floor comes after ours, whose commits it writes again."""
+        found: dict[str, Contender] = {OURS: partial(self._ours, writers, batch), FLOOR: self._raw}
+        if self._library is not None:
+            found[LIBRARY] = partial(self._theirs, self._library, writers, batch)
+        return found
+
+    def _ours(self, writers: int, batch: int) -> float:
+        return run(self._write(writers, batch))
+
+    async def _write(self, writers: int, batch: int) -> float:
+        streams = self._streams(writers)
+        begun = perf_counter()
+        done = await asyncio.gather(*(self._keep(stream, batch, begun + self._seconds) for stream in streams))
+        return sum(done) / (perf_counter() - begun)
+
+    async def _keep(self, stream: str, batch: int, until: float) -> int:
+        diary, entries = Stream(stream, Diary), 0
+
+        def keep(facts: Facts) -> Decision:
+            facts.get(diary)
+            return {diary: [DiaryKept(line=_LINE) for _ in range(batch)]}
+
+        while perf_counter() < until:
+            entries += len((await self._ledger.record(keep, Request(_BY))).entries)
+        return entries
+
+    def _theirs(self, library: Library, writers: int, batch: int) -> float:
+        def keep(stream: str) -> int:
+            version = 0
+            while perf_counter() < begun + self._seconds:
+                drafts = [
+                    draft(stream, number, DiaryKept(line=_LINE), _BY.person) for number in range(version + 1, version + batch + 1)
+                ]
+                library.append(drafts)
+                version += batch
+            return version
+
+        with ThreadPoolExecutor(writers) as threads:
+            begun = perf_counter()
+            done = list(threads.map(keep, self._streams(writers)))
+            return sum(done) / (perf_counter() - begun)
+
+    def _raw(self) -> float:
+        batches = list(committed(self._ledger.log, self._floor_size))
+        begun = perf_counter()
+        entries = self._floor.write(batches)
+        took = perf_counter() - begun
+        self._floor_size += entries
+        return entries / took
+
+    def _streams(self, writers: int) -> list[str]:
+        run = next(self._runs)
+        return [f"award/BENCH-{writer}/diary/{run}" for writer in range(1, writers + 1)]
+
+    def _count(self, written: Written) -> None:
+        self.commits["commits"] += 1
+        self.commits["entries"] += written.entries

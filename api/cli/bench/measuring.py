@@ -1,0 +1,77 @@
+"""Turns and ratios: whatever is compared is measured in turns in one run, as machines are not the same from minute to minute."""
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+OURS: Final = "ours"
+LIBRARY: Final = "library"
+FLOOR: Final = "floor"
+
+Contender = Callable[[], float]
+"""Does the work once, and gives how much of it was done in a second."""
+Samples = Mapping[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a figure must be: at least, or at most, so much."""
+
+    figure: str
+    """`ours`, or the ratio's name, such as `ours / floor`."""
+    bound: float
+    at_most: bool = False
+
+    def met_by(self, figure: float) -> bool:
+        """Whether a figure is what is wanted."""
+        return figure <= self.bound if self.at_most else figure >= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One kind of work on one database: the medians of its contenders, and what they are to each other."""
+
+    database: str
+    work: str
+    unit: str
+    medians: Mapping[str, float]
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    wanted: tuple[Wanted, ...] = ()
+    remark: str = ""
+
+    @property
+    def missed(self) -> tuple[Wanted, ...]:
+        """What is wanted and not reached; what could not be measured is not missed."""
+        figures = {**self.medians, **self.ratios}
+        return tuple(each for each in self.wanted if each.figure in figures and not each.met_by(figures[each.figure]))
+
+
+def take_turns(rounds: int, contenders: Mapping[str, Contender]) -> Samples:
+    """Let each contender work once unmeasured, and then in turns; the figures of each, round by round."""
+    for work in contenders.values():
+        work()
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, work in contenders.items():
+            gc.collect()  # Nobody clears away what somebody else left.
+            samples[name].append(work())
+    return samples
+
+
+def compare(database: str, work: str, unit: str, samples: Samples, *wanted: Wanted, remark: str = "") -> Line:
+    """A line of a report. A ratio is the median of the rounds' ratios: a round is short, and its contenders had the same luck."""
+    ours = samples[OURS]
+    ratios = {
+        f"{OURS} / {name}": median(mine / theirs for mine, theirs in zip(ours, others, strict=True))
+        for name, others in samples.items()
+        if name != OURS
+    }
+    medians = {name: median(each) for name, each in samples.items()}
+    return Line(database, work, unit, medians, ratios, wanted, remark)
+
+
+def of(other: str) -> str:
+    """The name of the ratio of ours to another's."""
+    return f"{OURS} / {other}"

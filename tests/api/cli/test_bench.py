@@ -1,0 +1,80 @@
+"""Measurements, at their smallest: what they say, and where they refuse to measure."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ledger import yardsticks
+from tests import postgres
+from tests.api.cli.conftest import answer, run
+
+
+def line_of(report: Any, work: str) -> Any:
+    """The line of a report that tells of some work."""
+    (found,) = [line for line in report["lines"] if line["work"] == work]
+    return found
+
+
+def expect_grounds(report: Any, database: str, *contenders: str) -> None:
+    """A report says on what it was measured, and how durably."""
+    assert set(report["versions"]) >= {"eventsourcing", "sqlalchemy", "psycopg"}
+    assert set(report["machine"]) == {"processor", "cores", "python", "system", "load"}
+    durable = {
+        "sqlite": {"journal_mode": "wal", "synchronous": "2"},
+        "postgresql": {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"},
+    }
+    assert report["durability"] == {database: dict.fromkeys(contenders, durable[database])}
+
+
+class TestAppend:
+    tiny = ("bench", "append", "--rounds", "1", "--seconds", "0.05", "--writers", "1", "--writers", "3")
+
+    def test_measures_ours_beside_the_library_and_the_floor(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours", "library", "floor")
+        assert [line["work"] for line in report["lines"]] == [
+            "1 writer, 1 event each", "3 writers, 1 event each", "1 writer, 100 events each",
+        ]  # fmt: skip
+        for line in report["lines"]:
+            assert set(line["medians"]) == {"ours", "library", "floor"}
+            assert set(line["ratios"]) == {"ours / library", "ours / floor"}
+            assert min(line["medians"].values()) > 0
+        assert line_of(report, "1 writer, 100 events each")["remark"] == "100.0 entries a commit"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
+        # The library's recorder for PostgreSQL needs a package that nothing else of ours does.
+        library = ("library",) if find_spec("psycopg_pool") else ()
+        expect_grounds(report, "postgresql", "ours", "floor", *library)
+        assert report["notes"] == ([] if library else [yardsticks.LibraryUnfit.__doc__])
+        assert all(set(line["medians"]) == {"ours", "floor", *library} for line in report["lines"])
+        with postgres_server.connect() as connection:
+            assert connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lcledger_bench%'").fetchall() == []
+
+    def test_shows_people_a_table(self) -> None:
+        done = run(*self.tiny, "--on", "sqlite")
+        assert done.exit_code == 0, done.output
+        assert "3 writers, 1 event each" in done.stdout
+        assert "ours / floor" in done.stdout
+        assert "sqlite, library: journal_mode=wal, synchronous=2" in done.stdout
+
+    def test_refuses_postgresql_unless_it_is_said_which(self) -> None:
+        done = run(*self.tiny)
+        assert done.exit_code == 1
+        assert "--postgres URL" in done.stderr
+
+    def test_refuses_a_server_that_is_to_be_left_out(self) -> None:
+        done = run(*self.tiny, "--on", "sqlite", "--postgres", "postgresql://nobody@127.0.0.1/ledger")
+        assert done.exit_code == 1
+        assert "leaves PostgreSQL out" in done.stderr
+
+    def test_refuses_what_is_no_postgresql(self) -> None:
+        done = run(*self.tiny, "--on", "postgresql", "--postgres", "mysql://nobody@127.0.0.1/ledger")
+        assert done.exit_code == 1
+        assert "SQLite or PostgreSQL" in done.stderr
+
+    def test_says_that_a_server_does_not_answer(self, tmp_path: Path) -> None:
+        done = run(*self.tiny, "--on", "postgresql", "--postgres", f"postgresql://nobody@/ledger?host={tmp_path}")
+        assert done.exit_code == 1
+        assert "The database cannot be used" in done.stderr
