@@ -51,6 +51,7 @@ class ToldAssessment(BaseModel):
     outcomes: dict[str, Money]
     years: dict[str, Money]
     allotted: dict[str, Money]
+    paid_before: dict[str, Money] = Field(description="What payers had paid elsewhere, if it opens the award's position")
     unfunded: Money
     reversed: dict[str, Money] = Field(description="What became receivable, by payer")
     lines: tuple[ToldLine, ...]
@@ -78,6 +79,7 @@ def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> T
         outcomes=made.outcomes,
         years=made.years,
         allotted=made.allotted,
+        paid_before=made.paid_before or {},
         unfunded=made.unfunded,
         reversed=made.reversed or {},
         lines=tuple(each for each in told if isinstance(each, ToldLine)),

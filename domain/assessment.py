@@ -28,6 +28,7 @@ class Kind(StrEnum):
     ADJUSTMENT = "adjustment"
     RECONSIDERATION = "reconsideration"
     OTHER_PAYMENT = "other-payment"
+    OPENING_POSITION = "opening-position"
 
 
 N = TypeVar("N", Money, Quantity)

@@ -93,6 +93,8 @@ class AwardAssessed(Event):
     reversed: dict[str, Money] | None = None
     others: Money | None = None
     """What was paid otherwise than for outcomes, where it was (M10)."""
+    paid_before: dict[str, Money] | None = None
+    """What payers had paid where the award ran before, where this opens its position; it counts as allotted."""
 
     def takes_effect(self) -> date:
         """On the day of the decision that it came with."""
@@ -448,6 +450,12 @@ class Award(Aggregate):
         if self.status is Status.PAUSED:
             raise AwardIsPaused
 
+    def beneficiaries(self, dated: date, today: date) -> set[str]:
+        """The parties that gain by a payment of a stated date: the payees, and whoever claims under the award."""
+        terms = self.agreement.on(dated).terms
+        payees = {self.agreement.payer_limits(payer.party, today).payee for payer in terms.payers}
+        return payees | {each.party for each in terms.parties if terms.may_claim(each.party)}
+
     def expect_open(self) -> None:
         """Refuse unless the award is agreed and takes claims."""
         self.expect_not_closed()
@@ -541,7 +549,7 @@ def _added(standing: Standing, event: AwardAssessed) -> Standing:
         years=_sum(standing.years, event.years),
         assessed=standing.assessed + event.assessed,
         accumulators={**standing.accumulators, **grown},
-        allotted=_sum(standing.allotted, event.allotted),
+        allotted=_sum(_sum(standing.allotted, event.allotted), event.paid_before or {}),
         unfunded=standing.unfunded + event.unfunded,
         others=standing.others + (event.others or NOTHING),
     )

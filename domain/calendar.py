@@ -1,7 +1,7 @@
 """Business dates: Europe/London calendar days, and financial years from April to March."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -44,6 +44,24 @@ def financial_year(day: date) -> str:
     """
     start = day.year if day.month >= _APRIL else day.year - 1
     return f"{start:04d}-{(start + 1) % 100:02d}"
+
+
+def first_day(year: str) -> date:
+    """The first day of a financial year.
+
+    >>> first_day("2021-22")
+    datetime.date(2021, 4, 1)
+    """
+    return date(int(year[:4]), _APRIL, 1)
+
+
+def last_day(year: str) -> date:
+    """The last day of a financial year.
+
+    >>> last_day("2021-22")
+    datetime.date(2022, 3, 31)
+    """
+    return date(int(year[:4]) + 1, _APRIL, 1) - timedelta(days=1)
 
 
 def london_day(moment: datetime) -> date:

@@ -11,6 +11,7 @@ from domain.clawback import ClawbackEvent
 from domain.erasure import ErasureEvent
 from domain.event import Event
 from domain.key import KeyEvent, SignInEvent
+from domain.opening_position import OpeningPositionEvent
 from domain.other_payment import OtherPaymentEvent
 from domain.participant import ParticipantEvent
 from domain.party import PartyEvent
@@ -34,6 +35,7 @@ AnyEvent = Annotated[
     | PaymentEvent
     | ClawbackEvent
     | OtherPaymentEvent
+    | OpeningPositionEvent
     | ReceivableEvent
     | ReconsiderationEvent
     | RunEvent

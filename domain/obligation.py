@@ -96,6 +96,7 @@ def assessed(
     curtailed: Money,
     claim: str | None,
     today: date,
+    paid_before: Mapping[str, Money] | None = None,
 ) -> AwardAssessed:
     """What an assessment adds to what the award keeps, numbered."""
     added = changes(award.standing, standing)
@@ -114,6 +115,7 @@ def assessed(
         unfunded=added.unfunded,
         reversed=_by_payer(owed, -1) or None,
         others=added.others or None,
+        paid_before=dict(paid_before) if paid_before else None,
     )
 
 

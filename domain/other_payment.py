@@ -204,7 +204,7 @@ def agree(facts: Facts, award: str, other_payment: str, *, by: Actor, today: dat
     if by.person == found.proposed_by:
         raise ProposerMayNotPay
     amount, dated = found.proposed.amount, found.proposed.dated
-    if by.party in _beneficiaries(under, dated, today):
+    if by.party in under.beneficiaries(dated, today):
         raise BeneficiaryMayNotPay
     sheet = _sheet_with_room(under, amount, dated, today)
     split = sheet.pay(amount, dated)
@@ -231,9 +231,3 @@ def _sheet_with_room(award: Award, amount: Money, dated: date, today: date) -> S
     if over:
         raise OtherPaymentOverLimit(over)
     return sheet
-
-
-def _beneficiaries(award: Award, dated: date, today: date) -> set[str]:
-    terms = award.agreement.on(dated).terms
-    payees = {award.agreement.payer_limits(payer.party, today).payee for payer in terms.payers}
-    return payees | {each.party for each in terms.parties if terms.may_claim(each.party)}

@@ -23,12 +23,28 @@ class Achievement(Record):
     quantity: Quantity
 
 
+class EarlierAchievement(Record):
+    """A quantity of an outcome that was accepted for the participant where the award ran before, and what it was assessed at."""
+
+    outcome: str
+    achieved_on: Day
+    quantity: Quantity
+    assessed: Money
+
+
 class ParticipantRecognised(Event):
     """A verification accepted outcomes of the participant."""
 
     type: Literal["participant.recognised"] = "participant.recognised"
     claim: str
     achievements: tuple[Achievement, ...]
+
+
+class ParticipantRecognisedBefore(Event):
+    """Outcomes of the participant stood accepted where the award ran before; they count here, and no claim has them."""
+
+    type: Literal["participant.recognised-before"] = "participant.recognised-before"
+    achievements: tuple[EarlierAchievement, ...]
 
 
 class ParticipantReleased(Event):
@@ -62,7 +78,9 @@ class ParticipantErased(Event):
     reason: Ground
 
 
-ParticipantEvent = ParticipantRecognised | ParticipantReleased | ParticipantAssessed | ParticipantErased
+ParticipantEvent = (
+    ParticipantRecognised | ParticipantRecognisedBefore | ParticipantReleased | ParticipantAssessed | ParticipantErased
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ class Participant(Aggregate):
         days = self.quantities.get(canonical(outcome), {})
         return sum((quantity for day, quantity in days.items() if by is None or day <= by), NONE)
 
-    def recognising(self, achievements: Iterable[Achievement]) -> "Participant":
+    def recognising(self, achievements: Iterable[Achievement | EarlierAchievement]) -> "Participant":
         """The participant with further achievements, or fewer, where their quantities are negative."""
         quantities = {code: dict(days) for code, days in self.quantities.items()}
         for each in achievements:
@@ -94,6 +112,9 @@ class Participant(Aggregate):
         match event:
             case ParticipantRecognised(achievements=achievements):
                 return _counted(state, event.claim, achievements)
+            case ParticipantRecognisedBefore(achievements=earlier):
+                amount = sum((each.assessed for each in earlier), state.assessed)
+                return replace(state.recognising(earlier), assessed=amount)
             case ParticipantReleased(achievements=achievements):
                 less = [each.model_copy(update={"quantity": -each.quantity}) for each in achievements]
                 return _counted(state, event.claim, less)

@@ -9,6 +9,9 @@ Two planes, each summing to zero in every event:
   `approved`, `in-run`, `sent`, `paid`, `returned` or `netted-off`, less what was taken back of it: `receivable.open`,
   `receivable.netted-off`, `receivable.recovered` and `receivable.written-off`, which are negative.
 
+What was assessed elsewhere, before the award's position was opened here, was claimed and assessed, and is `paid` or `due`, by one
+and the same entry; what was claimed there and not assessed has no amount here.
+
 What an assessment takes back (M8, M9) comes off `due` line by line, as it came; where that leaves a payer owed, opening
 the receivable makes `due` good again.
 
@@ -17,6 +20,7 @@ the receivable makes `due` good again.
 | `claim.lines-*` | the line's `achieved_on`: when the outcome came about, so that a year end sees what was earned by then |
 | `payment.settled`, `payment.report-confirmed`, `receivable.recovered` | the value date |
 | `other-payment.agreed` | the date that was stated of it, which decides its year and terms |
+| `opening-position.figures-opened` | the last day of its year, or the earlier day of the position; `on` for what is owed back |
 | other `payment.*` and `receivable.*` | the Europe/London day on which it was recorded (`on`) |
 | all others | move nothing |
 
@@ -35,6 +39,7 @@ from domain import (
     clawback,
     erasure,
     key,
+    opening_position,
     other_payment,
     participant,
     party,
@@ -46,7 +51,7 @@ from domain import (
     settlement,
 )
 from domain.assessment import AssessedLine, ReversedLine
-from domain.calendar import financial_year
+from domain.calendar import financial_year, last_day
 from domain.event import Event
 from domain.events import AnyEvent
 from domain.money import Money
@@ -62,6 +67,7 @@ Moving = (
     | payment.PaymentStep
     | payment.PaymentNettedOff
     | other_payment.OtherPaymentAgreed
+    | opening_position.OpeningFiguresOpened
     | receivable.ReceivableOpened
     | receivable.ReceivableNettedOff
     | receivable.ReceivableRecovered
@@ -118,6 +124,8 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             yield from _by_year(event, event.was, "netted-off")
         case other_payment.OtherPaymentAgreed():
             yield from _stated(event)
+        case opening_position.OpeningFiguresOpened():
+            yield from _opened(event)
         case receivable.ReceivableOpened():
             yield from _by_year(event, _OPEN, "due")
         case receivable.ReceivableNettedOff():
@@ -159,6 +167,7 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | claim.ClaimDeclined()
             | claim.ClaimLapsed()
             | participant.ParticipantRecognised()
+            | participant.ParticipantRecognisedBefore()
             | participant.ParticipantReleased()
             | participant.ParticipantAssessed()
             | participant.ParticipantErased()
@@ -174,6 +183,11 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | reconsideration.ReconsiderationAgreed()
             | other_payment.OtherPaymentProposed()
             | other_payment.OtherPaymentWithdrawn()
+            | opening_position.OpeningPositionProposed()
+            | opening_position.OpeningFiguresListed()
+            | opening_position.OpeningLinesListed()
+            | opening_position.OpeningPositionWithdrawn()
+            | opening_position.OpeningPositionAgreed()
             | receivable.WriteOffProposed()
             | receivable.WriteOffWithdrawn()
             | bank_details.BankDetailsProposed()
@@ -229,6 +243,28 @@ def _stated(event: other_payment.OtherPaymentAgreed) -> Iterator[Posting]:
     yield Posting("unfunded", None, None, year, on, split.unfunded)
     for allotment in split.allotments:
         yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
+
+
+def _opened(event: opening_position.OpeningFiguresOpened) -> Iterator[Posting]:
+    """Each figure by itself sums to nothing on each day, so that it may stand in any of the entries that hold them."""
+
+    def post(stage: str, year: str, amount: Money, *, outcome: str | None = None, payer: str | None = None) -> Posting:
+        return Posting(stage, outcome, payer, year, min(last_day(year), event.stands_on), amount)
+
+    for done in event.outcomes:
+        yield post("claimed", done.year, -done.assessed, outcome=done.outcome)
+        yield post("assessed", done.year, done.assessed, outcome=done.outcome)
+    for given in event.payers:
+        yield post("apportioned", given.year, -given.allotted)
+        yield post("paid", given.year, given.paid - given.owed_back, payer=given.payer)
+        yield post("due", given.year, given.due, payer=given.payer)
+        # What is owed back becomes a receivable by the same decision, and so was nobody's debt on any day before it.
+        yield Posting("paid", None, given.payer, given.year, event.on, given.owed_back)
+        yield Posting("due", None, given.payer, given.year, event.on, -given.owed_back)
+    for other in event.years:
+        yield post("other-payments", other.year, -other.other_payments)
+        yield post("unfunded", other.year, other.unfunded)
+        yield post("apportioned", other.year, other.other_payments - other.unfunded)
 
 
 def _restated(line: claim.RestatedLine) -> dict[str, Money]:

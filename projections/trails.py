@@ -57,12 +57,22 @@ from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.money import NOTHING, PENCE_A_POUND, Money
+from domain.opening_position import (
+    OpeningFiguresListed,
+    OpeningFiguresOpened,
+    OpeningLinesListed,
+    OpeningPositionAgreed,
+    OpeningPositionEvent,
+    OpeningPositionProposed,
+    OpeningPositionWithdrawn,
+)
 from domain.other_payment import OtherPaymentAgreed, OtherPaymentEvent, OtherPaymentProposed, OtherPaymentWithdrawn
 from domain.participant import (
     ParticipantAssessed,
     ParticipantErased,
     ParticipantEvent,
     ParticipantRecognised,
+    ParticipantRecognisedBefore,
     ParticipantReleased,
 )
 from domain.party import PartyEvent, PartyRegistered
@@ -121,6 +131,7 @@ _AnyEvent = (
     | PaymentEvent
     | ClawbackEvent
     | OtherPaymentEvent
+    | OpeningPositionEvent
     | ReceivableEvent
     | ReconsiderationEvent
     | RunEvent
@@ -289,6 +300,19 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Withdrew other payment {name}."
         case OtherPaymentAgreed(assessment=number, split=split):
             return f"Agreed other payment {name}: {_pounds(split.amount)} by assessment {number}{_unfunded(split.unfunded)}."
+        case OpeningPositionProposed(assessed=assessed, lines=lines, stands_on=day):
+            came = f"{_pounds(assessed)} assessed elsewhere by {_day(day)}, with {_many(lines, 'line')} of participants"
+            return f"Proposed an opening position: {came}; a second person must agree."
+        case OpeningFiguresListed(outcomes=outcomes, payers=payers):
+            return f"Listed {_many(len(outcomes) + len(payers), 'figure')} of the opening position."
+        case OpeningLinesListed(lines=lines):
+            return f"Listed {_many(len(lines), 'line')} of participants for the opening position."
+        case OpeningPositionWithdrawn():
+            return "Withdrew the opening position."
+        case OpeningPositionAgreed(assessment=number):
+            return f"Agreed the opening position, by assessment {number}."
+        case OpeningFiguresOpened(outcomes=outcomes, payers=payers, years=years):
+            return f"Opened {_many(len(outcomes) + len(payers) + len(years), 'figure')} of the opening position."
         case ReceivableOpened(payer=payer, payee=payee, amount=amount, assessment=number):
             return f"{payee} owes {payer} {_pounds(amount)} back by assessment {number}."
         case ReceivableNettedOff(payer=payer, amount=amount, against=against):
@@ -304,6 +328,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         # Participants
         case ParticipantRecognised(claim=claim, achievements=achievements):
             return f"Recognised {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
+        case ParticipantRecognisedBefore(achievements=earlier):
+            return f"Recognised {_many(len(earlier), 'achievement')} of a participant from before the award's opening position."
         case ParticipantReleased(claim=claim, achievements=achievements):
             return f"No longer counted {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
         case ParticipantAssessed(assessment=number, amount=amount):
@@ -397,13 +423,16 @@ _WHY: Final[Mapping[Kind, str]] = {
     Kind.ADJUSTMENT: "a variation of the terms",
     Kind.RECONSIDERATION: "a reconsideration of curtailed lines",
     Kind.OTHER_PAYMENT: "a payment other than for outcomes",
+    Kind.OPENING_POSITION: "an opening position",
 }
 
 
 def _assessed(event: AwardAssessed) -> str:
     of = f" of claim {event.claim}" if event.claim else ""
-    amount = f"{_pounds(event.assessed)} assessed" if event.others is None else _pounds(event.others)
-    money = f"{amount}{_curtailed(event.curtailed)}{_unfunded(event.unfunded)}"
+    amounts = [f"{_pounds(event.assessed)} assessed"] if event.assessed or event.others is None else []
+    if event.others is not None:
+        amounts.append(f"{_pounds(event.others)} paid otherwise" if amounts else _pounds(event.others))
+    money = f"{' and '.join(amounts)}{_curtailed(event.curtailed)}{_unfunded(event.unfunded)}"
     return f"Assessment {event.assessment}, of {_WHY[event.kind]}{of}: {money}."
 
 

@@ -11,8 +11,9 @@ from domain.journal import account, journal
 from domain.money import Money
 from domain.postings import Posting, postings
 from tests.domain.given import MemoryFacts
-from tests.domain.kirklees import REFERENCE, line
+from tests.domain.kirklees import COUNCIL, FUND, REFERENCE, line
 from tests.domain.test_clawback import claimed, clawed, paid
+from tests.domain.test_opening_position import opened, owing
 
 
 def told(facts: MemoryFacts) -> str:
@@ -39,18 +40,31 @@ def added_up(text: str, before: date = date.max) -> Counter[str]:
     return Counter({name: amount for name, amount in sums.items() if amount})
 
 
+def _ours(facts: MemoryFacts) -> Counter[str]:
+    """What the postings come to, in pence, by account."""
+    ours: Counter[str] = Counter()
+    for events in facts.streams.values():
+        for event, _ in events:
+            for posting in postings(event):
+                ours[account(REFERENCE, posting)] += int(posting.amount)
+    return Counter({name: amount for name, amount in ours.items() if amount})
+
+
 class TestJournal:
     def test_comes_to_the_sums_of_the_postings(self) -> None:
         facts = claimed(line(), line("WEEKS", "24"))
         paid(facts, 1, "GB-GOR-DCMS")
         clawed(facts, (1, "1"))
-        ours: Counter[str] = Counter()
-        for events in facts.streams.values():
-            for event, _ in events:
-                for posting in postings(event):
-                    ours[account(REFERENCE, posting)] += int(posting.amount)
-        assert added_up(told(facts)) == Counter({name: amount for name, amount in ours.items() if amount})
-        assert any(name.startswith("Equity:Receivable:Open:") for name in ours)
+        assert added_up(told(facts)) == _ours(facts)
+        assert any(name.startswith("Equity:Receivable:Open:") for name in _ours(facts))
+
+    def test_adds_up_an_award_that_began_elsewhere(self) -> None:
+        facts = claimed(line(), facts=opened(owing()))
+        assert added_up(told(facts), date(2020, 3, 31)) == {}
+        first = added_up(told(facts), date(2020, 4, 1))
+        in_cash = sum(first[f"Equity:Paid:{REFERENCE}:2019-20:{payer}"] for payer in (FUND, COUNCIL))
+        assert first[f"Equity:Assessed:{REFERENCE}:2019-20:HOME"] == in_cash == 7_000_000
+        assert added_up(told(facts)) == _ours(facts)
 
     def test_dates_each_amount_by_its_effective_date(self) -> None:
         facts = claimed(line(achieved_on="2021-07-14"), line(achieved_on="2021-07-15"))

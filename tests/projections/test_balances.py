@@ -1,16 +1,19 @@
 """Balances are sums of postings, and M11 holds after every entry."""
 
 from datetime import date
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from domain import opening_position
 from domain.award import NoSuchAward
 from domain.money import NOTHING, Money
 from ledger.ledger import Ledger
 from projections.balances import Balances, ClaimFigures, PaymentFigures
 from projections.views import Views
-from tests.domain.kirklees import COUNCIL, FUND, REFERENCE
+from tests.domain.kirklees import AMINA, BEN, COUNCIL, FUND, REFERENCE
+from tests.domain.test_opening_position import owing
 from tests.projections.conftest import TODAY, Story
 
 
@@ -93,6 +96,27 @@ class TestOf:
         assert (achieved.claimed, achieved.paid) == (pounds("21114.29"), NOTHING)
         assert achieved.due == achieved.allotted == pounds("12000.00")
         assert views.balances.of(REFERENCE, effective_on=TODAY).paid > NOTHING
+
+    def test_goes_on_from_an_opening_position(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.register()
+        story.tell(AMINA, partial(opening_position.propose, award=REFERENCE, opening=owing(), today=TODAY))
+        story.tell(BEN, partial(opening_position.agree, award=REFERENCE, by=BEN, today=TODAY))
+        story.decide_part()
+        views.catch_up()
+        registered = next(entry.position for entry in ledger.entries() if entry.type == "award.registered")
+        whole = [n for n in range(registered, ledger.head().size + 1) if n not in _between(ledger)]
+        for position in whole:
+            balances = views.balances.of(REFERENCE, as_of=position)
+            assert balances.trial_balance == NOTHING
+            assert balances.assessed == balances.allotted - balances.reversed + balances.unfunded
+        balances = views.balances.of(REFERENCE)
+        assert (balances.assessed, balances.paid, balances.netted_off) == (
+            pounds("193714.29"), pounds("173277.87"), pounds("1000.00"),
+        )  # fmt: skip
+        assert views.balances.of(REFERENCE, effective_on=date(2020, 3, 31)).paid == pounds("70000.00")
+        (row,) = views.awards.page().rows
+        assert (row.assessments, row.assessed) == (2, balances.assessed)
+        assert [each.name for each in views.check() if not each.agrees] == []
 
     def test_refuses_an_award_that_is_not_there(self, views: Views) -> None:
         with pytest.raises(NoSuchAward):
