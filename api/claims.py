@@ -15,7 +15,7 @@ from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_
 from api.identity import Caller, TheCaller
 from api.names import AwardName, ClaimName
 from api.problems import RequestIsWrong
-from api.readings import EVERYBODY, LIMIT, After, Limit, Page, Reading, TheListing, TheReading, cursor, opened, paged, question
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, Reading, TheListing, TheReading, cursor, offset, paged, question
 from domain import award as awards
 from domain import certification, verification
 from domain import claim as claims
@@ -368,7 +368,7 @@ def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = N
     """A claim with its lines, decisions and assessments. Investors see its totals."""
     found, version = asked.look(claim_stream(award, claim))
     asked.tag(str(version))
-    begin = _line_after(after)
+    begin = offset(after, claims.MOST_LINES)
     lines = found.lines[begin : begin + asked.limited(limit)] if sees_lines(asked.caller, award) else None
     more = lines is not None and begin + len(lines) < len(found.lines)
     texts = Texts(asked, found, award, lines or ())
@@ -402,13 +402,6 @@ def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = N
 def sees_lines(caller: Caller, award: str) -> bool:
     """Whether the caller may see lines at all: investors see totals."""
     return caller.has(frozenset(Role) - {Role.INVESTOR}, award)
-
-
-def _line_after(after: str | None) -> int:
-    start = opened(after) or "0"
-    if not (start.isascii() and start.isdigit() and len(start) <= len(str(claims.MOST_LINES))):
-        raise RequestIsWrong([Fault("after", "is no cursor that an answer of this list gave as `next`")])
-    return int(start)
 
 
 def _sum(amounts: Iterable[Money]) -> Money:

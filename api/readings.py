@@ -134,6 +134,14 @@ def opened(given: str | None) -> str | None:
         raise RequestIsWrong([_NO_CURSOR]) from None
 
 
+def offset(after: str | None, most: int) -> int:
+    """Where a list that is told from one state goes on: after so many of at most so many rows."""
+    start = opened(after) or "0"
+    if not (start.isascii() and start.isdigit() and len(start) <= len(str(most))):
+        raise RequestIsWrong([_NO_CURSOR])
+    return int(start)
+
+
 _NO_CURSOR: Final = Fault("after", "is no cursor that an answer of this list gave as `next`")
 
 

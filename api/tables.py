@@ -1,7 +1,7 @@
 """Tables as text: claims come in as CSV, with the faults of every row at once; what goes out is never taken for a formula."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any, Final
 
@@ -47,13 +47,7 @@ _SOME_LINE: Final = {"outcome": "none", "quantity": "1", "achieved_on": "2000-01
 
 def _lines(body: bytes, wrong: list[Fault]) -> Iterator[ClaimedLine]:
     try:
-        rows = csv.DictReader(StringIO(body.decode("utf-8-sig"), newline=""), strict=True, restkey="")
-        heading = rows.fieldnames or ()
-        unknown, missing = set(heading) - set(COLUMNS), _NEEDED - set(heading)
-        if unknown or missing or len(set(heading)) != len(heading):
-            wrong.append(Fault("heading", f"the columns are {','.join(COLUMNS)}; needed are {', '.join(sorted(_NEEDED))}"))
-            return
-        for number, row in enumerate(rows, 1):
+        for number, row in enumerate(rows(body.decode("utf-8-sig"), COLUMNS, _NEEDED), 1):
             if number > MOST_LINES:
                 wrong.append(Fault("lines", f"a claim has at most {MOST_LINES} lines"))
                 return
@@ -64,19 +58,42 @@ def _lines(body: bytes, wrong: list[Fault]) -> Iterator[ClaimedLine]:
                 wrong.extend(Fault(f"lines.{number}.{_column(each.where)}", each.what) for each in faults(told))
     except UnicodeDecodeError:
         wrong.append(Fault("body", "is not UTF-8"))
+    except NotThisTable as fault:
+        wrong.append(Fault(fault.where, fault.what))
+
+
+class NotThisTable(ValueError):
+    """A text is no CSV, or has other columns."""
+
+    def __init__(self, where: str, what: str) -> None:
+        self.where, self.what = where, what
+        super().__init__(f"{where} {what}")
+
+
+def rows(text: str, columns: Sequence[str], needed: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The rows under the heading, without their empty cells; what stands beyond the heading is called `cells`.
+
+    Raises `NotThisTable` for what is no CSV or lacks a column, also between rows.
+    """
+    try:
+        table = csv.DictReader(StringIO(text, newline=""), strict=True, restkey="cells")
+        heading = table.fieldnames or ()
+        if set(heading) - set(columns) or set(needed) - set(heading) or len(set(heading)) != len(heading):
+            raise NotThisTable("heading", f"the columns are {','.join(columns)}; needed are {', '.join(sorted(needed))}")
+        for row in table:
+            yield {name: cell for name, cell in row.items() if cell}
     except csv.Error as fault:
-        wrong.append(Fault("body", f"is not CSV: {fault}"))
+        raise NotThisTable("body", f"is not CSV: {fault}") from None
 
 
 def _line(row: Mapping[str, Any]) -> ClaimedLine:
-    cells = {name: cell for name, cell in row.items() if cell}
+    cells = dict(row)
     evidence = {name: cells.pop(f"evidence_{name}") for name in ("sha256", "title") if f"evidence_{name}" in cells}
-    # Cells beyond the heading have the name "", which is not known and so refused.
     return ClaimedLine.model_validate({**cells, **({"evidence": [evidence]} if evidence else {})})
 
 
 def _column(where: str) -> str:
-    return "cells" if where in {"", "body"} else where.replace("evidence.0.", "evidence_")
+    return "cells" if where == "body" else where.replace("evidence.0.", "evidence_")
 
 
 def table(heading: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
