@@ -181,7 +181,7 @@ def import_award(
       lcledger import award INDIGO-POJ-0175.json --dry-run
     """
     ours = settings_with(data_dir)
-    body = _read(file)
+    body = read_json(file)
     done = act(ours, key_of(ours, key, key_file), lambda me: me.send("/awards", body, dry_run=dry_run))
     if as_json:
         tell_json(done)
@@ -194,7 +194,8 @@ def import_award(
         )
 
 
-def _read(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """What stands in a JSON file."""
     try:
         return json.loads(file.read_text("utf-8"))
     except json.JSONDecodeError as wrong:

@@ -50,7 +50,7 @@ def import_claims(
     try:
         done = act(ours, key_of(ours, key, key_file), submit)
     except Declined as declined:
-        raise _by_row(declined) from None
+        raise by_row(declined) from None
     if as_json:
         tell_json(done)
     else:
@@ -58,7 +58,7 @@ def import_claims(
         say(f"✓ {claim} of {award} {said}.")
 
 
-def _by_row(declined: Declined) -> Mistaken:
+def by_row(declined: Declined) -> Mistaken:
     """The same, with rows as they are counted in the file: the heading is row 1."""
     faults = [{"where": _row_of(where), "what": what} for where, what in declined.faults]
     return Declined({**declined.problem, "faults": faults})
