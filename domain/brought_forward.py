@@ -334,8 +334,8 @@ class _Looking:
         for place, each in sorted(stated.items()):
             if self._takes_no_cohort(each) and (quantities[place] < each.quantity or amounts[place] < each.assessed):
                 come = f"come to {Quantity(quantities[place])} of {each.outcome} in {each.year}, worth {Money(amounts[place])}"
-                needed = f"{each.quantity}, worth {each.assessed}, was assessed, and the outcome takes no cohort (M5)"
-                yield Fault("lines", f"{come}; {needed}")
+                needed = f"{each.quantity}, worth {each.assessed}, were assessed, and the outcome takes no cohort (M5)"
+                yield Fault("lines", f"{come}, but {needed}")
 
     def _takes_no_cohort(self, each: EarlierOutcome) -> bool:
         """Whether each line of a year had to name its participant, from the year's beginning to its end."""

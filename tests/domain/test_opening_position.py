@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from domain import claim as claims
 from domain.aggregate import Actor, PersonId
 from domain.assessment import AssessedLine
 from domain.award import AwardIsNotAgreed, AwardRegistered, LimitsUnderWhatStands, register
-from domain.claim import claim_stream
+from domain.calendar import financial_year
+from domain.claim import ClaimLinesAssessed, claim_stream
 from domain.closing import close
-from domain.money import Money
+from domain.money import Money, Quantity
 from domain.opening_position import (
     AwardHasBegun,
     BeneficiaryMayNotOpen,
@@ -276,7 +280,7 @@ class TestAgree:
             claimed(line("JOB", participant="kbop-15"), facts=facts)
         claimed(line("JOB", participant="KBOP-1"), facts=opened())
 
-    def test_lets_outcomes_that_need_an_earlier_one_be_accepted(self) -> None:
+    def test_lets_by_outcomethat_need_an_earlier_one_be_accepted(self) -> None:
         claimed(line("HOME-3", participant="KBOP-1"), facts=opened())
         with pytest.raises(ParticipantLimitsBroken):
             claimed(line("HOME-3", participant="KBOP-99"), facts=opened())
@@ -495,8 +499,8 @@ class TestPropose:
     def test_refuses_lines_that_do_not_come_to_what_was_assessed(self) -> None:
         """Where an outcome takes no cohort, all of it must be of recognised participants, and nowhere may it be more."""
         told = wrong({}, lines=POSITION["lines"][:-1])
-        come, needed = "come to 4 of JOB in 2020-21, worth 13200.00", "5, worth 16500.00, was assessed"
-        assert told == [("lines", f"{come}; {needed}, and the outcome takes no cohort (M5)")]
+        come, needed = "come to 4 of JOB in 2020-21, worth 13200.00", "5, worth 16500.00, were assessed"
+        assert told == [("lines", f"{come}, but {needed}, and the outcome takes no cohort (M5)")]
         told = wrong({("lines", 34, "assessed"): "3300.01"})
         assert told == [("lines", "come to 16500.01 of JOB in 2020-21, more than what was assessed, 16500.00")]
         told = wrong({("lines", 0, "achieved_on"): "2021-04-01", ("lines", 15, "achieved_on"): "2021-04-01"})
@@ -536,3 +540,90 @@ def test_what_is_due_is_paid_like_every_payment() -> None:
     facts = opened(owing())
     paid(facts, 1, COUNCIL)
     assert (pounds(facts, "paid", COUNCIL), pounds(facts, "due", COUNCIL)) == ("128366.72", "0.00")
+
+
+# Any history, cut in two ----------------------------------------------------------------------------------------------
+
+some_lines = st.lists(
+    st.builds(
+        line,
+        st.sampled_from(["HOME", "WEEKS"]),
+        st.sampled_from(["1", "3.4286", "0.0001"]) | st.integers(1, 24).map(str),
+        st.sampled_from(["2020-03-31", "2020-04-01", "2021-03-31", "2021-07-14"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+class TestAnyHistory:
+    @given(
+        before=st.lists(some_lines, min_size=1, max_size=4),
+        after=some_lines,
+        maximum=st.integers(0, 2_000_000),
+        limit=st.integers(1, 6_000_000),
+        shortfall=st.sampled_from(["residual-payer", "unfunded"]),
+    )
+    def test_goes_on_from_its_position_as_it_would_have_gone_on(
+        self, before: list[Rows], after: Rows, maximum: int, limit: int, shortfall: str
+    ) -> None:
+        of = terms(
+            payers=[{**TERMS["payers"][0], "maximum": str(Money(maximum))}, TERMS["payers"][1]],  # type: ignore[index]
+            outcomes=[{**each, "max_quantity": "40"} for each in outcomes()],
+            year_amounts={"2020-21": "30000.00"},
+            award_amount=str(Money(limit)),
+            shortfall=shortfall,
+        )
+        there = agreed(of)
+        for number, lines in enumerate(before):
+            claimed(*lines, facts=there, claim=f"C-{number}")
+        here = opened(position_of(there), of)
+        assert stands(here) == stands(there)
+        for facts in (there, here):
+            claimed(*after, facts=facts, claim="LAST")
+        assert last_lines(here) == last_lines(there)
+        assert stands(here) == stands(there)
+
+
+def position_of(facts: MemoryFacts) -> Opening:
+    """Where an award stands of which all that was allotted has been paid."""
+    happened = [event for events in facts.streams.values() for event, _ in events if isinstance(event, ClaimLinesAssessed)]
+    quantities: Counter[tuple[str, str]] = Counter()
+    amounts: Counter[tuple[str, str]] = Counter()
+    payers: Counter[tuple[str, str]] = Counter()
+    unfunded: Counter[str] = Counter()
+    for each in (each for event in happened for each in event.lines):
+        year = financial_year(each.achieved_on)
+        quantities[each.outcome, year] += each.payable
+        amounts[each.outcome, year] += each.assessed
+        payers.update({(allotment.payer, year): allotment.allotted for allotment in each.allotments})
+        unfunded[year] += each.unfunded
+    (split,) = facts[AWARD].standing.accumulators.values()
+    said = {
+        "stands_on": STANDS_ON,
+        "outcomes": [
+            {"outcome": code, "year": year, "quantity": Quantity(units), "assessed": Money(amounts[code, year])}
+            for (code, year), units in quantities.items()
+            if units
+        ],
+        "payers": [
+            {"payer": payer, "year": year, "allotted": Money(pence), "paid": Money(pence)}
+            for (payer, year), pence in payers.items()
+        ],
+        "years": [{"year": year, "unfunded": Money(pence)} for year, pence in unfunded.items()],
+        "splits": [{"version": 1, "split": split.assessed, "parts": dict(zip((FUND, COUNCIL), split.parts, strict=True))}],
+        "reason": WHY,
+    }
+    return Opening.model_validate(said)
+
+
+def stands(facts: MemoryFacts) -> dict[str, Any]:
+    """What an award has consumed and given, as far as it is anything."""
+    said = asdict(facts[AWARD].standing)
+    return {name: {key: each for key, each in of.items() if each} if isinstance(of, dict) else of for name, of in said.items()}
+
+
+def last_lines(facts: MemoryFacts) -> list[AssessedLine]:
+    """What the last claim was assessed at, line by line."""
+    found = [each for line in facts[claim_stream(REFERENCE, "LAST")].lines for _, each in line.assessments]
+    return [each for each in found if isinstance(each, AssessedLine)]
