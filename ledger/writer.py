@@ -271,12 +271,19 @@ class Writer:
 
     def release(self, batch: Sequence[Pending]) -> None:
         """Let go of commands that were taken in."""
+        self._release_persons(batch)
+        self._release_places(batch)
+
+    def _release_persons(self, batch: Sequence[Pending]) -> None:
         with self._changed:
-            self.under_way -= len(batch)
             for person, many in Counter(pending.request.actor.person for pending in batch).items():
                 self._under_way[person] -= many
                 if not self._under_way[person]:
                     del self._under_way[person]
+
+    def _release_places(self, batch: Sequence[Pending]) -> None:
+        with self._changed:
+            self.under_way -= len(batch)
             self._changed.notify_all()
 
     def run(self, pending: Pending) -> None:
@@ -436,6 +443,7 @@ class Writer:
         return Recorded(receipt.first, receipt.last, entries, repeated=True, dry_run=dry_run)
 
     def _answer(self, batch: list[Pending]) -> None:
+        self._release_persons(batch)  # Before the answer: whoever has it may send the next command at once.
         by_loop: dict[AbstractEventLoop | None, list[Pending]] = {}
         for pending in batch:
             by_loop.setdefault(pending.loop, []).append(pending)
@@ -446,7 +454,7 @@ class Writer:
                 # A loop that is closed has nobody left in it who waits; what was recorded stays recorded.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_give, some)
-        self.release(batch)
+        self._release_places(batch)  # After it: whoever closes the ledger waits until everybody is told.
 
 
 def _give(answers: Iterable[Pending]) -> None:

@@ -142,6 +142,12 @@ class TestOnePerson:
         assert ledger.head().size == 4
         await until(lambda: ledger.under_way == 0)
 
+    async def test_may_send_the_next_command_as_soon_as_one_is_answered(self, opening: Opening) -> None:
+        ledger = opening(most_of_one_person=1)
+        for number in range(50):
+            await ledger.record(partial(open_pot, name=f"2021-{number}"), ASKED)
+        assert ledger.head().size == 50
+
     async def test_is_not_held_to_what_was_never_begun(self, opening: Opening) -> None:
         ledger = opening(most_of_one_person=1)
         ledger._deciders.shutdown()
