@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import date, datetime
 from functools import partial
-from typing import Final, Self
+from typing import Self
 
 from sqlalchemy import URL
 
@@ -13,6 +13,7 @@ from domain.aggregate import Command, Commitment, Decision, Facts, S, Stream, To
 from domain.event import Event
 from ledger import schema, store
 from ledger.bell import Wake
+from ledger.deciders import Deciders
 from ledger.entry import Entry, Registry, decode, written
 from ledger.facts import Folder
 from ledger.lock_file import LockFile
@@ -22,9 +23,6 @@ from ledger.vault import Vault
 from ledger.writer import MOST_WAITING, DoesNotBalance, Pending, Recorded, Request, Rules, Writer, Written
 
 __all__ = ["Ledger", "Recorded", "Request"]
-
-DECIDERS: Final = 4
-"""Threads that decide commands; one of them writes."""
 
 
 class Ledger:
@@ -50,7 +48,7 @@ class Ledger:
         rules = Rules(registry, vault.seals, self._states, balance_check)
         self._writer = Writer(log, rules, most_waiting=most_waiting, most_of_one_person=most_of_one_person)
         self._folder = Folder(log.reads, registry, self._states)
-        self._deciders = ThreadPoolExecutor(DECIDERS, thread_name_prefix="decider")
+        self._deciders = Deciders(self._writer)
 
     @classmethod
     def open(
@@ -111,17 +109,14 @@ class Ledger:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
         pending = self._writer.admit(Pending(decide, request, dry_run, partial(_tell, future), loop))
-        try:
-            self._deciders.submit(self._writer.run, pending)
-        except BaseException:
-            self._writer.release([pending])
-            raise
+        self._deciders.take(pending)
         return await future
 
     def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """As `record`, for whoever has no event loop."""
         future: Future[Recorded] = Future()
-        self._writer.run(self._writer.admit(Pending(decide, request, dry_run, partial(_tell_now, future))))
+        self._writer.decide(self._writer.admit(Pending(decide, request, dry_run, partial(_tell_now, future))))
+        self._writer.write_what_waits()
         return future.result()
 
     async def change(

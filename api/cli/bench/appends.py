@@ -27,6 +27,8 @@ from ledger.writer import Written
 from ledger.yardsticks import Floor, Library, LibraryUnfit, Scratch, committed, described
 
 BATCH: Final = 100
+DIARY: Final = 100
+"""Lines of a diary before the next one is begun: streams are short."""
 WRITERS: Final = (1, 4, 16, 64)
 _BY: Final = Actor(PersonId("01J2Z4-FUND-ADMINISTRATOR"), "XX-LCL-OPERATOR")
 _LINE: Final = "A workshop was visited, a home was kept, a school was finished, and an employer was found who stayed."
@@ -111,6 +113,11 @@ def _line(arena: "_Arena", database: Database, rounds: int, writers: int, batch:
     )
 
 
+def _keep(diary: Stream[Diary], batch: int, facts: Facts) -> Decision:
+    facts.get(diary)  # What was read must still be so when it is written: that is the optimistic check.
+    return {diary: [DiaryKept(line=_LINE) for _ in range(batch)]}
+
+
 @contextmanager
 def _arena(made: Scratch, report: Report, database: Database, seconds: float) -> Iterator["_Arena"]:
     try:
@@ -158,36 +165,30 @@ class _Arena:
         return run(self._write(writers, batch))
 
     async def _write(self, writers: int, batch: int) -> float:
-        streams = self._streams(writers)
         begun = perf_counter()
-        done = await asyncio.gather(*(self._keep(stream, batch, begun + self._seconds) for stream in streams))
+        done = await asyncio.gather(*(self._keep(name, batch, begun + self._seconds) for name in self._names(writers)))
         return sum(done) / (perf_counter() - begun)
 
-    async def _keep(self, stream: str, batch: int, until: float) -> int:
-        diary, entries = Stream(stream, Diary), 0
-
-        def keep(facts: Facts) -> Decision:
-            facts.get(diary)
-            return {diary: [DiaryKept(line=_LINE) for _ in range(batch)]}
-
+    async def _keep(self, name: str, batch: int, until: float) -> int:
+        lines = 0
         while perf_counter() < until:
-            entries += len((await self._ledger.record(keep, Request(_BY))).entries)
-        return entries
+            command = partial(_keep, Stream(f"{name}-{lines // DIARY}", Diary), batch)
+            lines += len((await self._ledger.record(command, Request(_BY))).entries)
+        return lines
 
     def _theirs(self, library: Library, writers: int, batch: int) -> float:
-        def keep(stream: str) -> int:
-            version = 0
+        def keep(name: str) -> int:
+            lines = 0
             while perf_counter() < begun + self._seconds:
-                drafts = [
-                    draft(stream, number, DiaryKept(line=_LINE), _BY.person) for number in range(version + 1, version + batch + 1)
-                ]
-                library.append(drafts)
-                version += batch
-            return version
+                diary, line = divmod(lines, DIARY)
+                numbers = range(line + 1, line + batch + 1)
+                library.append([draft(f"{name}-{diary}", number, DiaryKept(line=_LINE), _BY.person) for number in numbers])
+                lines += batch
+            return lines
 
         with ThreadPoolExecutor(writers) as threads:
             begun = perf_counter()
-            done = list(threads.map(keep, self._streams(writers)))
+            done = list(threads.map(keep, self._names(writers)))
             return sum(done) / (perf_counter() - begun)
 
     def _raw(self) -> float:
@@ -198,7 +199,7 @@ class _Arena:
         self._floor_size += entries
         return entries / took
 
-    def _streams(self, writers: int) -> list[str]:
+    def _names(self, writers: int) -> list[str]:
         run = next(self._runs)
         return [f"award/BENCH-{writer}/diary/{run}" for writer in range(1, writers + 1)]
 
