@@ -7,12 +7,12 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
+from api.commands import Effect, Foreseen, Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, VersionNumber
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
 from domain import award as awards
 from domain import closing, variation
-from domain.award import Award, AwardRegistered, NoSuchAward, Status, Step, award_stream
+from domain.award import Award, AwardRegistered, NoSuchAward, Status, Step, TermsProposed, award_stream
 from domain.claim import Note, Sha256
 from domain.key import Role
 from domain.money import Money
@@ -216,9 +216,16 @@ _TAKES_CLAIMS = (*_AGREED, awards.AwardIsClosedToClaims, awards.AwardIsCompleted
 _UNACCEPTABLE = (*_TAKES_CLAIMS, awards.DecommitmentChangesMore, awards.LimitsUnderWhatStands)
 
 
-@router.post("/awards/{award}/terms", **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, body=Proposal))
-async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)], ask: TheAsk) -> Recorded:
-    """Propose a further version of the terms, for a day that lies ahead, or a back-dated one (M9)."""
+@router.post(
+    "/awards/{award}/terms",
+    **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, variation.OutcomeWasUsed, body=Proposal, answer=Foreseen),
+)
+async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)], ask: TheAsk) -> Foreseen:
+    """Propose a further version of the terms, for a day that lies ahead, or a back-dated one (M9).
+
+    With `dry_run=true` the answer tells every line that would change if it were agreed today, and the net for each payer; and it
+    is refused where that would be.
+    """
     today, stream = ask.today, award_stream(award)
 
     def decide(facts: Any) -> Any:
@@ -233,7 +240,12 @@ async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)
         )
         return {stream: (proposed,)}
 
-    return await ask.record(decide, stream, new=address("awards", award))
+    done = await ask.done(decide, stream)
+    foreseen: Effect | None = None
+    if ask.dry_run and not done.repeated:
+        proposed = next(each.event for each in done.entries if isinstance(each.event, TermsProposed))
+        foreseen = await ask.foresee(partial(variation.foresee, award=award, proposed=proposed, by=ask.by, today=today), stream)
+    return Foreseen(**dict(ask.tell(done, stream, new=address("awards", award))), effect=foreseen)
 
 
 @router.post(

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER, SEE_TEXTS, VERIFIER
-from api.commands import Recorded, TheAsk, address, command, sent
+from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ClawbackName
-from api.readings import NOT_INVESTORS, TheReading, question
+from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import clawback as clawbacks
-from domain.award import AwardIsCompleted, AwardIsNotAgreed, NoSuchAward
+from domain.award import AwardIsCompleted, AwardIsNotAgreed, NoSuchAward, award_stream
 from domain.claim import NamedLine, NoSuchClaim, Note, ReasonCode
 from domain.clawback import ClawedLine, Clawing, NoSuchClawback, Status, clawback_stream
 from domain.money import Money
@@ -26,6 +26,19 @@ class Withdrawal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: Note
+
+
+class ClawbackInList(BaseModel):
+    """What a list shows of a clawback; `lines` counts them."""
+
+    clawback: str
+    status: Status
+    reason: ReasonCode
+    lines: int
+    raised_by: str
+    agreed_by: str | None
+    assessment: int | None
+    reversed: Money | None
 
 
 class ToldClawback(BaseModel):
@@ -47,6 +60,13 @@ class ToldClawback(BaseModel):
 _UNDER = (AwardIsNotAgreed, AwardIsCompleted)
 _LINES = (NoSuchAward, NoSuchClaim, clawbacks.LinesCannotBeClawedBack)
 _NAMED = (NoSuchAward, NoSuchClawback, clawbacks.ClawbackIsConcluded)
+
+
+@router.get("", **question(NOT_INVESTORS, NoSuchAward))
+def page(award: AwardName, asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[ClawbackInList]:
+    """An award's clawbacks, in the order in which they were raised."""
+    asked.look(award_stream(award))
+    return listed(partial(asked.views.clawbacks.page, award), ClawbackInList, asked, after, limit)
 
 
 @router.post(
@@ -91,12 +111,16 @@ def show(award: AwardName, clawback: ClawbackName, asked: TheReading) -> ToldCla
         clawbacks.LinesCannotBeClawedBack,
         clawbacks.RaiserMayNotAgree,
         clawbacks.ClaimantMayNotAgree,
+        answer=Reassessed,
     ),
 )
-async def agree(award: AwardName, clawback: ClawbackName, ask: TheAsk) -> Recorded:
-    """Agree a clawback, as a second person (L1): its lines are taken back, and what was paid for them becomes receivable."""
+async def agree(award: AwardName, clawback: ClawbackName, ask: TheAsk) -> Reassessed:
+    """Agree a clawback, as a second person (L1): its lines are taken back, and what was paid for them becomes receivable.
+
+    The answer, also to `dry_run=true`, tells the net for each payer.
+    """
     decide = partial(clawbacks.agree, award=award, clawback=clawback, by=ask.by, today=ask.today)
-    return await ask.record(decide, clawback_stream(award, clawback))
+    return await ask.reassess(decide, clawback_stream(award, clawback))
 
 
 @router.post("/{clawback}/withdrawal", **command(ADMINISTRATOR | VERIFIER | CERTIFIER, *_NAMED, body=Withdrawal))

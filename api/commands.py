@@ -6,7 +6,7 @@ Every command is a POST or DELETE with an `Idempotency-Key`. Its body is read on
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from email.message import Message
 from hashlib import sha256
@@ -115,6 +115,12 @@ class Reassessed(Recorded):
     effect: Effect
 
 
+class Foreseen(Recorded):
+    """What became of a proposal. A dry run tells what it would come to if a second person agreed it today."""
+
+    effect: Effect | None = Field(description="Only in a dry run")
+
+
 class OwnWrites:
     """The position of what each person wrote last through this process, so that they read it."""
 
@@ -189,9 +195,11 @@ class Ask:
     async def reassess(self, decide: Command, on: Stream[Any]) -> Reassessed:
         """Record a command that may assess lines anew, and tell what it came to."""
         done = await self.done(decide, on)
-        found = effect((each.stream, each.event) for each in done.entries)
-        lines = tuple(ChangedLine(**asdict(each)) for each in found.lines)
-        return Reassessed(**dict(self.tell(done, on)), effect=Effect(lines=lines, net=dict(found.net)))
+        return Reassessed(**dict(self.tell(done, on)), effect=_effect(done))
+
+    async def foresee(self, decide: Command, on: Stream[Any]) -> Effect:
+        """What a command would come to that may assess lines anew; nothing of it is recorded."""
+        return _effect(await replace(self, dry_run=True).done(decide, on))
 
     def tell(self, done: Done, on: Stream[Any] | None = None, *, new: str | None = None) -> Recorded:
         """The answer, derived from the entries alone, so that a repeat gets the same."""
@@ -215,6 +223,11 @@ class Ask:
             entries=tuple(_told(each, dry_run=self.dry_run) for each, _ in zip(told, range(_MOST_TOLD), strict=False)),
             dry_run=self.dry_run,
         )
+
+
+def _effect(done: Done) -> Effect:
+    found = effect((each.stream, each.event) for each in done.entries)
+    return Effect(lines=tuple(ChangedLine(**asdict(each)) for each in found.lines), net=dict(found.net))
 
 
 def address(*parts: str | int) -> str:

@@ -1,7 +1,7 @@
 """Other payments: sums that are not for outcomes, proposed by one person and agreed by another (M10)."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +10,7 @@ from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER, SEE_TEXTS
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, OtherPaymentName
-from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, paged, question
+from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import other_payment as other_payments
 from domain.assessment import StatedAmount
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream
@@ -62,15 +62,7 @@ _SUM = (NoTermsInForce, other_payments.OtherPaymentOverLimit)
 def page(award: AwardName, asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[OtherPaymentInList]:
     """An award's other payments, in the order in which they were proposed."""
     asked.look(award_stream(award))
-
-    def rows(start: str | None) -> Any:
-        return asked.views.other_payments.page(award, start, asked.limited(limit), **asked.axes)
-
-    return paged(rows, after, _in_list)
-
-
-def _in_list(row: Any) -> OtherPaymentInList:
-    return OtherPaymentInList(**{name: getattr(row, name) for name in OtherPaymentInList.model_fields})
+    return listed(partial(asked.views.other_payments.page, award), OtherPaymentInList, asked, after, limit)
 
 
 @router.post(

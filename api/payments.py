@@ -1,7 +1,7 @@
 """Payments: what one payer owes by one assessment, until the bank has settled it or the payer has reported it."""
 
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
 from api.names import AskedPayer, AssessmentNumber, AwardName, PayerName
-from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import payment as payments
 from domain.award import AwardIsPaused, NoSuchAward, award_stream
 from domain.bank_details import PayeeHasNoBankDetails
@@ -145,11 +145,8 @@ def page(
 ) -> Page[PaymentInList]:
     """An award's payments, in the order in which they fell due; those of a payer, those at a stage."""
     asked.ledger.load(award_stream(award), asked.as_of)
-
-    def rows(start: str | None) -> Any:
-        return asked.views.payments.page(award, payer=payer, stage=stage, after=start, limit=asked.limited(limit), **asked.axes)
-
-    return paged(rows, after, lambda row: PaymentInList.model_validate(row, from_attributes=True))
+    rows = partial(asked.views.payments.page, award, payer=payer, stage=stage)
+    return listed(rows, PaymentInList, asked, after, limit)
 
 
 @router.get("/{assessment}/{payer}", **question(EVERYBODY, NoSuchAward, NoSuchPayment, one=True))

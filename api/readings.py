@@ -27,6 +27,7 @@ from projections.views import Views, ViewsLag
 
 T = TypeVar("T")
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 
 _POSITION: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -152,6 +153,15 @@ def paged(page: Callable[[str | None], Any], after: str | None, told: Callable[[
     except UnknownCursor:
         raise RequestIsWrong([_NO_CURSOR]) from None
     return Page(rows=tuple(told(row) for row in found.rows), next=cursor(found.after))
+
+
+def listed(page: Callable[..., Any], told: type[M], asked: Reading, after: str | None, limit: int) -> Page[M]:
+    """A page of a read model whose rows have every field that is told, by the same name."""
+
+    def rows(start: str | None) -> Any:
+        return page(after=start, limit=asked.limited(limit), **asked.axes)
+
+    return paged(rows, after, lambda row: told.model_validate(row, from_attributes=True))
 
 
 # What every question carries ------------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
 from api.names import AssessmentNumber, AwardName, PayeeName, PayerName
-from api.readings import EVERYBODY, TheReading, question
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import receivable as receivables
 from domain.award import NoSuchAward, award_stream
 from domain.calendar import Day, FinancialYear
@@ -42,41 +42,39 @@ class WriteOff(BaseModel):
     reason: Note
 
 
-class OpenReceivable(BaseModel):
-    """What a payee still owes a payer by an assessment."""
+class ReceivableInList(BaseModel):
+    """A receivable as a list shows it: amount = open + netted off + recovered + written off."""
 
-    assessment: int
-    payer: str
-    payee: str
-    open: Money
-
-
-class ToldReceivable(BaseModel):
-    """A receivable: amount = open + netted off + recovered + written off."""
-
-    award: str
     assessment: int
     payer: str
     payee: str
     opened_on: Day
     amount: Money
     open: Money
-    years: dict[FinancialYear, Money]
     netted_off: Money
     recovered: Money
     written_off: Money
     write_off_proposed_by: str | None
-    authority: str | None
+    authority: str | None = Field(description="By which a write-off is proposed, while it waits for a second person")
+
+
+class ToldReceivable(ReceivableInList):
+    """A receivable, and of which financial years what is open is."""
+
+    award: str
+    years: dict[FinancialYear, Money]
+
+
+Open = Annotated[bool | None, Query(alias="open", description="Only those of which something is open, or only the others")]
 
 
 @router.get("", **question(EVERYBODY, NoSuchAward))
-def page(award: AwardName, asked: TheReading) -> tuple[OpenReceivable, ...]:
-    """What is open under an award, oldest first."""
-    found, _ = asked.look(award_stream(award))
-    return tuple(
-        OpenReceivable(assessment=name.assessment, payer=name.payer, payee=name.payee, open=amount)
-        for name, amount in found.receivables.items()
-    )
+def page(
+    award: AwardName, asked: TheListing, *, is_open: Open = None, after: After = None, limit: Limit = LIMIT
+) -> Page[ReceivableInList]:
+    """What payees owe back under an award, and what became of it, oldest first."""
+    asked.look(award_stream(award))
+    return listed(partial(asked.views.receivables.page, award, is_open=is_open), ReceivableInList, asked, after, limit)
 
 
 @router.get("/{assessment}/{payer}/{payee}", **question(EVERYBODY, NoSuchAward, NoSuchReceivable, one=True))

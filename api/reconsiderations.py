@@ -10,9 +10,9 @@ from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER, SEE_TEXTS
 from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ReconsiderationName
-from api.readings import NOT_INVESTORS, TheReading, question
+from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import reconsideration as reconsiderations
-from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward
+from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream
 from domain.claim import NamedLine, NoSuchClaim, Note
 from domain.money import Money
 from domain.reconsideration import NoSuchReconsideration, Reconsidering, Status, reconsideration_stream
@@ -26,6 +26,18 @@ class Withdrawal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: Note
+
+
+class ReconsiderationInList(BaseModel):
+    """What a list shows of a reconsideration; `lines` counts them."""
+
+    reconsideration: str
+    status: Status
+    lines: int
+    proposed_by: str
+    agreed_by: str | None
+    assessment: int | None
+    gained: Money | None
 
 
 class ToldReconsideration(BaseModel):
@@ -44,6 +56,13 @@ class ToldReconsideration(BaseModel):
 _NAMED = (NoSuchAward, NoSuchReconsideration, reconsiderations.ReconsiderationIsConcluded)
 _OPEN = (AwardIsNotAgreed, AwardIsPaused, AwardIsClosedToClaims, AwardIsCompleted)
 _LINES = (NoSuchClaim, reconsiderations.LinesCannotBeReconsidered)
+
+
+@router.get("", **question(NOT_INVESTORS, NoSuchAward))
+def page(award: AwardName, asked: TheListing, after: After = None, limit: Limit = LIMIT) -> Page[ReconsiderationInList]:
+    """An award's reconsiderations, in the order in which they were proposed."""
+    asked.look(award_stream(award))
+    return listed(partial(asked.views.reconsiderations.page, award), ReconsiderationInList, asked, after, limit)
 
 
 @router.post(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import date
 
-from domain.aggregate import Actor, Decision, Facts, joined
+from domain.aggregate import Actor, Decision, Facts, PersonId, joined
 from domain.assessment import Kind, shares_of
-from domain.award import Award, award_stream
+from domain.award import Award, TermsAgreed, TermsProposed, award_stream
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
 from domain.money import NONE, Money, Quantity, value
 from domain.reassessment import Chosen, reassess
@@ -25,9 +25,24 @@ def agree(facts: Facts, award: str, number: int, *, by: Actor, today: date) -> D
     agreed = before.agree_terms(number, by, today=today)
     after = Award.evolve(before, agreed, by.person)
     made: Decision = {stream: (agreed,)}
+    return joined(made, _changed(facts, before, after, number, agreed_by=by.person, today=today))
+
+
+def foresee(facts: Facts, award: str, proposed: TermsProposed, *, by: Actor, today: date) -> Decision:
+    """What a version that is about to be proposed would change of the past, were it agreed today; refused where that would be.
+
+    It is worked out as if whoever proposes it agreed it, so it is a decision to look at, and never one to record.
+    """
+    before = Award.evolve(facts[award_stream(award)], proposed, by.person)
+    after = Award.evolve(before, TermsAgreed(version=proposed.version), by.person)
+    return _changed(facts, before, after, proposed.version, agreed_by=by.person, today=today)
+
+
+def _changed(facts: Facts, before: Award, after: Award, number: int, *, agreed_by: PersonId, today: date) -> Decision:
+    """Reverse and assess anew the lines that a version changes, if it is back-dated and there are any."""
     version = after.versions[number - 1]
     if version.terms.effective_from > today:
-        return made
+        return {}
     chosen: list[Chosen] = []
     restated: dict[str, list[RestatedLine]] = {}
     faults: list[Fault] = []
@@ -43,19 +58,16 @@ def agree(facts: Facts, award: str, number: int, *, by: Actor, today: date) -> D
     if faults:
         raise OutcomeWasUsed(faults)
     if not chosen and not restated:
-        return made
-    return joined(
-        made,
-        reassess(
-            facts,
-            after,
-            chosen,
-            kind=Kind.ADJUSTMENT,
-            proposed_by=version.proposed_by,  # type: ignore[arg-type]
-            agreed_by=by.person,
-            today=today,
-            restated=restated,
-        ),
+        return {}
+    return reassess(
+        facts,
+        after,
+        chosen,
+        kind=Kind.ADJUSTMENT,
+        proposed_by=PersonId(version.proposed_by),
+        agreed_by=agreed_by,
+        today=today,
+        restated=restated,
     )
 
 

@@ -28,8 +28,8 @@ from domain.claim import (
 )
 from domain.money import NOTHING, Money
 from domain.reference import canonical
-from projections.models import Listing
-from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
+from projections.models import ListingOfAward
+from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,17 +202,5 @@ def _sum(amounts: Iterable[Money]) -> Money:
     return sum(amounts, NOTHING)
 
 
-class Claims(Listing[ClaimRow]):
+class Claims(ListingOfAward[ClaimRow]):
     """What can be asked of claims."""
-
-    def page(
-        self,
-        award: str,
-        after: str | None = None,
-        limit: int = 100,
-        *,
-        as_of: int | None = None,
-        effective_on: date | None = None,
-    ) -> Page[ClaimRow]:
-        """An award's claims in order of submission."""
-        return self._page({"award": canonical(award)}, after, limit, as_of, effective_on)

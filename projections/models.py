@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from domain.calendar import london_day
 from domain.event import in_effect
+from domain.reference import canonical
 from ledger import failures, store
 from ledger.entry import Row
 from ledger.failures import Unavailable
@@ -391,6 +392,22 @@ class Listing(Generic[R]):
         for happened in in_effect(dated, effective_on):
             row = self._projection.become(row, happened)
         return row
+
+
+class ListingOfAward(Listing[R]):
+    """What can be asked of rows that each belong to an award."""
+
+    def page(
+        self,
+        award: str,
+        after: str | None = None,
+        limit: int = 100,
+        *,
+        as_of: int | None = None,
+        effective_on: date | None = None,
+    ) -> Page[R]:
+        """An award's rows in the order in which they began."""
+        return self._page({"award": canonical(award)}, after, limit, as_of, effective_on)
 
 
 def _cursor(after: str | None) -> int:

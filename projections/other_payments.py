@@ -15,8 +15,8 @@ from domain.other_payment import (
     Status,
 )
 from domain.reference import canonical
-from projections.models import Listing
-from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
+from projections.models import ListingOfAward
+from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +66,5 @@ class OtherPaymentsProjection(Projection[OtherPaymentRow]):
                 return moved(before, happened, status=Status.AGREED, agreed_by=happened.person, assessment=number)
 
 
-class OtherPayments(Listing[OtherPaymentRow]):
+class OtherPayments(ListingOfAward[OtherPaymentRow]):
     """What can be asked of other payments."""
-
-    def page(
-        self,
-        award: str,
-        after: str | None = None,
-        limit: int = 100,
-        *,
-        as_of: int | None = None,
-        effective_on: date | None = None,
-    ) -> Page[OtherPaymentRow]:
-        """An award's other payments in the order in which they were proposed."""
-        return self._page({"award": canonical(award)}, after, limit, as_of, effective_on)

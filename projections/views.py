@@ -21,6 +21,7 @@ from ledger.ledger import Ledger
 from projections.awards import Awards, AwardsProjection
 from projections.balances import BalanceSheet
 from projections.claims import Claims, ClaimsProjection
+from projections.clawbacks import Clawbacks, ClawbacksProjection
 from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
@@ -31,6 +32,8 @@ from projections.people import People, PeopleProjection
 from projections.postings import PostingsJournal
 from projections.projection import Happened, Model
 from projections.rebuilding import Progress, rebuild
+from projections.receivables import Receivables, ReceivablesProjection
+from projections.reconsiderations import Reconsiderations, ReconsiderationsProjection
 from projections.replay import Checked, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
@@ -70,6 +73,9 @@ class Views:
         self.awards = Awards(tables, awards, self._past)
         self.claims = Claims(tables, claims, self._past)
         self.payments = Payments(tables, payments, self._past)
+        self.clawbacks = Clawbacks(tables, ClawbacksProjection(), self._past)
+        self.receivables = Receivables(tables, ReceivablesProjection(), self._past)
+        self.reconsiderations = Reconsiderations(tables, ReconsiderationsProjection(), self._past)
         self.other_payments = OtherPayments(tables, OtherPaymentsProjection(), self._past)
         self.runs = Runs(tables, RunsProjection(), self._past)
         self.parties = Parties(tables, PartiesProjection(), self._past)
@@ -241,6 +247,9 @@ def all_models() -> tuple[Model, ...]:
         AwardsProjection(),
         ClaimsProjection(),
         PaymentsProjection(),
+        ClawbacksProjection(),
+        ReceivablesProjection(),
+        ReconsiderationsProjection(),
         OtherPaymentsProjection(),
         RunsProjection(),
         PartiesProjection(),

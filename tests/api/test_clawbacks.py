@@ -40,7 +40,7 @@ class TestAClawback:
         await paid.vera.does(CLAWBACKS, CLAWING)
         assert await balances(paid) == {**before, "position": (await balances(paid))["position"]}
         await paid.first.does(f"{CLAWBACKS}/CB-1/agreement")
-        (owed,) = await paid.ivo.reads(RECEIVABLES)
+        (owed,) = (await paid.ivo.reads(f"{RECEIVABLES}?open=true"))["rows"]
         assert (owed["assessment"], owed["payer"], owed["payee"]) == (2, KIRKLEES, SOCIAL_PRIME)
         after = await balances(paid)
         assert (after["assessed"], after["rejected"]) == ("1400.00", "1400.00")
@@ -49,7 +49,7 @@ class TestAClawback:
         await story.verify(paid, "2021-Q4")
         payment = await paid.first.reads(f"{AWARD_ITSELF}/payments/3/{KIRKLEES}")
         assert payment["netted"] == [{"assessment": 2, "amount": owed["open"]}]
-        assert await paid.first.reads(RECEIVABLES) == []
+        assert (await paid.first.reads(f"{RECEIVABLES}?open=true"))["rows"] == []
         assert (await paid.first.reads(RECEIVABLE))["netted_off"] == owed["open"]
         assessment = await paid.audrey.reads(f"{AWARD_ITSELF}/assessments/2")
         assert (assessment["kind"], assessment["lines"], len(assessment["reversals"])) == ("clawback", [], 1)
@@ -68,6 +68,36 @@ class TestAClawback:
         assert (told["status"], told["note"], told["reversed"], told["assessment"]) == ("agreed", "No home.", "1400.00", 2)
         assert slug(await paid.ivo.get(f"{CLAWBACKS}/CB-1")) == (403, "role-is-missing")
 
+    async def test_says_before_and_after_its_agreement_what_each_payer_is_owed_back(self, paid: Service) -> None:
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        rehearsed = (await paid.ada.post(f"{CLAWBACKS}/CB-1/agreement?dry_run=true")).json()
+        done = await paid.ada.does(f"{CLAWBACKS}/CB-1/agreement")
+        assert done["effect"] == rehearsed["effect"] == {"lines": [], "net": {KIRKLEES: "-992.89", TOP_UP: "-407.11"}}
+
+    async def test_is_listed_as_it_was_and_is(self, paid: Service) -> None:
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        await paid.vera.does(CLAWBACKS, {**CLAWING, "clawback": "CB-2"})
+        position, day = (await balances(paid))["position"], paid.clock.now.date()
+        raised = (await paid.first.reads(CLAWBACKS))["rows"]
+        assert [(row["clawback"], row["status"], row["lines"], row["reversed"]) for row in raised] == [
+            ("CB-1", "raised", 1, None),
+            ("CB-2", "raised", 1, None),
+        ]
+        paid.clock.forward(days=1)
+        await paid.ada.does(f"{CLAWBACKS}/CB-1/agreement")
+        await paid.ada.does(f"{CLAWBACKS}/CB-2/withdrawal", {"reason": "It is the same line."})
+        told = (await paid.audrey.reads(CLAWBACKS))["rows"]
+        assert [(row["status"], row["assessment"], row["reversed"]) for row in told] == [
+            ("agreed", 2, "1400.00"),
+            ("withdrawn", None, None),
+        ]
+        first = await paid.audrey.reads(f"{CLAWBACKS}?limit=1")
+        assert first["rows"] == told[:1]
+        assert (await paid.audrey.reads(f"{CLAWBACKS}?after={first['next']}"))["rows"] == told[1:]
+        for moment in (f"as_of={position}", f"effective_on={day}"):
+            assert (await paid.first.reads(f"{CLAWBACKS}?{moment}"))["rows"] == raised
+        assert slug(await paid.ivo.get(CLAWBACKS)) == (403, "role-is-missing")
+
     async def test_can_be_turned_down(self, paid: Service) -> None:
         await paid.vera.does(CLAWBACKS, CLAWING)
         await paid.ada.does(f"{CLAWBACKS}/CB-1/withdrawal", {"reason": "There was a home."})
@@ -84,7 +114,7 @@ class TestAReceivable:
     async def test_is_recovered_in_part_and_the_rest_written_off_by_two_persons(self, paid: Service) -> None:
         await paid.vera.does(CLAWBACKS, CLAWING)
         await paid.first.does(f"{CLAWBACKS}/CB-1/agreement")
-        today = paid.clock.now.date().isoformat()
+        today, position = paid.clock.now.date().isoformat(), (await balances(paid))["position"]
         recovery = {"amount": "100.00", "reference": "INV-7", "value_date": today}
         await paid.first.does(f"{RECEIVABLE}/recovery", recovery)
         too_much = await paid.first.post(f"{RECEIVABLE}/recovery", {**recovery, "amount": "99999.00"})
@@ -95,6 +125,15 @@ class TestAReceivable:
         await paid.ada.does(f"{RECEIVABLE}/write-off", {"authority": "DCMS-8", "reason": "The SPV was wound up."})
         await paid.first.does(f"{RECEIVABLE}/write-off-agreement")
         told = await paid.ivo.reads(RECEIVABLE)
+        rows = (await paid.ivo.reads(RECEIVABLES))["rows"]
+        (row,) = (each for each in rows if each["payer"] == KIRKLEES)
+        assert row == {name: told[name] for name in row}
+        (netted,) = (each for each in rows if each["payer"] == TOP_UP)
+        assert (netted["amount"], netted["open"]) == (netted["netted_off"], "0.00")
+        assert (await paid.ivo.reads(f"{RECEIVABLES}?open=true"))["rows"] == []
+        assert (await paid.ivo.reads(f"{RECEIVABLES}?open=false"))["rows"] == rows
+        (before,) = (await paid.ivo.reads(f"{RECEIVABLES}?open=true&as_of={position}"))["rows"]
+        assert (before["open"], before["authority"], before["recovered"]) == (before["amount"], None, "0.00")
         assert (told["open"], told["recovered"], told["authority"]) == ("0.00", "100.00", None)
         after = await balances(paid)
         assert (after["recovered"], after["written_off"]) == ("100.00", told["written_off"])
@@ -106,12 +145,16 @@ class TestBackDatedTerms:
         award = await paid.first.reads(AWARD_ITSELF)
         terms = {**award["versions"][0]["terms"], "effective_from": "2021-01-01"}
         terms["outcomes"] = [{**each, "price": "1500.00"} for each in terms["outcomes"]]
-        await paid.first.does(f"{AWARD_ITSELF}/terms", {"terms": terms, "reason": "Agreed in the spring."})
+        proposal = {"terms": terms, "reason": "Agreed in the spring."}
+        tried = (await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", proposal, key="propose-it")).json()
+        assert [each["type"] for each in tried["entries"]] == ["award.terms-proposed"]
+        proposed = await paid.first.does(f"{AWARD_ITSELF}/terms", proposal, key="propose-it")
+        assert proposed["effect"] is None
         assert slug(await paid.first.post(f"{AWARD_ITSELF}/terms/2/agreement")) == (403, "proposer-may-not-agree")
         rehearsed = (await paid.ada.post(f"{AWARD_ITSELF}/terms/2/agreement?dry_run=true")).json()
         done = await paid.ada.does(f"{AWARD_ITSELF}/terms/2/agreement")
         assert [each["type"] for each in done["entries"]] == [each["type"] for each in rehearsed["entries"]]
-        assert done["effect"] == rehearsed["effect"]
+        assert done["effect"] == rehearsed["effect"] == tried["effect"]
         assert [(each["claim"], each["line"], each["before"], each["after"]) for each in done["effect"]["lines"]] == [
             ("2021-Q3", 1, "1400.00", "1500.00"),
             ("2021-Q3", 2, "1400.00", "1500.00"),
@@ -124,3 +167,14 @@ class TestBackDatedTerms:
         assert set(more) == {KIRKLEES, TOP_UP}
         trail = (await paid.audrey.reads(f"{AWARD_ITSELF}/trail?limit=500"))["rows"]
         assert any("Restated" in row["sentence"] for row in trail)
+
+    async def test_that_cannot_be_agreed_are_refused_when_they_are_tried(self, paid: Service) -> None:
+        award = await paid.first.reads(AWARD_ITSELF)
+        terms = {**award["versions"][0]["terms"], "effective_from": "2021-01-01"}
+        terms["outcomes"] = [each for each in terms["outcomes"] if each["code"] == "SUPPORT"]
+        refused = await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", {"terms": terms})
+        assert slug(refused) == (409, "outcome-was-used")
+        assert [each["where"] for each in refused.json()["faults"]] == ["claims.2021-Q3.lines.1", "claims.2021-Q3.lines.2"]
+        ahead = {"terms": {**award["versions"][0]["terms"], "effective_from": "2024-01-01"}}
+        tried = (await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", ahead)).json()
+        assert tried["effect"] == {"lines": [], "net": {}}

@@ -49,6 +49,12 @@ class TestAReconsideration:
         assert (await service.audrey.reads(f"{AWARD_ITSELF}/assessments/2"))["kind"] == "reconsideration"
         assert (await service.first.reads(f"{AWARD_ITSELF}/payments/2/{KIRKLEES}"))["claim"] is None
         assert slug(await service.ivo.get(RC)) == (403, "role-is-missing")
+        (row,) = (await service.audrey.reads(RECONSIDERATIONS))["rows"]
+        assert (row["reconsideration"], row["status"], row["lines"], row["gained"], row["assessment"]) == (
+            "RC-1", "agreed", 1, "400.00", 2,
+        )  # fmt: skip
+        (then,) = (await service.audrey.reads(f"{RECONSIDERATIONS}?as_of={done['position'] - done['count']}"))["rows"]
+        assert (then["status"], then["gained"]) == ("proposed", None)
 
     async def test_lists_what_cannot_be_reconsidered_and_can_be_turned_down(self, service: Service) -> None:
         await story.submit(service)

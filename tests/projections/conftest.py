@@ -7,12 +7,29 @@ from hashlib import sha256
 
 import pytest
 
-from domain import award, bank_details, certification, claim, key, party, payment, person, run, verification
+from domain import (
+    award,
+    bank_details,
+    certification,
+    claim,
+    clawback,
+    key,
+    other_payment,
+    party,
+    payment,
+    person,
+    receivable,
+    reconsideration,
+    run,
+    verification,
+)
 from domain.aggregate import Actor, Command, Decision, Facts, Stream
 from domain.award import AwardRegistered, award_stream
 from domain.claim import ReasonCode
 from domain.key import Role, key_stream
+from domain.money import Money
 from domain.payment import Payment, ReturnReason, payment_stream
+from domain.receivable import receivable_stream
 from domain.run import PaymentName
 from domain.verification import LineDecision, Verification
 from ledger.ledger import Ledger, Recorded, Request
@@ -135,6 +152,36 @@ class Story:
         self.pay(1, FUND, AMINA, lambda back: back.reissue(due_on=TODAY, today=TODAY))
         self.pay(1, COUNCIL, CERYS, lambda due: due.report_paid("CHQ-7", value_date=TODAY, today=TODAY))
         self.pay(1, COUNCIL, BEN, lambda due: due.confirm_report(BEN))
+
+    def correct(self) -> None:
+        """Two clawbacks, what is owed back, an other payment, and two reconsiderations: agreed, withdrawn, and open."""
+        two_homes = [{"claim": "2021-Q3", "line": 1, "quantity": "2"}]
+        for name in ("CB-1", "CB-2"):
+            said = clawback.Clawing.model_validate({"clawback": name, "lines": two_homes, "reason": "not-eligible"})
+            self.tell(VIKRAM, partial(clawback.raise_clawback, award=self.reference, clawing=said))
+        self.tell(AMINA, partial(clawback.withdraw, award=self.reference, clawback="CB-2", reason="the same homes"))
+        self.tell(BEN, partial(clawback.agree, award=self.reference, clawback="CB-1", by=BEN, today=TODAY))
+        owed = receivable_stream(self.reference, 2, COUNCIL, PRIME)
+        back = partial(receivable.recover, receivable=owed, amount=Money(100_00), reference="INV-7")
+        self.tell(AMINA, partial(back, value_date=TODAY, today=TODAY))
+        give_up = partial(receivable.propose_write_off, receivable=owed, authority="DCMS-7", reason="wound up")
+        self.tell(AMINA, give_up)
+        self.ledger.change_now(owed, lambda proposed: proposed.withdraw_write_off(), Request(BEN))
+        self.tell(AMINA, give_up)
+        self.tell(BEN, partial(receivable.write_off, receivable=owed, by=BEN, today=TODAY))
+        grant = {"other_payment": "GRANT-1", "payment_type": "grant", "amount": "700.00", "dated": TODAY, "reason": "no outcomes"}
+        paying = other_payment.OtherPaying.model_validate(grant)
+        self.tell(AMINA, partial(other_payment.propose, award=self.reference, paying=paying, today=TODAY))
+        self.tell(BEN, partial(other_payment.agree, award=self.reference, other_payment="GRANT-1", by=BEN, today=TODAY))
+        curtailed = [{"claim": "2021-Q3", "line": 2}]
+        for name in ("RC-1", "RC-2"):
+            wanted = {"reconsideration": name, "lines": curtailed, "reason": "room after the clawback"}
+            anew = reconsideration.Reconsidering.model_validate(wanted)
+            self.tell(AMINA, partial(reconsideration.propose, award=self.reference, reconsidering=anew))
+        turned_down = partial(reconsideration.withdraw, award=self.reference, reconsideration="RC-2", reason="the same line")
+        self.tell(BEN, turned_down)
+        agreement = partial(reconsideration.agree, award=self.reference, reconsideration="RC-1", by=BEN, today=TODAY)
+        self.tell(BEN, agreement)
 
     def whole(self) -> "Story":
         """Everything."""

@@ -11,7 +11,11 @@ from domain import claim as claims
 from domain import key as keys
 from domain.award import award_stream
 from domain.claim import claim_stream
+from domain.clawback import clawback_stream
+from domain.other_payment import other_payment_stream
 from domain.payment import Stage, payment_stream
+from domain.receivable import receivable_stream
+from domain.reconsideration import reconsideration_stream
 from domain.run import RunStage, run_stream
 from ledger.ledger import Ledger
 from projections.projection import UnknownCursor
@@ -126,6 +130,54 @@ class TestRuns:
                 )  # fmt: skip
                 assert (row.total, row.file_sha256, row.released_by) == (run.total, run.file_sha256, run.released_by)
         assert [row.run for row in caught_up.runs.page(payer=FUND, stage=RunStage.SETTLED).rows] == ["R-1"]
+
+
+class TestCorrections:
+    """Clawbacks, receivables, reconsiderations and other payments."""
+
+    @pytest.fixture
+    def caught_up(self, story: Story, views: Views) -> Views:
+        story.whole().correct()
+        views.catch_up()
+        return views
+
+    def test_say_what_the_aggregates_say_as_of_every_entry(self, caught_up: Views, ledger: Ledger) -> None:
+        for position in range(1, ledger.head().size + 1):
+            for clawback in caught_up.clawbacks.page(REFERENCE, as_of=position).rows:
+                raised, version = ledger.load(clawback_stream(REFERENCE, clawback.clawback), position)
+                assert (clawback.version, clawback.status, clawback.agreed_by) == (version, raised.status, raised.agreed_by)
+                assert (clawback.raised_by, clawback.lines) == (raised.raised_by, len(raised.raised.lines))
+                assert clawback.reversed == (raised.agreed and raised.agreed.reversed)
+            for row in caught_up.receivables.page(REFERENCE, as_of=position).rows:
+                owed, version = ledger.load(receivable_stream(REFERENCE, row.assessment, row.payer, row.payee), position)
+                assert (row.version, row.open, row.is_open) == (version, owed.open, bool(owed.open))
+                assert (row.netted_off, row.recovered, row.written_off) == (owed.netted_off, owed.recovered, owed.written_off)
+                assert (row.authority, row.write_off_proposed_by) == (
+                    owed.proposal and owed.proposal.authority, owed.proposal and owed.proposal.proposed_by,
+                )  # fmt: skip
+                assert row.amount == row.open + row.netted_off + row.recovered + row.written_off
+            for anew in caught_up.reconsiderations.page(REFERENCE, as_of=position).rows:
+                wanted, version = ledger.load(reconsideration_stream(REFERENCE, anew.reconsideration), position)
+                assert (anew.version, anew.status, anew.agreed_by) == (version, wanted.status, wanted.agreed_by)
+                assert anew.gained == (wanted.agreed and wanted.agreed.gained)
+            for other in caught_up.other_payments.page(REFERENCE, as_of=position).rows:
+                paid, version = ledger.load(other_payment_stream(REFERENCE, other.other_payment), position)
+                assert (other.version, other.status, other.amount) == (version, paid.status, paid.proposed.amount)
+
+    def test_that_are_open_and_those_that_are_not(self, caught_up: Views, ledger: Ledger) -> None:
+        receivables = caught_up.receivables
+        assert receivables.page(REFERENCE, is_open=True).rows == ()
+        assert [row.payer for row in receivables.page(REFERENCE, is_open=False).rows] == [FUND, COUNCIL]
+        opened = next(entry.position for entry in ledger.entries() if entry.type == "receivable.recovered") - 1
+        (then,) = receivables.page(REFERENCE, is_open=True, as_of=opened).rows
+        assert (then.payer, then.open) == (COUNCIL, then.amount)
+        assert receivables.page(REFERENCE, effective_on=TODAY - timedelta(days=1)).rows == ()
+
+    def test_are_each_listed_once(self, caught_up: Views) -> None:
+        assert [row.clawback for row in caught_up.clawbacks.page(REFERENCE.lower()).rows] == ["CB-1", "CB-2"]
+        assert [row.reconsideration for row in caught_up.reconsiderations.page(REFERENCE).rows] == ["RC-1", "RC-2"]
+        assert [row.other_payment for row in caught_up.other_payments.page(REFERENCE).rows] == ["GRANT-1"]
+        assert caught_up.clawbacks.page("INDIGO-POJ-0026").rows == ()
 
 
 class TestPartiesPeopleAndKeys:

@@ -52,7 +52,7 @@ class TestCatchUp:
         assert views.catch_up() == 0
 
     def test_two_followers_fold_each_entry_once(self, story: Story, database_url: str, ledger: Ledger, views: Views) -> None:
-        story.whole()
+        story.whole().correct()
         with Views.open(database_url, ledger) as other:
             other._follower.retry()
             views._follower.retry()
@@ -60,6 +60,9 @@ class TestCatchUp:
                 follower._follower.step(3)
             views.catch_up()
             other.catch_up()
+        followed = rows_of(views)
+        views.rebuild()
+        assert rows_of(views) == followed
         assert [each.differences for each in views.check()] == [()] * len(all_models())
 
 
