@@ -1,6 +1,7 @@
 """The command line, `lcledger`: each module is a noun with its commands; `app` puts them together.
 
-`access` is how they act (as a person, by a key, through the service's own routes, in this process), `screen` how they speak.
+`access` is how they act (as a person, by a key, through the service's own routes, in this process), `asking` what they have in
+common, `proposals` what those have that two persons do, `screen` how they speak.
 """
 
 import sys
@@ -58,27 +59,37 @@ def _assemble() -> None:
         bank_details,
         bench,
         claims,
+        clawbacks,
         closing,
         entries,
         erasures,
         exports,
         keys,
         opening_positions,
+        other_payments,
         parties,
+        payments,
         people,
         programs,
+        receivables,
         reconsiderations,
         statements,
+        terms,
     )
 
     for noun in (
         programs,
         awards,
+        terms,
         statements,
         closing,
         claims,
+        clawbacks,
         reconsiderations,
         opening_positions,
+        other_payments,
+        payments,
+        receivables,
         erasures,
         parties,
         bank_details,

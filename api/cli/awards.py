@@ -1,13 +1,14 @@
 """`awards`, `balances`, `trail`, and `import award`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.access import Access, DataDir, Declined, KeyFile, KeyText, Mistaken, act, key_of, settings_with
+from api.cli.access import Access, DataDir, KeyFile, KeyText, act, key_of, settings_with
 from api.cli.accounts import show_award, show_overview
+from api.cli.asking import AsOf, Doing, EffectiveOn, does, names_of
+from api.cli.documents import read_json
 from api.cli.screen import AsJson, pounds, say, table, tell_json
 
 PANEL: Final = "Awards"
@@ -62,8 +63,8 @@ def balances(
     award: Annotated[str | None, typer.Argument(help="The award's reference.", show_default=False)] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All awards, a row for each.")] = False,
-    as_of: Annotated[str | None, typer.Option(help="As recorded then: a position, or a time.", show_default=False)] = None,
-    effective_on: Annotated[str | None, typer.Option(help="As in effect on that day.", show_default=False)] = None,
+    as_of: AsOf = None,
+    effective_on: EffectiveOn = None,
     key: KeyText = None,
     key_file: KeyFile = None,
     data_dir: DataDir = None,
@@ -112,7 +113,7 @@ def trail(
     ours = settings_with(data_dir)
 
     async def look(me: Access) -> tuple[list[Any], dict[str, str]]:
-        return await me.every(f"/awards/{award}/trail"), await _names(me)
+        return await me.every(f"/awards/{award}/trail"), await names_of(me)
 
     found, names = act(ours, key_of(ours, key, key_file), look)
     shown = found[-limit:] if limit else found
@@ -123,46 +124,21 @@ def trail(
     table(f"Trail of {award}", heads, (_row(each, names) for each in shown))
 
 
-async def _names(me: Access) -> dict[str, str]:
-    """People by their ids, for those who may know them."""
-    try:
-        people = await me.every("/people")
-    except Declined:
-        return {}
-    return {each["person"]: f"{each['name'] or each['person']}, {each['party']}" for each in people}
-
-
 def _row(entry: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
     moved = ", ".join(f"{stage} {pounds(amount)}" for stage, amount in entry["amounts"].items())
     person = names.get(entry["person"] or "", entry["person"] or "")
     return str(entry["position"]), entry["recorded_at"][:16].replace("T", " "), person, entry["sentence"], moved
 
 
-def agree(
-    award: Award,
-    *,
-    terms: Annotated[
-        int | None, typer.Option(min=2, help="A further version of the terms, by its number.", show_default=False)
-    ] = None,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Agree an award, or a further version of its terms, as a second administrator.
+@does
+def agree(doing: Doing, award: Award) -> None:
+    """Agree an award with its first terms, as a second administrator; `lcledger terms agree` agrees further ones.
 
     For example:
 
       lcledger agree INDIGO-POJ-0175 --key-file second-administrator.key
-      lcledger agree INDIGO-POJ-0175 --terms 2 --key-file second-administrator.key
     """
-    ours = settings_with(data_dir)
-    path = f"/awards/{award}/terms/{terms}/agreement" if terms else f"/awards/{award}/agreement"
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path))
-    if as_json:
-        tell_json(done)
-    else:
-        say(f"✓ {f'Version {terms} of {award}' if terms else award} is agreed.")
+    doing.do(f"/awards/{award}/agreement", None, f"{award} is agreed", f"{award} could be agreed")
 
 
 def import_award(
@@ -192,13 +168,3 @@ def import_award(
             f"✓ {body['reference']} is registered at position {done['position']}.",
             f"It means nothing until a second administrator agrees it: lcledger agree {body['reference']}",
         )
-
-
-def read_json(file: Path) -> Any:
-    """What stands in a JSON file."""
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except json.JSONDecodeError as wrong:
-        raise Mistaken(f"{file} is not JSON: {wrong.msg}, in line {wrong.lineno}.") from None
-    except UnicodeDecodeError:
-        raise Mistaken(f"{file} is not UTF-8.") from None

@@ -1,11 +1,12 @@
 """`bank-details`: where a party's money goes, by two persons. What is not given is asked for, so that no history keeps it."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from api.cli.access import DataDir, KeyFile, KeyText, act, key_of, settings_with
-from api.cli.screen import AsJson, say, table, tell_json
+from api.cli.access import Json
+from api.cli.asking import Asking, Doing, People, asks, does
+from api.cli.screen import table
 
 bank_details: Final = typer.Typer(
     no_args_is_help=True, help="Where parties' money goes: proposed by one person, agreed by another."
@@ -23,95 +24,76 @@ def install(app: typer.Typer) -> None:
 
 
 @bank_details.command()
-def show(
-    party: _Party, *, key: KeyText = None, key_file: KeyFile = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
-    """Show a party's bank details, masked: those agreed, and those that wait for a second person."""
-    ours = settings_with(data_dir)
-    found = act(ours, key_of(ours, key, key_file), lambda me: me.get(f"/parties/{party}/bank-details"))
-    if as_json:
-        tell_json(found)
-        return
-    heads = ["", "number", "sort code", "account number", "account name", "proposed by", "agreed by"]
-    rows = [_row(stage, found[stage]) for stage in ("agreed", "waiting") if found[stage]]
-    table(f"Bank details of {found['party']}", [(head, "left") for head in heads], rows)
+@asks
+def show(asking: Asking, party: _Party) -> None:
+    """Show a party's bank details, masked: those agreed, and those that wait for a second person.
+
+    For example:
+
+      lcledger bank-details show GB-COH-11503344
+    """
+    if found := asking.found(f"/parties/{party}/bank-details"):
+        told, people = found
+        heads = ["", "number", "sort code", "account number", "account name", "proposed by", "agreed by"]
+        rows = [_row(stage, told[stage], people) for stage in ("agreed", "waiting") if told[stage]]
+        table(f"Bank details of {told['party']}", [(head, "left") for head in heads], rows)
 
 
-def _row(stage: str, told: Any) -> list[str]:
+def _row(stage: str, told: Json, people: People) -> list[str]:
     names = ("sort_code", "account_number", "account_name")
     return [
         stage,
         str(told["number"]),
         *(told[name] or "(erased)" for name in names),
-        told["proposed_by"],
-        told["agreed_by"] or "",
+        people[told["proposed_by"]],
+        people[told["agreed_by"]],
     ]
 
 
 @bank_details.command()
-def propose(
-    party: _Party,
-    *,
-    sort_code: _SortCode,
-    account_number: _Number,
-    account_name: _Name,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@does
+def propose(doing: Doing, party: _Party, *, sort_code: _SortCode, account_number: _Number, account_name: _Name) -> None:
     """Propose a party's bank details; a second person must agree them.
 
     For example, being asked for the details:
 
       lcledger bank-details propose GB-COH-11503344
     """
-    ours = settings_with(data_dir)
     body = {"sort_code": sort_code, "account_number": account_number, "account_name": account_name}
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(f"/parties/{party}/bank-details/proposal", body))
-    if as_json:
-        tell_json(done)
-    else:
-        say(f"✓ Proposed. A second administrator agrees: lcledger bank-details agree {party}")
+    then = f"A second administrator agrees them, by giving them again: lcledger bank-details agree {party}"
+    doing.do(f"{_address(party)}/proposal", body, f"Bank details of {party} are proposed", "They could be proposed", then)
 
 
 @bank_details.command()
-def agree(
-    party: _Party,
-    *,
-    sort_code: _SortCode,
-    account_number: _Number,
-    account_name: _Name,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Agree the bank details that wait, by giving them again from a copy of your own."""
-    ours = settings_with(data_dir)
+@does
+def agree(doing: Doing, party: _Party, *, sort_code: _SortCode, account_number: _Number, account_name: _Name) -> None:
+    """Agree the bank details that wait, by giving them again from a copy of your own.
+
+    For example, being asked for the details:
+
+      lcledger bank-details agree GB-COH-11503344 --key-file second-administrator.key
+    """
     body = {"sort_code": sort_code, "account_number": account_number, "account_name": account_name}
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(f"/parties/{party}/bank-details/agreement", body))
-    if as_json:
-        tell_json(done)
-    else:
-        say("✓ Agreed. Payments that were approved for other details need a new approval.")
+    then = "Payments that were approved for other details need a new approval."
+    doing.do(f"{_address(party)}/agreement", body, f"Bank details of {party} are agreed", "They could be agreed", then)
 
 
 @bank_details.command()
+@does
 def withdraw(
+    doing: Doing,
     party: _Party,
     reason: Annotated[str, typer.Argument(help="Why; it is kept in the vault.", show_default=False)],
-    *,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Withdraw the bank details that wait, or turn them down."""
-    ours = settings_with(data_dir)
-    body = {"reason": reason}
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(f"/parties/{party}/bank-details/withdrawal", body))
-    if as_json:
-        tell_json(done)
-    else:
-        say("✓ Withdrawn.")
+    """Withdraw the bank details that wait, or turn them down.
+
+    For example:
+
+      lcledger bank-details withdraw GB-COH-11503344 "A digit was wrong."
+    """
+    said, could = f"Bank details of {party} are withdrawn", "They could be withdrawn"
+    doing.do(f"{_address(party)}/withdrawal", {"reason": reason}, said, could)
+
+
+def _address(party: str) -> str:
+    return f"/parties/{party}/bank-details"

@@ -1,22 +1,17 @@
 """`close`, `complete`, `pause`, `resume`, `reopen`: the steps in an award's life."""
 
 from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.access import DataDir, KeyFile, KeyText, Mistaken, act, key_of, settings_with
+from api.cli.access import Mistaken
+from api.cli.asking import Doing, does
 from api.cli.awards import PANEL, Award
-from api.cli.screen import AsJson, say, tell_json
+from api.cli.documents import Document, sha256_of
 from domain.award import Step
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say whether it could be done, and record nothing.")]
 Reason = Annotated[str | None, typer.Option(help="Why; it is kept in the vault.", show_default=False)]
-Document = Annotated[
-    Path | None, typer.Option(help="The document that says so; only its SHA-256 is recorded.", exists=True, dir_okay=False)
-]
 Agreed = Annotated[bool, typer.Option("--agree", help="Agree it, as a second administrator.")]
 Withdrawn = Annotated[bool, typer.Option("--withdraw", help="Withdraw it, or turn it down.")]
 
@@ -31,44 +26,26 @@ def install(app: typer.Typer) -> None:
         app.command(step.value, rich_help_panel=PANEL, help=_HELP[step])(_command(step))
 
 
-def close(
-    award: Award,
-    *,
-    dry_run: DryRun = False,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@does
+def close(doing: Doing, award: Award) -> None:
     """Take no more claims under an award.
 
     What is deferred lapses, and the unused commitment goes back to the fund; what is due is paid all the same. Example:
 
       lcledger close INDIGO-POJ-0172 --dry-run
     """
-    ours = settings_with(data_dir)
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(f"/awards/{award}/closing", dry_run=dry_run))
-    tell(done, f"{award} is closed to claims", f"{award} could be closed to claims", as_json=as_json)
+    doing.do(f"/awards/{award}/closing", None, f"{award} is closed to claims", f"{award} could be closed to claims")
 
 
-def complete(
-    award: Award,
-    *,
-    dry_run: DryRun = False,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@does
+def complete(doing: Doing, award: Award) -> None:
     """Say that nothing is left to pay or to get back under an award that is closed; what is, is listed.
 
     For example:
 
       lcledger complete INDIGO-POJ-0172
     """
-    ours = settings_with(data_dir)
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(f"/awards/{award}/completion", dry_run=dry_run))
-    tell(done, f"{award} is completed", f"{award} could be completed", as_json=as_json)
+    doing.do(f"/awards/{award}/completion", None, f"{award} is completed", f"{award} could be completed")
 
 
 _HELP: Final = {
@@ -97,47 +74,32 @@ _HELP: Final = {
 
 
 def _command(step: Step) -> Callable[..., None]:
+    @does
     def take(
+        doing: Doing,
         award: Award,
         *,
         reason: Reason = None,
         document: Document = None,
         agree: Agreed = False,
         withdraw: Withdrawn = False,
-        dry_run: DryRun = False,
-        key: KeyText = None,
-        key_file: KeyFile = None,
-        data_dir: DataDir = None,
-        as_json: AsJson = False,
     ) -> None:
         if [reason is not None, agree, withdraw].count(True) != 1:
             raise typer.BadParameter("propose it with --reason, or say --agree or --withdraw")
-        ours = settings_with(data_dir)
-        path, body = f"/awards/{award}/step", None
+        path = f"/awards/{award}/step"
         if agree or withdraw:
-            path += "/agreement" if agree else "/withdrawal"
-            _expect(step, award, act(ours, key_of(ours, key, key_file), lambda me: me.get(f"/awards/{award}")))
-        else:
-            body = {
-                "step": step,
-                "reason": reason,
-                "document_sha256": sha256(document.read_bytes()).hexdigest() if document else None,
-            }
-        done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path, body, dry_run=dry_run))
+            _expect(step, award, doing.get(f"/awards/{award}"))
         if agree:
-            said, could = f"{award} is {_DONE[step]}", f"{award} could be {_DONE[step]}"
+            doing.do(f"{path}/agreement", None, f"{award} is {_DONE[step]}", f"{award} could be {_DONE[step]}")
         elif withdraw:
             said, could = f"To {step} {award} is no longer proposed", f"The proposal to {step} {award} could be withdrawn"
+            doing.do(f"{path}/withdrawal", None, said, could)
         else:
-            said = f"To {step} {award} is proposed; a second administrator agrees it: lcledger {step} {award} --agree"
-            could = f"To {step} {award} could be proposed"
-        tell(done, said, could, as_json=as_json)
+            body = {"step": step, "reason": reason, "document_sha256": sha256_of(document)}
+            then = f"A second administrator agrees it: lcledger {step} {award} --agree"
+            doing.do(path, body, f"To {step} {award} is proposed", f"To {step} {award} could be proposed", then)
 
     return take
-
-
-def _sha256(document: Path | None) -> str | None:
-    return sha256(document.read_bytes()).hexdigest() if document else None
 
 
 def _expect(step: Step, award: str, found: dict[str, Any]) -> None:
@@ -145,11 +107,3 @@ def _expect(step: Step, award: str, found: dict[str, Any]) -> None:
     proposed = found["step"] and found["step"]["step"]
     if proposed and proposed != step:
         raise Mistaken(f"To {proposed} {award} is proposed, not to {step} it.")
-
-
-def tell(done: dict[str, Any], said: str, could: str, *, as_json: bool) -> None:
-    """Say what was done, or what a dry run says could be."""
-    if as_json:
-        tell_json(done)
-    else:
-        say(f"✓ {could}; nothing was recorded." if done["dry_run"] else f"✓ {said}.")

@@ -1,12 +1,12 @@
 """`erase`: what may have to go goes from the vault, after a look at how much it is, and a question."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.access import DataDir, KeyFile, KeyText, act, key_of, settings_with
+from api.cli.asking import Doing, does
 from api.cli.awards import PANEL
-from api.cli.screen import AsJson, say, tell_json
 
 _ASKED: Final = "-"
 
@@ -16,7 +16,9 @@ def install(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(erase)
 
 
+@does
 def erase(
+    doing: Doing,
     award: Annotated[str, typer.Argument(help="The award's reference.", show_default=False)],
     *,
     reason: Annotated[
@@ -30,10 +32,6 @@ def erase(
     text: Annotated[list[str] | None, typer.Option(help="A text's commitment, as the award's list of texts shows it.")] = None,
     claim: Annotated[list[str] | None, typer.Option(help="A claim of which every text is to go.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Erase participants' references and texts of an award from the vault, for good. What was counted stands.
 
@@ -41,18 +39,13 @@ def erase(
 
       lcledger erase INDIGO-POJ-0175 --reason data-subject-request --participant -
     """
-    ours = settings_with(data_dir)
-    secret = key_of(ours, key, key_file)
     named = [typer.prompt("Participant's reference") if each == _ASKED else each for each in participant or ()]
     body = {"reason": reason, "participants": named, "tokens": token or [], "texts": text or [], "claims": claim or []}
-    if not yes:
-        tried = act(ours, secret, lambda me: me.send(f"/awards/{award}/erasures", body, dry_run=True))
-        typer.confirm(f"{_counted(tried)} of {award} will go, for good. Erase?", abort=True, err=True)
-    done = act(ours, secret, lambda me: me.send(f"/awards/{award}/erasures", body))
-    if as_json:
-        tell_json(done)
-    else:
-        say("✓ Erased.")
+    path = f"/awards/{award}/erasures"
+    going = f"{_counted(replace(doing, dry_run=True).send(path, body))} of {award}"
+    if not (yes or doing.dry_run):
+        typer.confirm(f"{going} will go, for good. Erase?", abort=True, err=True)
+    doing.do(path, body, "Erased", f"{going} could be erased")
 
 
 def _counted(tried: Any) -> str:

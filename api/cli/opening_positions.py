@@ -1,16 +1,17 @@
 """`opening-position`: where an award stood that ran elsewhere, proposed by one person and agreed by another."""
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from api.cli.access import DataDir, Declined, Json, KeyFile, KeyText, Mistaken, act, key_of, settings_with
-from api.cli.awards import PANEL, Award, read_json
+from api.cli.access import Declined, Json, Mistaken
+from api.cli.asking import Asking, Doing, asks, does
+from api.cli.awards import PANEL, Award
 from api.cli.claims import by_row
-from api.cli.closing import Document, DryRun, tell
-from api.cli.screen import AsJson, pounds, say, table, tell_json
+from api.cli.documents import Document, read_json, read_text, sha256_of
+from api.cli.proposals import Reason
+from api.cli.screen import pounds, say, table
 
 opening_position: Final = typer.Typer(
     no_args_is_help=True, help="Where an award stood that ran elsewhere until now: brought in once, by two persons."
@@ -23,7 +24,9 @@ def install(app: typer.Typer) -> None:
 
 
 @opening_position.command()
+@does
 def propose(
+    doing: Doing,
     award: Award,
     file: Annotated[Path, typer.Argument(help="The position as JSON, as its route takes it.", show_default=False)],
     *,
@@ -32,11 +35,6 @@ def propose(
         typer.Option(help="What participants had accepted, as CSV.", show_default=False, exists=True, dir_okay=False),
     ] = None,
     document: Document = None,
-    dry_run: DryRun = False,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Propose where an award stood; nothing counts until a second person agrees.
 
@@ -45,80 +43,55 @@ def propose(
 
       lcledger opening-position propose INDIGO-POJ-0175 position.json --lines participants.csv --dry-run
     """
-    ours = settings_with(data_dir)
     body = read_json(file)
     if not isinstance(body, dict):
         raise Mistaken(f"{file} is no JSON object.")
-    body |= {"lines_csv": _text(lines)} if lines else {}
-    body |= {"document_sha256": sha256(document.read_bytes()).hexdigest()} if document else {}
-    path = f"/awards/{award}/opening-position"
+    body |= {"lines_csv": read_text(lines)} if lines else {}
+    body |= {"document_sha256": sha256_of(document)} if document else {}
+    said, could = f"The opening position of {award} is proposed", f"The opening position of {award} could be proposed"
     try:
-        done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path, body, dry_run=dry_run))
+        then = f"A second person agrees it: lcledger opening-position agree {award}"
+        doing.do(_address(award), body, said, could, then)
     except Declined as declined:
         raise (by_row(declined) if lines else declined) from None
-    said = f"The opening position of {award} is proposed; a second person agrees it: lcledger opening-position agree {award}"
-    tell(done, said, f"The opening position of {award} could be proposed", as_json=as_json)
 
 
 @opening_position.command()
-def agree(
-    award: Award,
-    *,
-    dry_run: DryRun = False,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@does
+def agree(doing: Doing, award: Award) -> None:
     """Agree an opening position, as a second person: from now on it counts, and what is due falls due here.
 
     For example:
 
       lcledger opening-position agree INDIGO-POJ-0175 --key-file second-administrator.key
     """
-    ours = settings_with(data_dir)
-    path = f"/awards/{award}/opening-position/agreement"
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path, dry_run=dry_run))
-    said = f"The opening position of {award} is agreed: lcledger balances {award}"
-    tell(done, said, f"The opening position of {award} could be agreed", as_json=as_json)
+    said, could = f"The opening position of {award} is agreed", f"The opening position of {award} could be agreed"
+    doing.do(f"{_address(award)}/agreement", None, said, could, f"What stands now: lcledger balances {award}")
 
 
 @opening_position.command()
-def withdraw(
-    award: Award,
-    *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the vault.", show_default=False)],
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@does
+def withdraw(doing: Doing, award: Award, *, reason: Reason) -> None:
     """Withdraw an opening position that nobody agreed yet, or turn it down; another one may be proposed.
 
     For example:
 
       lcledger opening-position withdraw INDIGO-POJ-0175 --reason "A column was missing."
     """
-    ours = settings_with(data_dir)
-    path = f"/awards/{award}/opening-position/withdrawal"
-    done = act(ours, key_of(ours, key, key_file), lambda me: me.send(path, {"reason": reason}))
-    tell(done, f"The opening position of {award} is withdrawn", "It could be withdrawn", as_json=as_json)
+    said, could = f"The opening position of {award} is withdrawn", f"The opening position of {award} could be withdrawn"
+    doing.do(f"{_address(award)}/withdrawal", {"reason": reason}, said, could)
 
 
 @opening_position.command()
-def show(
-    award: Award, *, key: KeyText = None, key_file: KeyFile = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@asks
+def show(asking: Asking, award: Award) -> None:
     """Show an opening position, and what became of it.
 
     For example:
 
       lcledger opening-position show INDIGO-POJ-0175
     """
-    ours = settings_with(data_dir)
-    found = act(ours, key_of(ours, key, key_file), lambda me: me.get(f"/awards/{award}/opening-position"))
-    if as_json:
-        tell_json(found)
+    if (found := asking.answer(_address(award))) is None:
         return
     opened = f" by assessment {found['assessment']}" if found["assessment"] else ""
     say(
@@ -129,6 +102,10 @@ def show(
     _tell_outcomes(found)
     _tell_payers(found)
     _tell_splits(found)
+
+
+def _address(award: str) -> str:
+    return f"/awards/{award}/opening-position"
 
 
 def _tell_outcomes(found: Json) -> None:
@@ -156,10 +133,3 @@ def _tell_splits(found: Json) -> None:
         for payer, part in each["parts"].items()
     ]
     table("Parts", heads, rows)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Mistaken(f"{file} is not UTF-8.") from None

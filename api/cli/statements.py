@@ -4,14 +4,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.access import DataDir, KeyFile, KeyText, act, key_of, settings_with
-from api.cli.screen import AsJson, pounds, say, table, tell_json
+from api.cli.asking import Asking, asks
+from api.cli.screen import pounds, say, table
 
 PANEL: Final = "Awards"
 
 OneAward = Annotated[str | None, typer.Argument(help="The award's reference; the whole fund unless said.", show_default=False)]
-AsOf = Annotated[str | None, typer.Option(help="As recorded then: a position, or a time.", show_default=False)]
-On = Annotated[str | None, typer.Option("--effective-on", help="As in effect on that day.", show_default=False)]
 
 
 def install(app: typer.Typer) -> None:
@@ -20,16 +18,8 @@ def install(app: typer.Typer) -> None:
         app.command(rich_help_panel=PANEL)(command)
 
 
-def accrual(
-    award: OneAward = None,
-    *,
-    effective_on: On = None,
-    as_of: AsOf = None,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@asks
+def accrual(asking: Asking, award: OneAward = None) -> None:
     """What is owed on a day and not paid, and what is expected of the undecided.
 
     Of an award, or of the fund with a row for each award. Examples:
@@ -38,8 +28,7 @@ def accrual(
       lcledger accrual --effective-on 2022-03-31 --as-of 2022-05-16T09:00:00Z
     """
     path = f"/awards/{award}/accrual" if award else "/fund/accrual"
-    found = _asked(path, effective_on, as_of, key, key_file, data_dir, as_json=as_json)
-    if found is None:
+    if (found := asking.answer(path)) is None:
         return
     names = ("awaiting", "unpaid", "expected", "accrued", "receivable", "deferred")
     rows, what = (found["years"], "year") if award else (found["awards"], "award")
@@ -54,16 +43,8 @@ def accrual(
     say("accrued = awaiting certification + unpaid + expected of the undecided; receivable and deferred are not in it")
 
 
-def statement(
-    award: OneAward = None,
-    *,
-    effective_on: On = None,
-    as_of: AsOf = None,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@asks
+def statement(asking: Asking, award: OneAward = None) -> None:
     """The financial years: what was owed at the beginning, earned, paid, and owed at the end of each.
 
     Of an award, or of the fund. Examples:
@@ -72,56 +53,26 @@ def statement(
       lcledger statement --effective-on 2022-03-31
     """
     path = f"/awards/{award}/statement" if award else "/fund/statement"
-    found = _asked(path, effective_on, as_of, key, key_file, data_dir, as_json=as_json)
-    if found is None:
+    if (found := asking.answer(path)) is None:
         return
     names = ("opening", "assessed", "other_payments", "unfunded", "paid", "recovered", "written_off", "closing")
     _show(f"Statement of {award or 'all awards'} up to {found['effective_on']}", "year", found["years"], names)
     say("closing = opening + assessed + other payments − unfunded − paid + recovered + written off; less than nothing: owed back")
 
 
-def position(
-    *,
-    effective_on: On = None,
-    as_of: AsOf = None,
-    key: KeyText = None,
-    key_file: KeyFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@asks
+def position(asking: Asking) -> None:
     """What is committed, assessed, paid and released over all awards.
 
     For example:
 
       lcledger position --effective-on 2024-03-31
     """
-    found = _asked("/fund/position", effective_on, as_of, key, key_file, data_dir, as_json=as_json)
-    if found is None:
+    if (found := asking.answer("/fund/position")) is None:
         return
     names = ("limit", "released", "committed", "assessed", "other_payments", "paid", "unpaid", "receivable", "remaining")
     _show(f"The fund's position on {found['effective_on']}", "award", found["awards"], names, found)
     say("committed = limit − released by closing; remaining = committed − assessed − other payments; paid less what came back")
-
-
-def _asked(  # noqa: PLR0917 (what every one of them is asked)
-    path: str,
-    effective_on: str | None,
-    as_of: str | None,
-    key: str | None,
-    key_file: Any,
-    data_dir: Any,
-    *,
-    as_json: bool,
-) -> dict[str, Any] | None:
-    """What the service answers; nothing where it has been told to a machine."""
-    ours = settings_with(data_dir)
-    found: dict[str, Any] = act(
-        ours, key_of(ours, key, key_file), lambda me: me.get(path, effective_on=effective_on, as_of=as_of)
-    )
-    if as_json:
-        tell_json(found)
-        return None
-    return found
 
 
 def _show(title: str, what: str, rows: list[dict[str, Any]], names: tuple[str, ...], total: dict[str, Any] | None = None) -> None:

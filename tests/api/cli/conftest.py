@@ -19,6 +19,8 @@ from api.cli import app
 from api.cli.demo import history
 
 TOP = Path(__file__).parents[3]
+OPEN = "OPEN-FOR-YOU"
+"""The award that the demo leaves open."""
 _PROGRAM = "from api.cli import app; app(prog_name='lcledger')"
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -108,19 +110,44 @@ def serving(folder: Path, **more: str) -> Iterator[tuple["subprocess.Popen[str]"
         process.communicate()
 
 
-@pytest.fixture
-def served(folder: Path) -> Path:
-    """The folder of a ledger that was served once."""
+def begin(folder: Path) -> Path:
+    """Serve a new ledger once, so that it is there; its folder."""
     with serving(folder) as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     return folder
 
 
-def registration(folder: Path) -> Path:
-    """The registration of an award that is open, as a file."""
-    file = folder / "award.json"
-    file.write_text(json.dumps(history.packaged()["open"]["registration"]), "utf-8")
+@pytest.fixture
+def served(folder: Path) -> Path:
+    """The folder of a ledger that was served once."""
+    return begin(folder)
+
+
+def begin_award(folder: Path, **terms: Any) -> tuple[str, ...]:
+    """Agree the award that is open, with some of its terms changed; the ledger as options, with the second's key beside it."""
+    here = ("--data-dir", str(folder))
+    key = second_administrator(folder)
+    answer("import", "award", str(registration(folder, **terms)), *here)
+    answer("agree", OPEN, "--key-file", str(key), *here)
+    return here
+
+
+@pytest.fixture
+def agreed(served: Path) -> tuple[str, ...]:
+    """A ledger with an agreed award, as options; the second administrator's key is beside it."""
+    return begin_award(served)
+
+
+def second(here: tuple[str, ...]) -> tuple[str, ...]:
+    """The same ledger, for the second administrator."""
+    return (*here, "--key-file", str(Path(here[1]) / "second.key"))
+
+
+def registration(folder: Path, **terms: Any) -> Path:
+    """The registration of an award that is open, with some of its terms changed, as a file."""
+    file, said = folder / "award.json", history.packaged()["open"]["registration"]
+    file.write_text(json.dumps({**said, "terms": {**said["terms"], **terms}}), "utf-8")
     return file
 
 

@@ -25,6 +25,8 @@ class TestBankDetails:
 
         second = ("--key-file", str(second_key))
         typed = "00-00-77\n00770077\nKBOP at another bank\n"
+        code, said = run("propose", PAYEE, "--dry-run", typed=typed)
+        assert (code, "They could be proposed; nothing was recorded" in said) == (0, True)
         assert run("propose", PAYEE, typed=typed)[0] == 0
         code, said = run("propose", PAYEE, typed=typed)
         assert (code, "wait for a second person" in said) == (1, True)

@@ -2,25 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
-from tests.api.cli.conftest import answer, registration, run, second_administrator
-
-AWARD = "OPEN-FOR-YOU"
-
-
-@pytest.fixture
-def agreed(served: Path) -> tuple[str, ...]:
-    """A ledger with an agreed award, as options; the second administrator's key is beside it."""
-    here = ("--data-dir", str(served))
-    second = second_administrator(served)
-    answer("import", "award", str(registration(served)), *here)
-    answer("agree", AWARD, "--key-file", str(second), *here)
-    return here
-
-
-def second(here: tuple[str, ...]) -> tuple[str, ...]:
-    return (*here, "--key-file", str(Path(here[1]) / "second.key"))
+from tests.api.cli.conftest import OPEN as AWARD
+from tests.api.cli.conftest import answer, run, second
 
 
 class TestSteps:

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from api.cli.screen import pounds
-from tests.api.cli.conftest import answer, command, environment, lcledger, registration, run, second_administrator, serving
+from tests.api.cli.conftest import OPEN, answer, command, environment, lcledger, registration, run, second_administrator, serving
 
-OPEN = "OPEN-FOR-YOU"
 PROVIDER = "GB-COH-X-NEXT-STEPS"
+BY_TWO = [
+    (noun, command)
+    for noun in ("clawback", "other-payment", "reconsideration")
+    for command in ("propose", "agree", "withdraw", "show", "list")
+]
 HEADING = "outcome,participant,quantity,achieved_on,evidence_sha256,evidence_title,note\n"
 
 
@@ -44,6 +48,11 @@ class TestHelp:
             ("complete",),
             ("pause",),
             ("reconsideration", "propose"),
+            ("clawback", "agree"),
+            ("receivable", "write-off"),
+            ("payment", "show"),
+            ("terms", "agree"),
+            ("other-payment", "withdraw"),
             ("export", "journal"),
             ("rebuild",),
             ("check",),
@@ -56,7 +65,7 @@ class TestHelp:
         assert done.exit_code == 0
         assert "Usage: " in done.stdout
 
-    @pytest.mark.parametrize("asked", [("balances",), ("import", "claims"), ("keys", "issue"), ("demo",)])
+    @pytest.mark.parametrize("asked", [("balances",), ("import", "claims"), ("keys", "issue"), ("demo",), *BY_TWO])
     def test_teaches_by_examples(self, asked: tuple[str, ...]) -> None:
         assert f"lcledger {' '.join(asked)} " in run(*asked, "--help").stdout.replace("│", "")
 

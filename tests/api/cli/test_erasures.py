@@ -21,6 +21,8 @@ class TestErase:
         declined = CliRunner().invoke(app, [*ERASE, "-"], input="NEXT-001\nn\n")
         assert declined.exit_code != 0
         assert "1 participants' references and 0 texts of OPEN-FOR-YOU will go" in " ".join(declined.output.split())
+        tried = CliRunner().invoke(app, [*ERASE, "NEXT-001", "--dry-run"])
+        assert "1 participants' references and 0 texts of OPEN-FOR-YOU could be erased; nothing" in " ".join(tried.output.split())
         done = CliRunner().invoke(app, [*ERASE, "-"], input="NEXT-001\ny\n")
         assert done.exit_code == 0, done.output
         assert "Erased" in done.output

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.api.cli.conftest import OPEN as AWARD
+from tests.api.cli.conftest import answer, run, second
 
-from tests.api.cli.conftest import answer, registration, run, second_administrator
-
-AWARD = "OPEN-FOR-YOU"
 HEADING = "participant,outcome,quantity,achieved_on,assessed"
 ROWS = "NEXT-1,PLAN,1,2024-05-02,400.00\nNEXT-2,PLAN,1,2024-06-17,400.00\n"
 FUND, COUNCIL = "GB-GOR-X-NEXT-FUND", "GB-LAE-X-RIVERTON"
@@ -25,20 +23,6 @@ POSITION: dict[str, Any] = {
     "splits": [{"version": 1, "split": "10350.00", "parts": {FUND: "4243.50", COUNCIL: "6106.50"}}],
     "reason": "Kept in spreadsheets until March.",
 }
-
-
-def second(here: tuple[str, ...]) -> tuple[str, ...]:
-    return (*here, "--key-file", str(Path(here[1]) / "second.key"))
-
-
-@pytest.fixture
-def agreed(served: Path) -> tuple[str, ...]:
-    """A ledger with an agreed award, as options; the second administrator's key is beside it."""
-    here = ("--data-dir", str(served))
-    key = second_administrator(served)
-    answer("import", "award", str(registration(served)), *here)
-    answer("agree", AWARD, "--key-file", str(key), *here)
-    return here
 
 
 def write(here: tuple[str, ...], rows: str, **changes: Any) -> tuple[str, ...]:
