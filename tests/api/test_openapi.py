@@ -41,6 +41,7 @@ MAY_WAIT: Final = "/problems/position-not-reached"
 _KEYS: Final = count(1)
 
 DOCUMENT: Final = create_app(Settings()).openapi()
+OPERATIONS: Final = [(method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations]
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 schema.config.generation.modes = list(GenerationMode)
 schema.config.generation.deterministic = True
@@ -175,6 +176,42 @@ def expect_no_failure(answer: httpx.Response, told: str = "") -> None:
         assert answer.json()["type"] == MAY_WAIT, f"{told} {answer.text}"
 
 
+# What all commands promise ---------------------------------------------------------------------------------------------
+
+
+class TestEveryCommand:
+    """Whatever changes the ledger can be tried before it is done, and sent again without being done twice."""
+
+    @pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each[0] != "GET"])
+    def test_can_be_tried_and_sent_again(self, method: str, path: str) -> None:
+        command = DOCUMENT["paths"][path][method.lower()]
+        assert {("query", "dry_run"), ("header", "idempotency-key"), ("header", "if-match")} <= parameters(command)
+        for status in ("200", "201"):
+            assert {"dry_run", "position", "count", "entries"} <= properties(command["responses"][status])
+        assert {"Idempotency-Hit", "Ledger-Position"} <= set(command["responses"]["201"]["headers"])
+        refusals = {name for answer in command["responses"].values() for name in examples(answer)}
+        assert {"idempotency-key-is-missing", "key-spent"} <= refusals
+
+    @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET"])
+    def test_is_no_get(self, path: str) -> None:
+        question = DOCUMENT["paths"][path]["get"]
+        assert {("query", "dry_run"), ("header", "idempotency-key")}.isdisjoint(parameters(question))
+        assert "201" not in question["responses"]
+
+
+def parameters(operation: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(each["in"], each["name"].lower()) for each in operation.get("parameters", ())}
+
+
+def properties(answer: dict[str, Any]) -> set[str]:
+    name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    return set(DOCUMENT["components"]["schemas"][name]["properties"])
+
+
+def examples(answer: dict[str, Any]) -> set[str]:
+    return set(answer.get("content", {}).get("application/problem+json", {}).get("examples", ()))
+
+
 # What no schema says --------------------------------------------------------------------------------------------------
 
 DEEP: Final = 100_000
@@ -282,7 +319,6 @@ ODD_QUERIES: Final = (
 )
 ODD_NAMES: Final = ("%00", "%FF", "%2e%2e", "%2F", "²", "a" * 3_000, "-1", "0", "9" * 30, "%ED%A0%80", "A%0A", "'", "%25")
 
-OPERATIONS: Final = [(method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations]
 QUESTIONS: Final = [path for method, path in OPERATIONS if method == "GET"]
 COMMANDS: Final = [(method, path) for method, path in OPERATIONS if "requestBody" in DOCUMENT["paths"][path][method.lower()]]
 
