@@ -1,5 +1,7 @@
 """Awards: registered by one person, agreed by another; their terms, version by version."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from functools import partial
 from typing import Annotated, Any, Self
@@ -9,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.commands import Effect, Foreseen, Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, VersionNumber
-from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
+from api.readings import EVERYBODY, LIMIT, SEE_TEXTS, After, Limit, Page, Reading, TheListing, TheReading, paged, question
 from domain import award as awards
 from domain import closing, variation
-from domain.award import Award, AwardRegistered, NoSuchAward, Status, Step, TermsProposed, award_stream
+from domain.aggregate import Commitment
+from domain.award import Award, AwardRegistered, NoSuchAward, ProposedStep, Status, Step, TermsProposed, award_stream
 from domain.claim import Note, Sha256
 from domain.key import Role
 from domain.money import Money
@@ -62,6 +65,8 @@ class ToldStep(BaseModel):
 
     step: Step
     proposed_by: str
+    reason: str | None = Field(description="Shown to those who see claims' texts")
+    document_sha256: str | None
 
 
 class ToldVersion(BaseModel):
@@ -70,6 +75,9 @@ class ToldVersion(BaseModel):
     number: int
     proposed_by: str
     agreed_by: str | None
+    reason: str | None = Field(description="Shown to those who see claims' texts")
+    document_sha256: str | None
+    decommitment: bool
     terms: Terms
 
 
@@ -105,9 +113,9 @@ class ToldAward(BaseModel):
     standing: ToldStanding
 
     @classmethod
-    def of(cls, award: Award, in_force: int | None) -> Self:
-        """An award as it is told."""
-        stands, proposed = award.standing, award.proposed_step
+    def of(cls, award: Award, in_force: int | None, words: Mapping[Commitment, str]) -> Self:
+        """An award as it is told, with the words behind its reasons, as far as they may be told."""
+        stands = award.standing
         return cls(
             reference=award.reference,
             title=award.title,
@@ -115,12 +123,11 @@ class ToldAward(BaseModel):
             sources=award.sources,
             registered_by=award.registered_by,
             versions=tuple(
-                ToldVersion(number=each.number, proposed_by=each.proposed_by, agreed_by=each.agreed_by, terms=each.terms)
-                for each in award.versions
+                ToldVersion(**{**dict(each), "reason": each.reason and words.get(each.reason)}) for each in award.versions
             ),
             agreed=award.agreed,
             in_force=in_force,
-            step=ToldStep(step=proposed.step, proposed_by=proposed.proposed_by) if proposed else None,
+            step=_told_step(award.proposed_step, words),
             claims_waiting=tuple(sorted(award.open_claims)),
             claims_deferred=tuple(sorted(award.deferred_claims)),
             assessments=award.assessments,
@@ -133,6 +140,10 @@ class ToldAward(BaseModel):
                 allotted=dict(stands.allotted),
             ),
         )
+
+
+def _told_step(step: ProposedStep | None, words: Mapping[Commitment, str]) -> ToldStep | None:
+    return ToldStep(**{**asdict(step), "reason": words.get(step.reason)}) if step else None
 
 
 class AwardInList(BaseModel):
@@ -195,7 +206,14 @@ def show(award: AwardName, asked: TheReading) -> ToldAward:
     # Which version is in force changes with the day alone: an answer that says another one is another answer.
     latest = found.agreed[-1] if found.agreed else None
     asked.tag(str(version) if in_force == latest else f"{version}.{in_force or 0}")
-    return ToldAward.of(found, in_force)
+    return ToldAward.of(found, in_force, _words(found, asked))
+
+
+def _words(award: Award, asked: Reading) -> Mapping[Commitment, str]:
+    """The reasons of its terms and of the step that is proposed, for those who see texts."""
+    reasons = [version.reason for version in award.versions if version.reason]
+    reasons += [award.proposed_step.reason] if award.proposed_step else []
+    return asked.ledger.reveal(reasons) if asked.caller.has(SEE_TEXTS, award.reference) else {}
 
 
 def _in_force(award: Award, day: date) -> int | None:

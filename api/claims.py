@@ -15,7 +15,21 @@ from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_
 from api.identity import Caller, TheCaller
 from api.names import AwardName, ClaimName
 from api.problems import RequestIsWrong
-from api.readings import EVERYBODY, LIMIT, After, Limit, Page, Reading, TheListing, TheReading, cursor, offset, paged, question
+from api.readings import (
+    EVERYBODY,
+    LIMIT,
+    SEE_TEXTS,
+    After,
+    Limit,
+    Page,
+    Reading,
+    TheListing,
+    TheReading,
+    cursor,
+    offset,
+    paged,
+    question,
+)
 from domain import award as awards
 from domain import certification, verification
 from domain import claim as claims
@@ -51,7 +65,6 @@ CSV: Final = "text/csv"
 _SAID: Final = frozenset({"claim.queried", "claim.answered"})
 _MOST_ENTRIES: Final = 10_000
 """Of one claim's stream: more than its lines can make."""
-SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})
 
 
 class ClaimantOfAnotherParty(NotAllowed):

@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
-from api.claims import CERTIFIER, SEE_TEXTS, VERIFIER
+from api.claims import CERTIFIER, VERIFIER
 from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ClawbackName
-from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, listed, question
+from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import clawback as clawbacks
 from domain.award import AwardIsCompleted, AwardIsNotAgreed, NoSuchAward, award_stream
 from domain.claim import NamedLine, NoSuchClaim, Note, ReasonCode

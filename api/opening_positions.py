@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.awards import ADMINISTRATOR
-from api.claims import CERTIFIER, SEE_TEXTS
+from api.claims import CERTIFIER
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName
-from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheReading, cursor, offset, question
+from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheReading, cursor, offset, question
 from api.tables import rows
 from domain import opening_position as opening_positions
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream

@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from api.awards import ADMINISTRATOR
-from api.claims import CERTIFIER, SEE_TEXTS
+from api.claims import CERTIFIER
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, OtherPaymentName
-from api.readings import LIMIT, NOT_INVESTORS, After, Limit, Page, TheListing, TheReading, listed, question
+from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import other_payment as other_payments
 from domain.assessment import StatedAmount
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream

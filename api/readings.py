@@ -296,3 +296,4 @@ def question(roles: Iterable[Role], *refusals: type[Refused], one: bool = False)
 EVERYBODY: Final = frozenset(Role)
 NOT_INVESTORS: Final = EVERYBODY - {Role.INVESTOR}
 OVERSEERS: Final = frozenset({Role.ADMINISTRATOR, Role.AUDITOR})
+SEE_TEXTS: Final = frozenset({Role.ADMINISTRATOR, Role.VERIFIER, Role.CERTIFIER, Role.AUDITOR})

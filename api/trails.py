@@ -7,9 +7,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.claims import SEE_TEXTS, sees_lines
+from api.claims import sees_lines
 from api.names import AwardName
-from api.readings import EVERYBODY, LIMIT, Limit, TheHistory, question
+from api.readings import EVERYBODY, LIMIT, SEE_TEXTS, Limit, TheHistory, question
 from domain.aggregate import Commitment
 from domain.award import NoSuchAward, award_stream
 from domain.key import Role

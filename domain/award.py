@@ -314,6 +314,8 @@ class ProposedStep:
 
     step: Step
     proposed_by: PersonId
+    reason: Commitment
+    document_sha256: str | None
 
 
 _STARTS: Final[Mapping[Step, frozenset[Status]]] = {
@@ -492,7 +494,14 @@ class Award(Aggregate):
             raise LookupError(f"{event.type} before award.registered")
         match event:
             case TermsProposed(version=number, terms=terms):
-                version = Version(number=number, terms=terms, proposed_by=by, decommitment=bool(event.decommitment))
+                version = Version(
+                    number=number,
+                    terms=terms,
+                    proposed_by=by,
+                    reason=event.reason,
+                    document_sha256=event.document_sha256,
+                    decommitment=bool(event.decommitment),
+                )
                 return replace(state, versions=(*state.versions, version))
             case AwardAgreed():
                 return replace(_with_agreed(state, 1, by), status=Status.ACTIVE)
@@ -512,8 +521,8 @@ class Award(Aggregate):
                 return _with_receivable(state, event)
             case AwardClosedToClaims():
                 return replace(state, status=Status.CLOSED_TO_CLAIMS, proposed_step=None, closed_on=event.on)
-            case StepProposed(step=step):
-                return replace(state, proposed_step=ProposedStep(step, by))
+            case StepProposed(step=step, reason=reason, document_sha256=document):
+                return replace(state, proposed_step=ProposedStep(step, by, reason, document))
             case StepWithdrawn():
                 return replace(state, proposed_step=None)
             case AwardPaused():

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.aggregate import Commitment
 from domain.calendar import Day, FinancialYear, financial_year
 from domain.money import Amount, Money, PositiveAmount, PositiveQuantity, Quantity, Share
 from domain.record import Record
@@ -240,6 +241,8 @@ class Version(BaseModel):
     terms: Terms
     proposed_by: str
     agreed_by: str | None = None
+    reason: Commitment | None = None
+    document_sha256: str | None = None
     decommitment: bool = False
 
 

@@ -64,7 +64,12 @@ def show(asking: Asking, award: Award, version: Number) -> None:
         tell_json(found)
         return
     said = found["terms"]
-    say(f"Version {version} of {award}, from {said['effective_from']} on; limit {pounds(said['award_amount'])}")
+    why = [("reason", found["reason"]), ("document", found["document_sha256"])]
+    say(
+        f"Version {version} of {award}, from {said['effective_from']} on; limit {pounds(said['award_amount'])}",
+        *(["  A decommitment: it lowers limits under what stands"] if found["decommitment"] else []),
+        *(f"  {label:8}  {words}" for label, words in why if words),
+    )
     outcomes = ((each["code"], each["title"], pounds(each["price"]), _unit(each)) for each in said["outcomes"])
     table("Outcomes", [("outcome", "left"), ("title", "left"), ("price", "right"), ("per", "left")], outcomes)
     payers = ((each["party"], each["share"], _most(each["maximum"]), each["payee"]) for each in said["payers"])

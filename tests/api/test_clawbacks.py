@@ -145,11 +145,13 @@ class TestBackDatedTerms:
         award = await paid.first.reads(AWARD_ITSELF)
         terms = {**award["versions"][0]["terms"], "effective_from": "2021-01-01"}
         terms["outcomes"] = [{**each, "price": "1500.00"} for each in terms["outcomes"]]
-        proposal = {"terms": terms, "reason": "Agreed in the spring."}
+        proposal = {"terms": terms, "reason": "Agreed in the spring.", "document_sha256": story.SHA}
         tried = (await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", proposal, key="propose-it")).json()
         assert [each["type"] for each in tried["entries"]] == ["award.terms-proposed"]
         proposed = await paid.first.does(f"{AWARD_ITSELF}/terms", proposal, key="propose-it")
         assert proposed["effect"] is None
+        assert (await paid.ada.reads(AWARD_ITSELF))["versions"][1]["reason"] == "Agreed in the spring."
+        assert (await paid.ivo.reads(AWARD_ITSELF))["versions"][1]["reason"] is None
         assert slug(await paid.first.post(f"{AWARD_ITSELF}/terms/2/agreement")) == (403, "proposer-may-not-agree")
         rehearsed = (await paid.ada.post(f"{AWARD_ITSELF}/terms/2/agreement?dry_run=true")).json()
         done = await paid.ada.does(f"{AWARD_ITSELF}/terms/2/agreement")

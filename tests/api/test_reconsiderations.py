@@ -70,7 +70,9 @@ class TestAnAwardsLife:
         await story.submit(service)
         await story.verify(service)
         await service.first.does(f"{AWARD_ITSELF}/step", {"step": "pause", **WHY})
-        assert (await service.ivo.reads(AWARD_ITSELF))["step"]["step"] == "pause"
+        proposed = {"step": "pause", "proposed_by": service.first.person, "reason": None, "document_sha256": None}
+        assert (await service.ivo.reads(AWARD_ITSELF))["step"] == proposed
+        assert (await service.ada.reads(AWARD_ITSELF))["step"] == {**proposed, **WHY}
         assert slug(await service.first.post(f"{AWARD_ITSELF}/step/agreement")) == (403, "proposer-may-not-agree")
         await service.ada.does(f"{AWARD_ITSELF}/step/agreement")
         assert (await service.ivo.reads("/v1/awards"))["rows"][0]["status"] == "paused"

@@ -183,7 +183,9 @@ class TestTerms:
         assert words(run(*agree, *second(here)).stdout).endswith(table)
         assert answer("balances", OPEN, *here)["assessed"] == "1600.00"
         assert "in force" in run("terms", "list", OPEN, *here).stdout
-        assert "£100.00" in run("terms", "show", OPEN, "2", *here).stdout
+        shown = words(run("terms", "show", OPEN, "2", *here).stdout)
+        assert f"reason As the board decided. document {event['document_sha256']}" in shown
+        assert "Workshops, by cohort £100.00 place" in shown
 
     def test_lower_limits_under_what_stands_only_as_a_decommitment(self, here: Here) -> None:
         propose = self.further(here, "95.50", "2033-04-01", award_amount="1000.00")
