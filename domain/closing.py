@@ -8,7 +8,17 @@ from datetime import date
 from typing import Any
 
 from domain.aggregate import Decision, Facts, Stream
-from domain.award import Award, AwardCompleted, AwardIsNotClosed, AwardIsNotDone, ClaimConcluded, Status, Step, award_stream
+from domain.award import (
+    Award,
+    AwardCompleted,
+    AwardIsNotClosed,
+    AwardIsNotDone,
+    ClaimConcluded,
+    ClaimsAreOpen,
+    Status,
+    Step,
+    award_stream,
+)
 from domain.claim import Claim, ClaimLapsed, ClaimLinesDecided, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING
@@ -26,6 +36,8 @@ def close(facts: Facts, award: str, *, today: date) -> Decision:
     closed = under.close(today=today)
     streams = {name: claim_stream(award, name) for name in sorted(under.deferred_claims)}
     facts.prefetch(streams.values())
+    if waiting := [name for name, each in streams.items() if facts[each].awaiting]:
+        raise ClaimsAreOpen(claims=waiting)
     made: dict[Stream[Any], tuple[Event, ...]] = {each: _lapse(facts, under, facts[each], today) for each in streams.values()}
     concluded = (ClaimConcluded(claim=facts[each].submitted.claim) for each in streams.values())
     return {**made, stream: (*concluded, closed)}

@@ -18,6 +18,7 @@ from domain.award import (
     StepDoesNotFit,
     StepIsProposed,
 )
+from domain.certification import Certificate, certify
 from domain.claim import ReasonCode, claim_stream, submit
 from domain.clawback import agree as agree_clawback
 from domain.clawback import raise_clawback
@@ -30,6 +31,7 @@ from tests.domain.kirklees import (
     AMINA,
     APARNA,
     BEN,
+    CERYS,
     CLAIRE,
     COUNCIL,
     FUND,
@@ -47,9 +49,9 @@ from tests.domain.test_clawback import AWARD, balances, claimed, clawing, paid, 
 CLAIM = claim_stream(REFERENCE, "2021-Q3")
 
 
-def deferred() -> MemoryFacts:
+def deferred(**changes: object) -> MemoryFacts:
     """A claim of three homes: one accepted, two deferred; and of a part of a week."""
-    facts = agreed()
+    facts = agreed(terms(**changes))
     lines = line(quantity="3"), line("WEEKS", "1")
     facts.play(partial(submit, award=REFERENCE, submission=submission(*lines), by=CLAIRE, today=TODAY), CLAIRE.person)
     decisions = Verification.model_validate(
@@ -98,6 +100,20 @@ class TestClose:
         facts.play(partial(submit, award=REFERENCE, submission=submission(), by=CLAIRE, today=TODAY), CLAIRE.person)
         with pytest.raises(ClaimsAreOpen):
             closed(facts)
+
+    def test_refuses_while_a_later_decision_waits_for_its_certificate(self) -> None:
+        """It would be assessed after what was not used had gone back to the fund."""
+        facts = deferred(certification=True)
+        signed = partial(certify, award=REFERENCE, claim="2021-Q3", certificate=Certificate(decision="certified"), by=CERYS)
+        facts.play(partial(signed, today=TODAY), CERYS.person)
+        accepted = Verification(others="accepted")
+        facts.play(
+            partial(verify, award=REFERENCE, claim="2021-Q3", verification=accepted, by=VIKRAM, today=TODAY), VIKRAM.person
+        )
+        with pytest.raises(ClaimsAreOpen):
+            closed(facts)
+        facts.play(partial(signed, today=TODAY), CERYS.person)
+        closed(facts)
 
     def test_takes_no_further_terms(self) -> None:
         """What was given back to the fund cannot be spent by a variation."""
