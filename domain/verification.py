@@ -198,8 +198,9 @@ class Prices:
 
 def valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, prices: Prices) -> DecidedLine:
     """A decision on a line with what it changes in value: differences, deferred last (M4)."""
-    accepted = prices.value(line, line.accepted + decision.accepted)
+    accepted_value = _newly_accepted(line, decision, prices)
     decided = prices.value(line, line.accepted + line.rejected + decision.accepted + decision.rejected)
+    rejected_value = decided - (line.accepted_value + accepted_value) - line.rejected_value
     return DecidedLine(
         line=decision.line,
         outcome=line.claimed.outcome,
@@ -207,12 +208,19 @@ def valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, price
         accepted=decision.accepted,
         rejected=decision.rejected,
         deferred=decision.deferred,
-        accepted_value=accepted - line.accepted_value,
-        rejected_value=decided - accepted - line.rejected_value,
+        accepted_value=accepted_value,
+        rejected_value=rejected_value,
         deferred_value=line.claimed.value - decided - line.deferred_value,
         reason=decision.reason,
         note=facts.conceal(decision.note, canonical(claim.submitted.award)) if decision.note else None,
     )
+
+
+def _newly_accepted(line: Line, decision: LineDecision, prices: Prices) -> Money:
+    """All accepted so far less what was valued before; what is clawed back may leave a penny too many there, never on nothing."""
+    if not decision.accepted:
+        return NOTHING
+    return max(prices.value(line, line.accepted + decision.accepted) - line.accepted_value, -line.awaiting_value)
 
 
 # M5, at verification: what a participant may have, and must have had.

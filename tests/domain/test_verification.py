@@ -1,18 +1,21 @@
 """Verification: somebody else decides each line; only what is accepted is assessed (M4, M5, L1)."""
 
 from datetime import date
+from decimal import Decimal
 from functools import partial
 
 import pytest
 
 from domain.aggregate import Actor, PersonId
 from domain.award import award_stream
+from domain.certification import Certificate, certify
 from domain.claim import ClaimantMayNotDecide, ClaimIsWithdrawn, Status, claim_stream, submit, withdraw
 from domain.payment import PaymentFellDue, payment_stream
 from domain.terms import Terms
 from domain.verification import DecisionsDoNotFit, NothingToDecide, ParticipantLimitsBroken, Verification, verify
 from tests.domain.given import MemoryFacts
 from tests.domain.kirklees import (
+    CERYS,
     CLAIRE,
     COUNCIL,
     FUND,
@@ -26,6 +29,7 @@ from tests.domain.kirklees import (
     submission,
     terms,
 )
+from tests.domain.test_clawback import balances, clawed
 
 CLAIM = claim_stream(REFERENCE, "2021-Q3")
 ANA, BILAL = "KBOP-0042", "KBOP-0043"
@@ -147,6 +151,31 @@ class TestLaterDecisions:
         assert faults(facts, {"line": 1, "accepted": "1"}) == ["lines.1"]
         decide(facts, {"line": 2, "rejected": "1", "reason": "duplicate"})
         assert [str(each.assessed) for each in facts[CLAIM].lines] == ["1400.00", "0.00"]
+
+
+class TestPenniesAfterAClawback:
+    """What was taken back may have been worth a penny more, or less, than together with what still awaits assessment."""
+
+    @pytest.mark.parametrize(
+        ("first", "later", "taken", "last", "left"),
+        [
+            ("0.5", "0.4", "0.1", {"rejected": "0.1", "reason": "not-evidenced"}, {"rejected": 1}),
+            ("0.4", "0.2", "0.2", {"rejected": "0.4", "reason": "not-evidenced"}, {"awaiting": 1}),
+            ("0.4", "0.2", "0.2", {"accepted": "0.01", "deferred": "0.39"}, {"rejected": 1}),
+        ],
+    )
+    def test_stay_with_a_quantity(self, first: str, later: str, taken: str, last: dict[str, str], left: dict[str, int]) -> None:
+        facts = submitted(line(), of=terms(outcomes=outcomes(price="0.01"), certification=True))
+        decide(facts, {"line": 1, "accepted": first, "deferred": str(Decimal(1) - Decimal(first))})
+        certificate = Certificate(decision="certified")
+        facts.play(
+            partial(certify, award=REFERENCE, claim="2021-Q3", certificate=certificate, by=CERYS, today=TODAY), CERYS.person
+        )
+        decide(facts, {"line": 1, "accepted": later, "deferred": str(Decimal(1) - Decimal(first) - Decimal(later))})
+        clawed(facts, (1, taken))
+        decide(facts, {"line": 1, **last})
+        stands = balances(facts)
+        assert {stage: stands[stage, None] for stage in ("awaiting", "rejected", "deferred") if stands[stage, None]} == left
 
 
 class TestLaterDecisionsUnderAQuantityLimit:
