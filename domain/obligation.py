@@ -161,8 +161,8 @@ class Obligations:
     ) -> Decision:
         """Make due what is owed, open what is owed back, and net off what can be.
 
-        A receivable is taken off unsent payments of the assessments `paid_by` first; a payment has the award's open receivables
-        taken off it, oldest first.
+        What is owed back is taken off unsent payments of the assessments `paid_by` first; what falls due has the award's open
+        receivables taken off it, oldest first.
         """
         for between, years in owed.items():
             for side in _sides(years):
@@ -173,7 +173,7 @@ class Obligations:
         for between in owed:
             self._take_off_unsent(between, paid_by)
         for between in owed:
-            self._net_off(between, self.assessment)
+            self._net_off(between, self.assessment, tuple(self.award.receivables))
         return self.decided
 
     def _fall_due(self, between: Between, side: _Side, cause: Cause) -> None:
@@ -213,19 +213,18 @@ class Obligations:
         self._change_award(name)
 
     def _take_off_unsent(self, between: Between, paid_by: Iterable[int]) -> None:
+        """Take what this assessment took back off payments for the same lines that nobody has sent yet."""
         for number in sorted(set(paid_by)):
-            payment = self._payment(between, number)
-            if (unsent := self._state(payment)) and unsent.payee == between.payee:
-                self._net_off(between, number)
+            self._net_off(between, number, (ReceivableName(self.assessment, *between),))
 
-    def _net_off(self, between: Between, number: int) -> None:
-        """Take what is open between the two off one payment, oldest first."""
+    def _net_off(self, between: Between, number: int, receivables: Iterable[ReceivableName]) -> None:
+        """Take receivables, as far as they are open between the two, off one payment, oldest first."""
         payment = self._payment(between, number)
-        for name in list(self.award.receivables):
+        for name in receivables:
             due: Payment | None = self._state(payment)
             if due is None or due.payee != between.payee or not due.can_be_netted:
                 return
-            if (name.payer, name.payee) != between:
+            if (name.payer, name.payee) != between or name not in self.award.receivables:
                 continue
             receivable = self._receivable(name)
             owed: Receivable = self._state(receivable)
