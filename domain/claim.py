@@ -587,7 +587,9 @@ class Claim(Aggregate):
                 return replace(after, status=state.status if after.awaiting else Status.ASSESSED, assessments=numbers)
             case ClaimLinesReversed(assessment=number, lines=reversed_, clawed_back=clawed):
                 numbers = state.assessments if number in state.assessments else (*state.assessments, number)
-                less = {each.line: _reversed(state.lines[each.line - 1], number, each, clawed=clawed) for each in reversed_}
+                less: dict[int, Line] = {}
+                for each in reversed_:  # One clawback may take a line back twice: as it says, and as what needed another.
+                    less[each.line] = _reversed(less.get(each.line, state.lines[each.line - 1]), number, each, clawed=clawed)
                 return replace(_with_lines(state, less), assessments=numbers)
             case ClaimLinesRestated(lines=restated):
                 return _with_lines(state, {each.line: _restated(state.lines[each.line - 1], each) for each in restated})

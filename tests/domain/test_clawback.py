@@ -79,8 +79,10 @@ def clawing(*lines: tuple[int, str], clawback: str = "CB-1", claim: str = "2021-
     return Clawing.model_validate({"clawback": clawback, "lines": named, "reason": "not-eligible"})
 
 
-def clawed(facts: MemoryFacts, *lines: tuple[int, str], by: Actor = BEN, clawback: str = "CB-1") -> MemoryFacts:
-    facts.play(partial(raise_clawback, award=REFERENCE, clawing=clawing(*lines, clawback=clawback)), AMINA.person)
+def clawed(
+    facts: MemoryFacts, *lines: tuple[int, str], by: Actor = BEN, clawback: str = "CB-1", claim: str = "2021-Q3"
+) -> MemoryFacts:
+    facts.play(partial(raise_clawback, award=REFERENCE, clawing=clawing(*lines, clawback=clawback, claim=claim)), AMINA.person)
     facts.play(partial(agree, award=REFERENCE, clawback=clawback, by=by, today=TODAY), by.person)
     return facts
 
@@ -194,6 +196,15 @@ class TestAgree:
         assert pounds(facts, "assessed") == "1400.00"
         assert pounds(facts, "rejected") == "2100.00"
 
+    def test_takes_the_rest_of_a_line_that_it_names_and_that_needed_another(self) -> None:
+        facts = claimed(line(participant="KBOP-0042"), line("HOME-3", "2", participant="KBOP-0042"), dependants="go-too")
+        clawed(facts, (1, "1"), (2, "0.5"))
+        last = facts[claim_stream(REFERENCE, "2021-Q3")].lines[1]
+        assert [str(each.quantity) for each in reversals(facts, 2)] == ["0.5", "1.5"]
+        assert (last.stands.quantity, last.assessed, str(last.clawed_back), str(last.rejected_value)) == (0, 0, "2", "1400.00")
+        with pytest.raises(LinesCannotBeClawedBack):
+            raise_clawback(facts, REFERENCE, clawing((2, "1"), clawback="CB-2"))
+
     def test_needs_a_second_person_who_is_not_of_the_claimants_party(self) -> None:
         facts = claimed()
         facts.play(partial(raise_clawback, award=REFERENCE, clawing=clawing((1, "1"))), AMINA.person)
@@ -267,6 +278,17 @@ class TestReceivable:
         assert facts[AWARD].receivables == {}
         last = facts[payment_stream(REFERENCE, 5, FUND)]
         assert ([number for number, _ in last.netted], str(last.gross - last.amount)) == ([2, 3], "814.21")
+
+    def test_is_not_netted_off_a_payment_that_was_due_before_and_is_for_other_lines(self) -> None:
+        """Nor does it keep what is taken back of those lines from that payment."""
+        facts = claimed()
+        paid(facts, 1, FUND)
+        claimed(line(quantity="2"), facts=facts, claim="2021-Q4")
+        clawed(facts, (1, "1"))
+        clawed(facts, (1, "1"), clawback="CB-2", claim="2021-Q4")
+        due = facts[payment_stream(REFERENCE, 2, FUND)]
+        assert ([number for number, _ in due.netted], str(due.amount)) == ([4], "407.10")
+        assert {name.assessment: str(open_) for name, open_ in facts[AWARD].receivables.items()} == {3: "407.11"}
 
     def test_is_not_netted_off_what_another_payee_gets(self) -> None:
         facts = claimed()
