@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from fractions import Fraction
 from functools import cache, partial
 from typing import Final, Literal, TypeVar, get_args
 
@@ -151,6 +152,11 @@ class Stands:
     parts: Mapping[str, Money] = field(default_factory=dict)
     allotted: Mapping[str, Money] = field(default_factory=dict)
     unfunded: Money = NOTHING
+
+    @property
+    def rate(self) -> Fraction:
+        """Pence for one unit."""
+        return Fraction(self.price, self.per)
 
     @property
     def curtailed(self) -> Money:

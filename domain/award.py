@@ -475,7 +475,7 @@ class Award(Aggregate):
     def _expect_acceptable(self, terms: Terms, today: date, *, decommitment: bool) -> None:
         if decommitment:
             self._expect_only_lowered(terms, today)
-        elif faults := tuple(lowered(terms, self.standing.consumed())):
+        elif faults := tuple(lowered(terms, self.agreement, self.standing.consumed())):
             raise LimitsUnderWhatStands(faults)
 
     def _expect_only_lowered(self, terms: Terms, today: date) -> None:
@@ -515,7 +515,7 @@ class Award(Aggregate):
                 others = state.deferred_claims - name
                 return replace(state, open_claims=state.open_claims - name, deferred_claims=others | name if deferred else others)
             case AwardAssessed(assessment=number, allotted=allotted):
-                payments = (*state.payments, *((number, payer) for payer in allotted))
+                payments = (*state.payments, *((number, payer) for payer in sorted(allotted)))
                 return replace(state, assessments=number, standing=_added(state.standing, event), payments=payments)
             case ReceivableChanged():
                 return _with_receivable(state, event)

@@ -6,8 +6,9 @@ A version is one whole document. Reading it never needs another version, but for
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
+from fractions import Fraction
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,7 @@ from domain.reference import Code, OrganisationId, canonical
 from domain.refusal import Fault, Invalid
 
 T = TypeVar("T")
+N = TypeVar("N", Quantity, Money)
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"  # PostgreSQL stores no NUL, and a title is one line
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
@@ -72,6 +74,11 @@ class Outcome(Record):
     max_quantity: PositiveQuantity | None = Field(default=None, description="The limit `outcome_quantity` (M5)")
     max_amount: PositiveAmount | None = Field(default=None, description="The limit `outcome_amount` (M5)")
     acceptance_rate: Share = Field(default=Share(1), description="The expected acceptance rate, for accruals (M12)")
+
+    @property
+    def rate(self) -> Fraction:
+        """Pence for one unit: price ÷ per, however the two say it (M9)."""
+        return Fraction(self.price, self.per)
 
 
 class Payer(Record):
@@ -265,7 +272,8 @@ class Agreement:
             raise NoTermsInForce(day=day)
         return found
 
-    def _naming_order(self, day: date) -> Iterator[Terms]:
+    def naming_order(self, day: date) -> Iterator[Terms]:
+        """The terms in force on a day, then those that would be if these were not there, and so on (M2)."""
         for version in reversed(self._order):
             if version.terms.effective_from <= day:
                 yield version.terms
@@ -275,42 +283,69 @@ class Agreement:
 
         Raises `LookupError` if none in force by then names it.
         """
-        return _first(terms.outcome(code) for terms in self._naming_order(day))
+        return _first(terms.outcome(code) for terms in self.naming_order(day))
 
     def payer_limits(self, party: str, day: date) -> Payer:
         """The payer whose maximum holds on a day: as the version in force names it, or the last one before that did (M2).
 
         Raises `LookupError` if none in force by then names it.
         """
-        return _first(terms.payer(party) for terms in self._naming_order(day))
+        return _first(terms.payer(party) for terms in self.naming_order(day))
+
+
+def _named(found: Iterable[T | None]) -> T | None:
+    return next((each for each in found if each is not None), None)
 
 
 def _first(named: Iterable[T | None]) -> T:
-    found = next((each for each in named if each is not None), None)
+    found = _named(named)
     if found is None:
         raise LookupError("no version in force by then names it")
     return found
 
 
-def lowered(terms: Terms, stands: Mapping[str, Mapping[str, Quantity | Money]]) -> Iterator[Fault]:
-    """The limits and maxima of a version that lie under what stands assessed or allotted (M9).
+def lowered(terms: Terms, before: Agreement, stands: Mapping[str, Mapping[str, Quantity | Money]]) -> Iterator[Fault]:
+    """The limits and maxima that a version lowers under what stands assessed or allotted (M9).
 
-    `stands` has, by name of the limit, what was consumed by outcome, year, payer, or `""` for the award.
+    `before` has the versions agreed so far: a limit that is as they have it is not lowered, though it may lie under what stands
+    since a decommitment. `stands` has, by name of the limit, what was consumed by outcome, year, payer, or `""` for the award.
     """
+    in_force = tuple(before.naming_order(terms.effective_from))
     for number, outcome in enumerate(terms.outcomes):
-        code = canonical(outcome.code)
-        yield from _under(f"outcomes.{number}.max_quantity", outcome.max_quantity, stands["outcome_quantity"].get(code))
-        yield from _under(f"outcomes.{number}.max_amount", outcome.max_amount, stands["outcome_amount"].get(code))
-    for year, amount in stands["year_amount"].items():
-        yield from _under(f"year_amounts.{year}", terms.limit_of_year(year), amount)
-    yield from _under("award_amount", terms.award_amount, stands["award_amount"].get(""))
+        code, was = canonical(outcome.code), _named(each.outcome(outcome.code) for each in in_force)
+        quantity, amount = stands["outcome_quantity"].get(code), stands["outcome_amount"].get(code)
+        yield from _under(f"outcomes.{number}.max_quantity", outcome.max_quantity, was.max_quantity if was else None, quantity)
+        yield from _under(f"outcomes.{number}.max_amount", outcome.max_amount, was.max_amount if was else None, amount)
+    version = next(iter(in_force), None)
+    for year, consumed in stands["year_amount"].items():
+        year_was = version.limit_of_year(year) if version else None
+        yield from _under(f"year_amounts.{year}", terms.limit_of_year(year), year_was, consumed)
+    award_was = version.award_amount if version else None
+    yield from _under("award_amount", terms.award_amount, award_was, stands["award_amount"].get(""))
     for number, payer in enumerate(terms.payers):
-        yield from _under(f"payers.{number}.maximum", payer.maximum, stands["maximum"].get(payer.party))
+        paid, allotted = _named(each.payer(payer.party) for each in in_force), stands["maximum"].get(payer.party)
+        yield from _under(f"payers.{number}.maximum", payer.maximum, paid.maximum if paid else None, allotted)
 
 
-def _under(where: str, limit: Quantity | Money | None, stands: Quantity | Money | None) -> Iterator[Fault]:
-    if limit is not None and stands is not None and limit < stands:
+def _under(where: str, limit: N | None, was: N | None, stands: Quantity | Money | None) -> Iterator[Fault]:
+    if _is_lower(limit, was) and stands is not None and limit < stands:
         yield Fault(where, f"{limit} is less than what stands, {stands}")
+
+
+def limits_by_participant_lowered(terms: Terms, before: Agreement) -> Iterator[tuple[str, str | None, Quantity | Money]]:
+    """The limits by participant that a version lowers: where they stand, the outcome if it is of one, and the limit (M9)."""
+    in_force = tuple(before.naming_order(terms.effective_from))
+    version = next(iter(in_force), None)
+    if _is_lower(terms.participant_amount, version.participant_amount if version else None):
+        yield "participant_amount", None, terms.participant_amount
+    for number, outcome in enumerate(terms.outcomes):
+        was = _named(each.outcome(outcome.code) for each in in_force)
+        if _is_lower(outcome.max_per_participant, was.max_per_participant if was else None):
+            yield f"outcomes.{number}.max_per_participant", outcome.code, outcome.max_per_participant
+
+
+def _is_lower(limit: N | None, was: N | None) -> TypeGuard[N]:
+    return limit is not None and (was is None or limit < was)
 
 
 def not_only_lowered(stands: Terms, terms: Terms) -> Iterator[Fault]:

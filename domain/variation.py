@@ -5,13 +5,14 @@ from datetime import date
 
 from domain.aggregate import Actor, Decision, Facts, PersonId, joined
 from domain.assessment import Kind, shares_of
-from domain.award import Award, TermsAgreed, TermsProposed, award_stream
+from domain.award import Award, LimitsUnderWhatStands, TermsAgreed, TermsProposed, award_stream
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
 from domain.money import NONE, Money, Quantity, value
+from domain.participant import Participant, participant_stream
 from domain.reassessment import Chosen, reassess
 from domain.reference import canonical
 from domain.refusal import Fault, Refused
-from domain.terms import Outcome, Terms
+from domain.terms import Outcome, Terms, limits_by_participant_lowered
 
 
 class OutcomeWasUsed(Refused):
@@ -41,6 +42,8 @@ def foresee(facts: Facts, award: str, proposed: TermsProposed, *, by: Actor, tod
 def _changed(facts: Facts, before: Award, after: Award, number: int, *, agreed_by: PersonId, today: date) -> Decision:
     """Reverse and assess anew the lines that a version changes, if it is back-dated and there are any."""
     version = after.versions[number - 1]
+    if not version.decommitment and (under := tuple(_under_what_participants_have(facts, before, version.terms))):
+        raise LimitsUnderWhatStands(under)
     if version.terms.effective_from > today:
         return {}
     chosen: list[Chosen] = []
@@ -51,7 +54,7 @@ def _changed(facts: Facts, before: Award, after: Award, number: int, *, agreed_b
         if outcome is None:
             faults.append(Fault(f"claims.{claim.submitted.claim}.lines.{line.claimed.line}", f"claims {line.claimed.outcome}"))
             continue
-        if (was.price, was.per) != (outcome.price, outcome.per):
+        if was.rate != outcome.rate:
             restated.setdefault(canonical(claim.submitted.claim), []).append(_restate(line, outcome, number))
         if line.stands.quantity and _differs(line, version.terms, outcome):
             chosen.append(Chosen(claim, line, _worth(line, was, outcome)))
@@ -69,6 +72,29 @@ def _changed(facts: Facts, before: Award, after: Award, number: int, *, agreed_b
         today=today,
         restated=restated,
     )
+
+
+def _under_what_participants_have(facts: Facts, before: Award, terms: Terms) -> Iterator[Fault]:
+    """The limits by participant that a version lowers under what stands for somebody; who that is, is not told (M9)."""
+    lowered = tuple(limits_by_participant_lowered(terms, before.agreement))
+    if not lowered:
+        return
+    participants = tuple(_participants(facts, before))
+    for where, outcome, limit in lowered:
+        has = [each.accepted(outcome) if outcome else each.assessed for each in participants]
+        if most := max((amount for amount in has if amount > limit), default=None):
+            yield Fault(where, f"{limit} is less than what stands for a participant, {most}")
+
+
+def _participants(facts: Facts, award: Award) -> Iterator[Participant]:
+    claims = [claim_stream(award.reference, name) for name in award.claims]
+    facts.prefetch(claims)
+    tokens = {line.claimed.participant for stream in claims for line in facts[stream].lines if line.claimed.participant}
+    streams = [participant_stream(award.reference, token) for token in sorted(tokens)]
+    facts.prefetch(streams)
+    for stream in streams:
+        if known := facts.get(stream):
+            yield known
 
 
 def _lines(facts: Facts, award: Award, number: int) -> Iterator[tuple[Claim, Line]]:
@@ -94,13 +120,13 @@ def _priced(award: Award, line: Line) -> Outcome:
 def _differs(line: Line, terms: Terms, outcome: Outcome) -> bool:
     """Whether the version has another price or another list of payers and shares than the line was assessed by."""
     stands = line.stands
-    return (stands.price, stands.per, stands.shares) != (outcome.price, outcome.per, shares_of(terms))
+    return (stands.rate, stands.shares) != (outcome.rate, shares_of(terms))
 
 
 def _worth(line: Line, was: Outcome, outcome: Outcome) -> Money:
     """What stands of the line is worth now; at an unchanged price it stays, penny for penny."""
     stands = line.stands
-    if (was.price, was.per) == (outcome.price, outcome.per):
+    if was.rate == outcome.rate:
         return stands.assessed + stands.curtailed
     return value(outcome.price, stands.quantity, outcome.per)
 

@@ -261,6 +261,7 @@ class TestInForce:
         assert agreement.payer_limits(FUND, date(2023, 1, 1)).maximum == Money.parse("6600000.00")
 
 
+NO_TERMS = Agreement(())
 NOTHING_STANDS: dict[str, dict[str, Any]] = {
     "outcome_quantity": {},
     "outcome_amount": {},
@@ -291,9 +292,26 @@ class TestLowered:
                 it.update(year_amount="600000.00", year_amounts={"2021-22": "500000.00"}),
             )
         )
-        assert [fault.where for fault in lowered(limited, {**NOTHING_STANDS, limit: {name: stands}})] == [where]
-        assert not list(lowered(limited, {**NOTHING_STANDS, limit: {name: fits}}))
+        assert [fault.where for fault in lowered(limited, NO_TERMS, {**NOTHING_STANDS, limit: {name: stands}})] == [where]
+        assert not list(lowered(limited, NO_TERMS, {**NOTHING_STANDS, limit: {name: fits}}))
+
+    def test_lets_a_limit_be_as_it_was_though_it_lies_under_what_stands_since_a_decommitment(self) -> None:
+        stands = {**NOTHING_STANDS, "award_amount": {"": Money.parse("1400.00")}, "maximum": {FUND: Money.parse("407.11")}}
+
+        def limited(award_amount: str, maximum: str) -> Json:
+            return {
+                "award_amount": award_amount,
+                "payers": [{**KIRKLEES["payers"][0], "maximum": maximum}, KIRKLEES["payers"][1]],
+            }
+
+        before = Agreement([version(1, "2021-08-01", **limited("1000.00", "300.00"))])
+
+        def faults(**changes: object) -> list[str]:
+            return [fault.where for fault in lowered(terms(effective_from="2021-09-01", **changes), before, stands)]
+
+        assert faults(**limited("1000.00", "300.00")) == faults(**limited("1200.00", "400.00")) == []
+        assert faults(**limited("999.99", "299.99")) == ["award_amount", "payers.0.maximum"]
 
     def test_finds_nothing_where_there_is_no_limit(self) -> None:
         stands = {**NOTHING_STANDS, "outcome_amount": {"HOME": Money(10**12)}, "maximum": {COUNCIL: Money(10**12)}}
-        assert not list(lowered(terms(), stands))
+        assert not list(lowered(terms(), NO_TERMS, stands))

@@ -6,11 +6,8 @@ from typing import Any
 import pytest
 
 from domain.aggregate import Decision
-from domain.assessment import AcceptedLine, Sheet, StandingLine, Stands
 from domain.award import DecommitmentChangesMore, LimitsUnderWhatStands, ProposerMayNotAgree, award_stream
-from domain.calendar import financial_year
-from domain.claim import claim_stream, submit
-from domain.money import Money, Quantity
+from domain.claim import submit
 from domain.payment import Stage, payment_stream
 from domain.reassessment import effect
 from domain.receivable import receivable_stream
@@ -152,6 +149,39 @@ class TestAgree:
         with pytest.raises(ProposerMayNotAgree):
             agree(facts, REFERENCE, number, by=AMINA, today=TODAY)
 
+    def test_reassesses_nothing_where_the_same_price_is_said_in_other_words(self) -> None:
+        facts = claimed(line("WEEKS", "24"))
+        before = balances(facts)
+        card = [{**each, "price": "1700.00", "per": 14} if each["code"] == "WEEKS" else each for each in outcomes()]
+        varied(facts, terms(effective_from="2021-01-01", outcomes=card))
+        assert (balances(facts), facts[AWARD].assessments) == (before, 1)
+
+    @pytest.mark.parametrize(
+        ("changes", "where"),
+        [
+            ({"participant_amount": "3299.99"}, "participant_amount"),
+            ({"outcomes": outcomes(max_per_participant="0.5")}, "outcomes.3.max_per_participant"),
+        ],
+    )
+    def test_refuses_a_limit_under_what_stands_for_a_participant_but_for_a_decommitment(
+        self, changes: dict[str, Any], where: str
+    ) -> None:
+        facts = claimed(line("JOB", participant="KBOP-0042"), line("JOB", "0.5", participant="KBOP-7"))
+        number = proposed(facts, terms(effective_from="2021-12-01", **changes))
+        with pytest.raises(LimitsUnderWhatStands) as refused:
+            agree(facts, REFERENCE, number, by=BEN, today=TODAY)
+        assert [each.where for each in refused.value.faults] == [where]
+        assert "KBOP" not in str(refused.value.faults)
+        number = proposed(facts, terms(effective_from="2021-12-01", participant_amount="1.00"), decommitment=True)
+        agree(facts, REFERENCE, number, by=BEN, today=TODAY)
+
+    def test_takes_limits_by_participant_that_nobody_has_passed(self) -> None:
+        facts = claimed(line("JOB", participant="KBOP-0042"))
+        varied(
+            facts, terms(effective_from="2021-12-01", participant_amount="3300.00", outcomes=outcomes(max_per_participant="1"))
+        )
+        varied(facts, terms(effective_from="2022-01-01", participant_amount="3300.00", award_amount="3300.00"))
+
 
 class TestPropose:
     def test_refuses_a_limit_under_what_stands_but_for_a_decommitment(self) -> None:
@@ -176,37 +206,3 @@ class TestPropose:
     def test_refuses_a_decommitment_that_does_more(self, changes: dict[str, Any]) -> None:
         with pytest.raises(DecommitmentChangesMore):
             proposed(claimed(line()), terms(**{"effective_from": "2021-12-01", **changes}), decommitment=True)
-
-
-class TestReversedAndAssessedAgain:
-    @pytest.mark.parametrize("which", [1, 2, 3, 4])
-    def test_leaves_everything_as_it_was(self, which: int) -> None:
-        """Under unchanged terms, with nothing in between."""
-        facts = claimed(
-            line(quantity="2"),
-            line(quantity="1.3333"),
-            line("WEEKS", "24"),
-            line("JOB", participant="K-1"),
-            award_amount="9000.00",
-        )
-        claim, award = facts[claim_stream(REFERENCE, "2021-Q3")], facts[AWARD]
-        each = claim.lines[which - 1]
-        stands: Stands = each.stands
-        sheet = Sheet(award.agreement, award.standing, TODAY, {token: Money(330000) for token in facts.pseudonyms.values()})
-        claimed_ = each.claimed
-        standing = StandingLine(which, claimed_.outcome, claimed_.participant, claimed_.achieved_on, stands)
-        back = sheet.reverse(standing, stands.quantity, headroom={FUND, COUNCIL})
-        assert sheet.standing().assessed == award.standing.assessed - back.reversed
-        assert sheet.standing().years[financial_year(claimed_.achieved_on)] == sheet.standing().assessed
-        again = AcceptedLine(
-            which,
-            claimed_.outcome,
-            claimed_.participant,
-            claimed_.achieved_on,
-            stands.quantity,
-            stands.assessed + stands.curtailed,
-        )
-        anew = sheet.assess(again, claim.submitted.received_on)
-        assert stands - back + anew == stands
-        assert sheet.standing() == award.standing
-        assert Quantity(0) == (stands - back).quantity
