@@ -1,5 +1,7 @@
 """The identities of M3-M7 over chance amounts, shares and agreements, and against the naive book."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
@@ -142,6 +144,7 @@ class TestAssess:
         book, agreement = naive.Book(versions), the_agreement(versions)
         standing = Standing()
         known: dict[Token, Money] = {}
+        posted: Counter[tuple[str, str | None]] = Counter()
         for lines, decided, received in rounds:
             made = accepted(book, lines)
             decided_on, received_on = day(decided), day(received)
@@ -158,6 +161,8 @@ class TestAssess:
             for line, (asked, _) in zip(came.lines, made, strict=True):
                 assert_explains_itself(line, asked)
             assert_is_posted(came)
+            posted.update(what_is_posted(came))
+            assert_balances(posted, came.standing)
             added = changes(standing, came.standing)
             assert added.assessed == sum(line.assessed for line in came.lines)
             standing, known = came.standing, dict(came.participants)
@@ -240,6 +245,25 @@ def assert_explains_itself(line: AssessedLine, asked: AcceptedLine) -> None:
     assert min(taken) >= 0
     assert sum(1 for each in taken if each) <= 1, "only the residual payer takes more than its part"
     assert sum(taken) + line.unfunded == short
+
+
+def what_is_posted(came: Assessment) -> Counter[tuple[str, str | None]]:
+    """What an assessment adds to each stage, by outcome or payer."""
+    sums: Counter[tuple[str, str | None]] = Counter()
+    for each in postings(ClaimLinesAssessed(assessment=1, lines=came.lines)):
+        sums[each.stage.partition(".")[0], each.outcome or each.payer] += each.amount
+    return sums
+
+
+def assert_balances(posted: Mapping[tuple[str, str | None], int], standing: Standing) -> None:
+    """M11 after an assessment: accepted = assessed + curtailed; assessed = Σ allotted + unfunded; what is kept is posted."""
+    outcomes = {name for stage, name in posted if stage == "awaiting" and name}
+    for outcome in outcomes:
+        assert -posted["awaiting", outcome] == posted["assessed", outcome] + posted.get(("curtailed", outcome), 0)
+        assert posted["assessed", outcome] == standing.outcomes[outcome]
+    due = {payer: amount for (stage, payer), amount in posted.items() if stage == "due" and amount}
+    assert due == {payer: amount for payer, amount in standing.allotted.items() if amount}
+    assert standing.assessed == sum(due.values()) + posted.get(("unfunded", None), 0)
 
 
 def assert_is_posted(came: Assessment) -> None:
