@@ -8,6 +8,7 @@ from domain.assessment import Kind, shares_of
 from domain.award import Award, LimitsUnderWhatStands, TermsAgreed, TermsProposed, award_stream
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
 from domain.money import NONE, Money, Quantity, value
+from domain.opening_position import opening_position_stream
 from domain.participant import Participant, participant_stream
 from domain.reassessment import Chosen, reassess
 from domain.reference import canonical
@@ -90,6 +91,8 @@ def _participants(facts: Facts, award: Award) -> Iterator[Participant]:
     claims = [claim_stream(award.reference, name) for name in award.claims]
     facts.prefetch(claims)
     tokens = {line.claimed.participant for stream in claims for line in facts[stream].lines if line.claimed.participant}
+    if before := facts.get(opening_position_stream(award.reference)):
+        tokens.update(line.participant for line in before.lines)
     streams = [participant_stream(award.reference, token) for token in sorted(tokens)]
     facts.prefetch(streams)
     for stream in streams:

@@ -40,6 +40,7 @@ from domain.payment import ApproverTookPart, payment_stream
 from domain.postings import postings
 from domain.receivable import receivable_stream
 from domain.terms import Terms
+from domain.variation import agree as agree_version
 from domain.verification import ParticipantLimitsBroken
 from tests.domain.given import MemoryFacts, commitment
 from tests.domain.kirklees import (
@@ -302,6 +303,14 @@ class TestAgree:
             facts[AWARD].propose(terms(award_amount="180999.99"), today=TODAY)
         facts.play(partial(close, award=REFERENCE, today=TODAY), AMINA.person)
         assert str(facts.happened(AWARD.name)[-1].released) == "22119000.00"  # type: ignore[attr-defined]
+
+    def test_counts_where_limits_by_participant_are_lowered(self) -> None:
+        facts = opened()
+        version = facts[AWARD].propose(terms(effective_from="2021-12-01", participant_amount="5399.99"), today=TODAY)
+        facts.record({AWARD: (version,)}, AMINA.person)
+        with pytest.raises(LimitsUnderWhatStands) as refused:
+            agree_version(facts, REFERENCE, version.version, by=BEN, today=TODAY)
+        assert [each.where for each in refused.value.faults] == ["participant_amount"]
 
     def test_takes_other_payments_and_what_was_unfunded(self) -> None:
         years = [{"year": "2019-20", "other_payments": "619.00"}, {"year": "2020-21", "unfunded": "100.00"}]
