@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.aggregate import Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import AcceptedLine, AssessedLine, Kind, ReversedLine, Sheet, StandingLine
@@ -27,6 +27,8 @@ from domain.money import NOTHING, Money
 from domain.obligation import Cause, Obligations, assessed, balance, given, payees, taken
 from domain.participant import ParticipantAssessed, participant_stream
 from domain.reference import canonical
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,12 @@ def reassess(
     )
     number = event.assessment
     made: dict[Stream[Any], tuple[Event, ...]] = {award_stream(award.reference): (event,)}
-    names = dict.fromkeys([*(each.name for each in lines), *(restated or {})])
-    for name in names:
-        mine = [index for index, each in enumerate(lines) if each.name == name]
+    back_of, anew_of = _by_claim(lines, backwards), _by_claim(lines, anew)
+    for name in dict.fromkeys([*back_of, *(restated or {})]):
         made[claim_stream(award.reference, name)] = (
-            *(ClaimLinesReversed(assessment=number, clawed_back=False, lines=c) for c in chunks([backwards[n] for n in mine])),
+            *(ClaimLinesReversed(assessment=number, clawed_back=False, lines=chunk) for chunk in chunks(back_of.get(name, ()))),
             *(ClaimLinesRestated(assessment=number, lines=chunk) for chunk in chunks((restated or {}).get(name, ()))),
-            *(ClaimLinesAssessed(assessment=number, lines=chunk) for chunk in chunks([anew[index] for index in mine])),
+            *(ClaimLinesAssessed(assessment=number, lines=chunk) for chunk in chunks(anew_of.get(name, ()))),
         )
     for token, amount in sheet.participants.items():
         if difference := amount - before[token]:
@@ -93,6 +94,14 @@ def reassess(
     paid_by = sorted({number for each in lines for number, _ in each.line.assessments})
     after = Award.evolve(award, event, agreed_by)
     return joined(made, Obligations(facts, after, number, today).settle(owed, cause, paid_by))
+
+
+def _by_claim(lines: Iterable[Chosen], moved: Iterable[T]) -> dict[str, list[T]]:
+    """What lines moved, by their claim, grouped in one pass: a variation may touch thousands of claims."""
+    found: defaultdict[str, list[T]] = defaultdict(list)
+    for each, movement in zip(lines, moved, strict=True):
+        found[each.name].append(movement)
+    return dict(found)
 
 
 def _participants(facts: Facts, award: Award, lines: Iterable[Chosen]) -> dict[Token, Money]:

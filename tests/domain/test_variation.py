@@ -11,6 +11,7 @@ from domain.claim import submit
 from domain.payment import Stage, payment_stream
 from domain.reassessment import effect
 from domain.receivable import receivable_stream
+from domain.reference import canonical
 from domain.terms import Terms
 from domain.variation import OutcomeWasUsed, agree
 from domain.verification import Verification, verify
@@ -121,6 +122,22 @@ class TestAgree:
         later = Verification(others="accepted")
         facts.play(partial(verify, award=REFERENCE, claim="B", verification=later, by=VIKRAM, today=TODAY), VIKRAM.person)
         assert [pounds(facts, each) for each in ("assessed", "deferred", "claimed")] == ["4500.00", "0.00", "-6000.00"]
+
+    def test_looks_at_each_claim_a_few_times_however_many_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """200 homes at £1,400.00, in a claim each, become £1,500.00: the work grows with the claims, not with their square."""
+        facts, count = agreed(), 200
+        for number in range(count):
+            claimed(line(), claim=f"BACKLOG-{number}", facts=facts)
+        looks: list[str] = []
+
+        def look(name: str) -> str:
+            looks.append(name)
+            return canonical(name)
+
+        monkeypatch.setattr("domain.reassessment.canonical", look)
+        varied(facts, priced("1500.00", "2021-01-01"))
+        assert pounds(facts, "assessed") == "300000.00"
+        assert count <= len(looks) <= 5 * count
 
     def test_reassesses_nothing_for_a_window_or_a_shortfall_policy_alone(self) -> None:
         facts = claimed(line())
