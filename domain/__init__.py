@@ -14,8 +14,9 @@ and messages cite them:
 - M7 a payer is allotted its part, at most what is left of its maximum; the residual payer takes shortfalls, or nobody does
 - M8 a clawback takes back what a line allotted, what was curtailed first; what is owed back is netted, recovered or written off
 - M9 a back-dated version reverses what it changes whole and assesses it anew; only the difference is due or receivable
-- M10 (other payments) is still to come
+- M10 other payments need two persons, run through M6 and M7, and count against `year_amount` and `award_amount` alone
 - M11 balances are sums of postings, and their identities hold after every event
+- M12 accrued is what is verified and unpaid, and the undecided at each outcome's expected acceptance rate, limits aside
 - L1 four eyes are those of two persons; L2 nothing twice; L3 nothing lost: recorded whole or refused without a trace
 - L4 evidence is held by its hash; L5 what may have to go is never in the log; L6 reasons are a closed list
 
