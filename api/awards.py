@@ -231,12 +231,13 @@ async def agree(award: AwardName, ask: TheAsk) -> Recorded:
 
 _AGREED = (NoSuchAward, awards.AwardIsNotAgreed)
 _TAKES_CLAIMS = (*_AGREED, awards.AwardIsClosedToClaims, awards.AwardIsCompleted)
+_REASSESSED = (variation.OutcomeWasUsed, variation.ClaimsWouldBeTooLarge)
 _UNACCEPTABLE = (*_TAKES_CLAIMS, awards.DecommitmentChangesMore, awards.LimitsUnderWhatStands)
 
 
 @router.post(
     "/awards/{award}/terms",
-    **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, variation.OutcomeWasUsed, body=Proposal, answer=Foreseen),
+    **command(ADMINISTRATOR, *_UNACCEPTABLE, TermsContradictThemselves, *_REASSESSED, body=Proposal, answer=Foreseen),
 )
 async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)], ask: TheAsk) -> Foreseen:
     """Propose a further version of the terms, for a day that lies ahead, or a back-dated one (M9).
@@ -274,7 +275,7 @@ async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)
         awards.NoSuchVersion,
         awards.VersionIsAgreed,
         awards.ProposerMayNotAgree,
-        variation.OutcomeWasUsed,
+        *_REASSESSED,
         answer=Reassessed,
     ),
 )

@@ -338,6 +338,9 @@ async def verify(
         claims.ClaimantMayNotDecide,
         certification.VerifierMayNotCertify,
         certification.NothingToCertify,
+        certification.PrerequisiteWasTakenBack,
+        awards.AwardIsClosedToClaims,
+        awards.AwardIsCompleted,
         body=Certificate,
     ),
 )
@@ -397,7 +400,7 @@ def show(award: AwardName, claim: ClaimName, asked: TheReading, after: After = N
         submitted_by=found.submitted_by,
         verified_by=found.verified_by,
         count=len(found.lines),
-        value=found.submitted.value,
+        value=found.value,
         accepted=_sum(line.accepted_value for line in found.lines),
         rejected=_sum(line.rejected_value for line in found.lines),
         deferred=_sum(line.deferred_value for line in found.lines),

@@ -10,6 +10,7 @@ from api.awards import ADMINISTRATOR
 from api.commands import Recorded, TheAsk, command, sent
 from api.names import AskedPayer, AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheListing, TheReading, listed, question
+from domain import obligation
 from domain import payment as payments
 from domain.award import AwardIsPaused, NoSuchAward, award_stream
 from domain.bank_details import PayeeHasNoBankDetails
@@ -205,10 +206,8 @@ async def reissue(
     award: AwardName, assessment: AssessmentNumber, payer: PayerName, again: Annotated[Reissue, sent(Reissue)], ask: TheAsk
 ) -> Recorded:
     """Make a returned payment due again; it needs a new approval."""
-    today = ask.today
-    return await ask.change(
-        payment_stream(award, assessment, payer), lambda returned: returned.reissue(due_on=again.due_on, today=today)
-    )
+    stream = payment_stream(award, assessment, payer)
+    return await ask.record(partial(obligation.reissue, payment=stream, due_on=again.due_on, today=ask.today), stream)
 
 
 @router.post(
@@ -245,4 +244,5 @@ async def confirm_report(award: AwardName, assessment: AssessmentNumber, payer: 
 @router.post("/{assessment}/{payer}/reported-payment-withdrawal", **command(ADMINISTRATOR, *_REPORTED))
 async def withdraw_report(award: AwardName, assessment: AssessmentNumber, payer: PayerName, ask: TheAsk) -> Recorded:
     """Withdraw a report that nobody has confirmed."""
-    return await ask.change(payment_stream(award, assessment, payer), lambda reported: reported.withdraw_report())
+    stream = payment_stream(award, assessment, payer)
+    return await ask.record(partial(obligation.withdraw_report, payment=stream, today=ask.today), stream)

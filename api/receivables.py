@@ -55,7 +55,8 @@ class ReceivableInList(BaseModel):
     recovered: Money
     written_off: Money
     write_off_proposed_by: str | None
-    authority: str | None = Field(description="By which a write-off is proposed, while it waits for a second person")
+    write_off_agreed_by: str | None = Field(description="Nothing while the write-off waits for a second person")
+    authority: str | None = Field(description="By which a write-off is proposed, or was agreed")
 
 
 class ToldReceivable(ReceivableInList):
@@ -81,6 +82,7 @@ def page(
 def show(award: AwardName, assessment: AssessmentNumber, payer: PayerName, payee: PayeeName, asked: TheReading) -> ToldReceivable:
     """What a payee owes a payer by an assessment."""
     found = asked.load(receivable_stream(award, assessment, payer, payee))
+    write_off = found.proposal or found.given_up
     return ToldReceivable(
         award=found.opened.award,
         assessment=found.opened.assessment,
@@ -93,13 +95,21 @@ def show(award: AwardName, assessment: AssessmentNumber, payer: PayerName, payee
         netted_off=found.netted_off,
         recovered=found.recovered,
         written_off=found.written_off,
-        write_off_proposed_by=found.proposal.proposed_by if found.proposal else None,
-        authority=found.proposal.authority if found.proposal else None,
+        write_off_proposed_by=write_off.proposed_by if write_off else None,
+        write_off_agreed_by=write_off.agreed_by if write_off else None,
+        authority=write_off.authority if write_off else None,
     )
 
 
 _NAMED = (NoSuchAward, NoSuchReceivable)
-_RECOVERED = (*_NAMED, NothingIsOpen, receivables.MoreThanIsOpen, receivables.RecoveredBeforeOpened, DateAhead)
+_RECOVERED = (
+    *_NAMED,
+    NothingIsOpen,
+    receivables.ReceiptIsRecorded,
+    receivables.MoreThanIsOpen,
+    receivables.RecoveredBeforeOpened,
+    DateAhead,
+)
 
 
 @router.post("/{assessment}/{payer}/{payee}/recovery", **command(ADMINISTRATOR, *_RECOVERED, body=Recovery))

@@ -530,7 +530,7 @@ class Award(Aggregate):
             case AwardResumed() | AwardReopened():
                 return replace(state, status=Status.ACTIVE, proposed_step=None, closed_on=None)
             case AwardCompleted():
-                return replace(state, status=Status.COMPLETED)
+                return replace(state, status=Status.COMPLETED, proposed_step=None)
 
 
 def _with_agreed(award: Award, number: int, by: PersonId) -> Award:

@@ -1,6 +1,7 @@
 """Certification: the commissioner signs a verified claim off, or declines it; and what follows once a claim may be assessed."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from domain.obligation import Cause, Obligations, assessed, given
 from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
 from domain.record import Record
 from domain.reference import canonical
-from domain.refusal import FourEyes, Refused
+from domain.refusal import Fault, FourEyes, Refused
 
 
 class Certificate(Record):
@@ -54,6 +55,10 @@ class VerifierMayNotCertify(FourEyes):
     """Whoever verified the claim may not certify or decline it (L1)."""
 
 
+class PrerequisiteWasTakenBack(Refused):
+    """Lines that wait need an outcome that was clawed back since, and go with it by these terms: decline them (M8)."""
+
+
 def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, by: Actor, today: date) -> Decision:
     """Sign off, or decline, what was verified of a claim."""
     under, on = facts[award_stream(award)], facts[claim_stream(award, claim)]
@@ -64,9 +69,27 @@ def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, b
         raise NothingToCertify
     if certificate.decision == "declined":
         return _decline(facts, under, on, certificate, today)
+    under.expect_not_closed()
+    if faults := tuple(_bereft(facts, under, on, today)):
+        raise PrerequisiteWasTakenBack(faults)
     certified = ClaimCertified(on=today)
     stream = claim_stream(award, claim)
     return joined({stream: (certified,)}, conclude(facts, under, Claim.evolve(on, certified, by.person), today=today))
+
+
+def _bereft(facts: Facts, award: Award, claim: Claim, today: date) -> Iterator[Fault]:
+    """What waits, though its prerequisite no longer stands, where the terms of today let such lines go too."""
+    if award.agreement.on(today).terms.dependants != "go-too":
+        return
+    for line in claim.awaiting:
+        claimed = line.claimed
+        priced = award.agreement.on(claimed.achieved_on).terms.outcome(claimed.outcome)
+        if claimed.participant is None or priced is None:
+            continue
+        participant = facts[participant_stream(award.reference, claimed.participant)]
+        for wanted in priced.prerequisites:
+            if not participant.accepted(wanted, by=claimed.achieved_on):
+                yield Fault(f"lines.{claimed.line}", f"needs {wanted}, of which nothing stands accepted any more")
 
 
 def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate, today: date) -> Decision:

@@ -490,6 +490,11 @@ class Claim(Aggregate):
     open_query: bool = False
     assessments: tuple[int, ...] = ()
 
+    @property
+    def value(self) -> Money:
+        """What is claimed, at the prices in force now."""
+        return sum((line.claimed.value for line in self.lines), NOTHING)
+
     def confirm_receipt(self, by: Actor) -> ClaimReceiptConfirmed:
         """Confirm the earlier day of receipt, as a second person."""
         if self.receipt_confirmed:
@@ -520,7 +525,7 @@ class Claim(Aggregate):
         moved = [_moved(line.claimed, line.claimed.value) for line in self.lines]
         return (
             *(ClaimLinesWithdrawn(lines=chunk) for chunk in chunks(moved)),
-            ClaimWithdrawn(reason=reason, value=self.submitted.value),
+            ClaimWithdrawn(reason=reason, value=self.value),
         )
 
     def expect_undecided(self) -> None:

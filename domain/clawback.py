@@ -215,7 +215,8 @@ def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) ->
     dependants, go_too = tuple(taking.dependants()), under.agreement.on(today).terms.dependants == "go-too"
     while go_too and (more := [each for each in tuple(taking.dependants()) if taking.take_whole(each)]):
         dependants = (*dependants, *(each for each in more if each not in dependants))
-    cause = Cause(claim=_only(taking.claims), claimed_by=raised.raised_by, verified_by=tuple({by.person, *taking.deciders()}))
+    verified_by = tuple(sorted({by.person, *taking.deciders()}))
+    cause = Cause(claim=_only(taking.claims), claimed_by=raised.raised_by, verified_by=verified_by)
     agreed = ClawbackAgreed(
         assessment=taking.number,
         on=today,

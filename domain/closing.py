@@ -55,7 +55,7 @@ def _lapse(facts: Facts, award: Award, claim: Claim, today: date) -> tuple[Event
 
 
 def complete(facts: Facts, award: str, *, today: date) -> Decision:
-    """Say that nothing is left to do: each payment is paid or netted off, and no receivable is open.
+    """Say that nothing is left to do: nothing awaits, each payment is paid or netted off, and no receivable is open.
 
     What was kept to recognise participants whose references were erased goes too: nothing is claimed any more (L5).
     """
@@ -77,6 +77,11 @@ def _undone(facts: Facts, award: Award) -> Iterator[Fault]:
         payment = facts[stream]
         if payment.stage not in _DONE:
             yield Fault(f"payments.{assessment}.{payer}", f"{payment.amount} is {payment.stage}")
+    claims = [claim_stream(award.reference, claim) for claim in award.claims]
+    facts.prefetch(claims)
+    for claim in claims:
+        if waiting := sum((line.awaiting_value for line in facts[claim].awaiting), NOTHING):
+            yield Fault(f"claims.{claim.last}", f"{waiting} of it is accepted and awaits its certification")
     for name, amount in award.receivables.items():
         yield Fault(f"receivables.{name.assessment}.{name.payer}.{name.payee}", f"{amount} is open")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from domain.aggregate import Decision, Facts, PersonId, Stream, fold
+from domain.aggregate import Decision, Facts, PersonId, Stream, fold, joined
 from domain.assessment import Allotment, AssessedLine, Kind, ReversedLine, Standing, changes
 from domain.award import Award, AwardAssessed, ReceivableChanged, ReceivableName, award_stream
 from domain.calendar import FinancialYear, financial_year
@@ -176,6 +176,12 @@ class Obligations:
             self._net_off(between, self.assessment, tuple(self.award.receivables))
         return self.decided
 
+    def become_unsent(self, payment: Stream[Payment], step: Event) -> None:
+        """Let a payment take a step after which nobody has sent it, and take what is open off it, as when it fell due."""
+        self._add(payment, step)
+        unsent: Payment = self._state(payment)
+        self._net_off(Between(unsent.payer, unsent.payee), unsent.assessment, tuple(self.award.receivables))
+
     def _fall_due(self, between: Between, side: _Side, cause: Cause) -> None:
         terms = self.award.agreement.on(self.today).terms
         payer = self.award.agreement.payer_limits(between.payer, self.today)
@@ -250,3 +256,31 @@ class Obligations:
         self.award = Award.evolve(self.award, event, PersonId(""))
         stream = award_stream(self.award.reference)
         self.decided[stream] = (*self.decided.get(stream, ()), event)
+
+
+# Commands after which a payment is unsent again -----------------------------------------------------------------------
+
+
+def unsent_again(facts: Facts, steps: Mapping[Stream[Payment], Event], *, today: date) -> Decision:
+    """Steps of payments, and what is then taken off those that they leave unsent: open receivables, oldest first (M8)."""
+    by_award: defaultdict[str, list[Stream[Payment]]] = defaultdict(list)
+    for stream in steps:
+        by_award[facts[stream].award].append(stream)
+    made: Decision = {}
+    for name, streams in by_award.items():
+        award = facts[award_stream(name)]
+        obligations = Obligations(facts, award, award.assessments, today)
+        for stream in streams:
+            obligations.become_unsent(stream, steps[stream])
+        made = joined(made, obligations.decided)
+    return made
+
+
+def reissue(facts: Facts, payment: Stream[Payment], *, due_on: date, today: date) -> Decision:
+    """Make a returned payment due again; it needs a new approval."""
+    return unsent_again(facts, {payment: facts[payment].reissue(due_on=due_on, today=today)}, today=today)
+
+
+def withdraw_report(facts: Facts, payment: Stream[Payment], *, today: date) -> Decision:
+    """Withdraw a report, that nobody has confirmed, of a payer that pays by itself."""
+    return unsent_again(facts, {payment: facts[payment].withdraw_report()}, today=today)

@@ -133,6 +133,10 @@ class RecoveredBeforeOpened(Invalid):
     """The value date lies before the receivable was opened."""
 
 
+class ReceiptIsRecorded(Refused):
+    """A recovery by this bank reference has been recorded for this receivable already (L2)."""
+
+
 class WriteOffIsProposed(Refused):
     """A write-off is proposed already; agree it or withdraw it."""
 
@@ -150,11 +154,12 @@ class ProposerMayNotWriteOff(FourEyes):
 
 @dataclass(frozen=True, slots=True)
 class WriteOff:
-    """A proposal to give up what is open."""
+    """A proposal to give up what is open, and who agreed it."""
 
     authority: str
     reason: Commitment
     proposed_by: PersonId
+    agreed_by: PersonId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,10 @@ class Receivable(Aggregate):
     recovered: Money = NOTHING
     written_off: Money = NOTHING
     proposal: WriteOff | None = None
+    given_up: WriteOff | None = None
+    """By what authority it was written off, and by whom."""
+    receipts: frozenset[str] = frozenset()
+    """The bank references by which the payee paid back."""
 
     @property
     def open(self) -> Money:
@@ -182,6 +191,8 @@ class Receivable(Aggregate):
     def recover(self, amount: Money, reference: str, *, value_date: date, today: date) -> ReceivableRecovered:
         """Record that the payee paid an amount back."""
         self._expect_open()
+        if canonical(reference) in self.receipts:
+            raise ReceiptIsRecorded(reference=reference)
         if amount > self.open:
             raise MoreThanIsOpen(amount=amount, open=self.open)
         if value_date > today:
@@ -232,14 +243,17 @@ class Receivable(Aggregate):
         match event:
             case ReceivableNettedOff():
                 return replace(_less(state, event.years), netted_off=state.netted_off + event.amount)
-            case ReceivableRecovered():
-                return replace(_less(state, event.years), recovered=state.recovered + event.amount)
+            case ReceivableRecovered(reference=reference):
+                receipts = state.receipts | {canonical(reference)}
+                return replace(_less(state, event.years), recovered=state.recovered + event.amount, receipts=receipts)
             case WriteOffProposed(authority=authority, reason=reason):
                 return replace(state, proposal=WriteOff(authority, reason, proposed_by=by))
             case WriteOffWithdrawn():
                 return replace(state, proposal=None)
             case ReceivableWrittenOff():
-                return replace(_less(state, event.years), written_off=state.written_off + event.amount, proposal=None)
+                given_up = replace(state.proposal, agreed_by=by) if state.proposal else None
+                left = _less(state, event.years)
+                return replace(left, written_off=state.written_off + event.amount, proposal=None, given_up=given_up)
 
 
 def _less(receivable: Receivable, years: Mapping[FinancialYear, Money]) -> Receivable:

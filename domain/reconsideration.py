@@ -1,7 +1,7 @@
 """A reconsideration: curtailed lines are assessed anew against the headroom of today, proposed by one, agreed by another (M5).
 
-Curtailed value is never paid by itself when headroom returns; this is how it is paid. It takes nothing back from anybody: a line
-that today's limits would leave with less than it has is refused.
+Curtailed value is never paid by itself when headroom returns; this is how it is paid. It takes nothing off any line: one
+that today's limits would leave with less than it has is refused. Who pays it is worked out anew too, by today's maxima.
 """
 
 from collections.abc import Iterable, Iterator

@@ -22,6 +22,7 @@ from domain.bank_details import Account, BankDetailsChanged, Numbered, agreed_of
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import NOTHING, Money
+from domain.obligation import unsent_again
 from domain.payment import Payment, ReturnReason, Stage, payment_stream
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, Refused
@@ -352,8 +353,9 @@ def release(facts: Facts, reference: str, by: Actor, *, today: date) -> Decision
         stopped=len(payments) - len(sent) or None,
         payments=left,
     )
-    steps = [payment.stop(today=today) if payment.payee in changed else payment.send(today=today) for payment in payments]
-    return {run: (released,), **_events(streams, steps)}
+    stopped = {stream: each.stop(today=today) for stream, each in zip(streams, payments, strict=True) if each.payee in changed}
+    going = {stream: (each.send(today=today),) for stream, each in zip(streams, payments, strict=True) if stream not in stopped}
+    return {run: (released,), **unsent_again(facts, stopped, today=today), **going}
 
 
 def cancel(facts: Facts, reference: str, reason: str, *, today: date) -> Decision:
@@ -363,7 +365,8 @@ def cancel(facts: Facts, reference: str, reason: str, *, today: date) -> Decisio
     drawn_up.expect_drawn_up()
     streams = payments_of(facts, drawn_up)
     cancelled = RunCancelled(reason=facts.conceal(reason), on=today)
-    return {run: (cancelled,), **_events(streams, [facts[stream].take_off_run(today=today) for stream in streams])}
+    steps = {stream: facts[stream].take_off_run(today=today) for stream in streams}
+    return {run: (cancelled,), **unsent_again(facts, steps, today=today)}
 
 
 def settle(

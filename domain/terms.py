@@ -350,6 +350,10 @@ def _is_lower(limit: N | None, was: N | None) -> TypeGuard[N]:
 
 def not_only_lowered(stands: Terms, terms: Terms) -> Iterator[Fault]:
     """What a decommitment changes besides lowering limits and maxima (M9)."""
+    for year in sorted(terms.year_amounts.keys() - stands.year_amounts.keys()):
+        was, now = stands.limit_of_year(year), terms.limit_of_year(year)
+        if was is not None and now is not None and now > was:
+            yield Fault(f"year_amounts.{year}", f"is raised from {was} to {now}")
     before, after = stands.model_dump(), terms.model_dump()
     for name in sorted((before.keys() | after.keys()) - {"effective_from"}):
         yield from _changed(name, before.get(name), after.get(name))

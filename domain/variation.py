@@ -1,13 +1,13 @@
 """Variation: a further version of the terms is agreed by a second person, and what it changes of the past is reassessed (M9)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from domain.aggregate import Actor, Decision, Facts, PersonId, joined
 from domain.assessment import Kind, shares_of
 from domain.award import Award, LimitsUnderWhatStands, TermsAgreed, TermsProposed, award_stream
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
-from domain.money import NONE, Money, Quantity, value
+from domain.money import MOST, NONE, NOTHING, Money, Quantity, value
 from domain.opening_position import opening_position_stream
 from domain.participant import Participant, participant_stream
 from domain.reassessment import Chosen, reassess
@@ -18,6 +18,10 @@ from domain.terms import Outcome, Terms, limits_by_participant_lowered
 
 class OutcomeWasUsed(Refused):
     """A back-dated version cannot drop an outcome of which lines were claimed in its span (M9)."""
+
+
+class ClaimsWouldBeTooLarge(Refused):
+    """By this version claims would be worth more than £999,999,999.99 each, which no claim may be (M1)."""
 
 
 def agree(facts: Facts, award: str, number: int, *, by: Actor, today: date) -> Decision:
@@ -63,6 +67,7 @@ def _changed(facts: Facts, before: Award, after: Award, number: int, *, agreed_b
         raise OutcomeWasUsed(faults)
     if not chosen and not restated:
         return {}
+    _expect_claimable(facts, after, restated)
     return reassess(
         facts,
         after,
@@ -98,6 +103,16 @@ def _participants(facts: Facts, award: Award) -> Iterator[Participant]:
     for stream in streams:
         if known := facts.get(stream):
             yield known
+
+
+def _expect_claimable(facts: Facts, award: Award, restated: Mapping[str, Sequence[RestatedLine]]) -> None:
+    faults: list[Fault] = []
+    for name, lines in restated.items():
+        worth = facts[claim_stream(award.reference, name)].value + sum((each.claimed for each in lines), NOTHING)
+        if worth > MOST:
+            faults.append(Fault(f"claims.{name}", f"would be worth {worth}"))
+    if faults:
+        raise ClaimsWouldBeTooLarge(faults)
 
 
 def _lines(facts: Facts, award: Award, number: int) -> Iterator[tuple[Claim, Line]]:

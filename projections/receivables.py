@@ -39,15 +39,16 @@ class ReceivableRow(Row):
     recovered: Money = NOTHING
     written_off: Money = NOTHING
     write_off_proposed_by: PersonId | None = None
+    write_off_agreed_by: PersonId | None = None
     authority: str | None = None
-    """The reference by which a write-off is proposed, while it waits for a second person."""
+    """The reference by which a write-off is proposed, or was agreed."""
 
 
 class ReceivablesProjection(Projection[ReceivableRow]):
     """Folds the entries of receivables' streams."""
 
     name: ClassVar[str] = "receivables"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row = ReceivableRow
     folds = names_of(ReceivableEvent)
     indexes = (("award", "is_open", "first"),)
@@ -79,7 +80,7 @@ class ReceivablesProjection(Projection[ReceivableRow]):
             case ReceivableRecovered(amount=amount):
                 return _less(before, happened, amount, "recovered")
             case ReceivableWrittenOff(amount=amount):
-                return moved(_less(before, happened, amount, "written_off"), happened, **_NOT_PROPOSED)
+                return moved(_less(before, happened, amount, "written_off"), happened, write_off_agreed_by=happened.person)
 
 
 _NOT_PROPOSED: dict[str, None] = {"write_off_proposed_by": None, "authority": None}

@@ -117,7 +117,9 @@ class TestAReceivable:
         today, position = paid.clock.now.date().isoformat(), (await balances(paid))["position"]
         recovery = {"amount": "100.00", "reference": "INV-7", "value_date": today}
         await paid.first.does(f"{RECEIVABLE}/recovery", recovery)
-        too_much = await paid.first.post(f"{RECEIVABLE}/recovery", {**recovery, "amount": "99999.00"})
+        again = await paid.first.post(f"{RECEIVABLE}/recovery", {**recovery, "reference": "inv-7"})
+        assert slug(again) == (409, "receipt-is-recorded")
+        too_much = await paid.first.post(f"{RECEIVABLE}/recovery", {**recovery, "reference": "INV-8", "amount": "99999.00"})
         assert slug(too_much) == (422, "more-than-is-open")
         await paid.first.does(f"{RECEIVABLE}/write-off", {"authority": "DCMS-7", "reason": "The SPV was wound up."})
         assert slug(await paid.first.post(f"{RECEIVABLE}/write-off-agreement")) == (403, "proposer-may-not-write-off")
@@ -134,7 +136,8 @@ class TestAReceivable:
         assert (await paid.ivo.reads(f"{RECEIVABLES}?open=false"))["rows"] == rows
         (before,) = (await paid.ivo.reads(f"{RECEIVABLES}?open=true&as_of={position}"))["rows"]
         assert (before["open"], before["authority"], before["recovered"]) == (before["amount"], None, "0.00")
-        assert (told["open"], told["recovered"], told["authority"]) == ("0.00", "100.00", None)
+        assert (told["open"], told["recovered"], told["authority"]) == ("0.00", "100.00", "DCMS-8")
+        assert (told["write_off_proposed_by"], told["write_off_agreed_by"]) == (paid.ada.person, paid.first.person)
         after = await balances(paid)
         assert (after["recovered"], after["written_off"]) == ("100.00", told["written_off"])
         assert slug(await paid.first.post(f"{RECEIVABLE}/recovery", recovery)) == (409, "nothing-is-open")

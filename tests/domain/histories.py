@@ -39,6 +39,7 @@ from domain.claim import LinesCannotBeClaimed, ReasonCode, Submission, submit, w
 from domain.clawback import Clawing, clawback_stream
 from domain.event import Event
 from domain.money import Money
+from domain.obligation import reissue, withdraw_report
 from domain.other_payment import OtherPaying, OtherPaymentOverLimit
 from domain.payment import Payment, ReturnReason, approve, hold, payment_stream
 from domain.postings import postings
@@ -405,7 +406,7 @@ class History(RuleBasedStateMachine):
         name = pick(list(self.book.receivables), which)
         receivable = receivable_stream(self.reference, *name)
         if amount := self.book.receivables[name].total() * parts // 10:
-            back = partial(recover, amount=Money(amount), reference="INV-1", value_date=self.today, today=self.today)
+            back = partial(recover, amount=Money(amount), reference=self._name("INV"), value_date=self.today, today=self.today)
             self.play(partial(back, receivable=receivable), AMINA)
             self.book.recover(name, amount)
             return
@@ -576,8 +577,8 @@ class History(RuleBasedStateMachine):
         self._at(name).reported = True
 
     def _withdraw_report(self, name: PaymentNumber) -> None:
-        self._step(name, "due", AMINA, lambda due: due.withdraw_report())
-        self._at(name).reported = False
+        self.play(partial(withdraw_report, payment=payment_stream(self.reference, *name), today=self.today), AMINA)
+        self.book.unsent_again(name, "due")
 
     def _confirm(self, name: PaymentNumber) -> None:
         self._step(name, "paid", BEN, lambda due: due.confirm_report(BEN))
@@ -608,16 +609,18 @@ class History(RuleBasedStateMachine):
         if self.play(partial(release, reference=run, by=CERYS, today=self.today), CERYS, refused):
             self._cancel(name)
             return
-        for each in within:
-            self._at(each).stage = "due" if each in stays else "sent"
-        for each in stays:
-            del self.in_run[each]
+        for each in sorted(within):
+            if each in stays:
+                self.book.unsent_again(each, "due")
+                del self.in_run[each]
+            else:
+                self._at(each).stage = "sent"
 
     def _cancel(self, name: PaymentNumber) -> None:
         run = self.in_run[name]
         self.play(partial(cancel, reference=run, reason="The wrong account.", today=self.today), AMINA)
-        for each in [each for each, its_run in self.in_run.items() if its_run == run]:
-            self._at(each).stage = "approved"
+        for each in sorted(each for each, its_run in self.in_run.items() if its_run == run):
+            self.book.unsent_again(each, "approved")
             del self.in_run[each]
 
     def _settle(self, name: PaymentNumber) -> None:
@@ -654,7 +657,8 @@ class History(RuleBasedStateMachine):
         self.in_run.pop(name, None)
 
     def _reissue(self, name: PaymentNumber) -> None:
-        self._step(name, "due", AMINA, lambda back: back.reissue(due_on=self.today, today=self.today))
+        self.play(partial(reissue, payment=payment_stream(self.reference, *name), due_on=self.today, today=self.today), AMINA)
+        self.book.unsent_again(name, "due")
 
     def _move(self, payee: str) -> None:
         stream = bank_details_stream(payee)

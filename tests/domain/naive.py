@@ -483,6 +483,12 @@ class Book:
                 if not payment.years.total():
                     payment.stage = "netted-off"
 
+    def unsent_again(self, name: tuple[int, str], stage: str) -> None:
+        """A payment that was sent, or counted as such, is not any more: what is open between the two comes off it."""
+        payment = self.payments[name]
+        payment.stage, payment.reported = stage, False
+        self._net_off(name, payment.payee, list(self.receivables))
+
     def _close(self, name: tuple[int, str, str], amount: int, how: str) -> None:
         for year, taken in take(self.receivables[name], amount).items():
             self.settled[f"receivable.{how}", None, name[1], year] -= taken

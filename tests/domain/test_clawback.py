@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from domain.aggregate import Actor
 from domain.assessment import ReversedLine
 from domain.award import award_stream
+from domain.certification import Certificate, PrerequisiteWasTakenBack, certify
 from domain.claim import ReasonCode, claim_stream, submit
 from domain.clawback import (
     ClaimantMayNotAgree,
@@ -43,6 +44,7 @@ from tests.domain.kirklees import (
     AMINA,
     APARNA,
     BEN,
+    CERYS,
     CLAIRE,
     COUNCIL,
     FUND,
@@ -346,6 +348,22 @@ class TestReceivable:
         assert (facts[stream].stage, str(facts[stream].amount)) == (Stage.APPROVED, "407.11")
         with pytest.raises(ApproverTookPart):
             facts[payment_stream(REFERENCE, 1, COUNCIL)].approve(VIKRAM, today=TODAY)
+
+
+def test_a_dependant_that_awaits_its_certificate_is_refused_it_where_dependants_go_too() -> None:
+    facts = agreed(terms(certification=True, dependants="go-too"))
+    for claim, home in (("2021-Q3", line(participant="KBOP-0042")), ("2021-Q4", line("HOME-3", participant="KBOP-0042"))):
+        claimed(home, facts=facts, claim=claim)
+        if claim == "2021-Q3":
+            certify_ = partial(certify, award=REFERENCE, claim=claim, certificate=Certificate(decision="certified"))
+            facts.play(partial(certify_, by=CERYS, today=TODAY), CERYS.person)
+    clawed(facts, (1, "1"))
+    with pytest.raises(PrerequisiteWasTakenBack) as refused:
+        certify(facts, REFERENCE, "2021-Q4", Certificate(decision="certified"), by=CERYS, today=TODAY)
+    assert [each.where for each in refused.value.faults] == ["lines.1"]
+    turned_down = Certificate(decision="declined", reason=ReasonCode.PREREQUISITE_MISSING)
+    facts.play(partial(certify, award=REFERENCE, claim="2021-Q4", certificate=turned_down, by=CERYS, today=TODAY), CERYS.person)
+    assert pounds(facts, "awaiting") == "0.00"
 
 
 def test_everything_that_is_recorded_can_be_stored() -> None:

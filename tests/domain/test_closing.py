@@ -10,6 +10,7 @@ from domain.award import (
     AwardIsNotClosed,
     AwardIsNotDone,
     AwardIsPaused,
+    ClaimConcluded,
     ClaimsAreOpen,
     NoStepIsProposed,
     ProposerMayNotAgree,
@@ -141,6 +142,27 @@ class TestComplete:
         assert [each.where for each in refused.value.faults] == [f"payments.1.{COUNCIL}"]
         paid(facts, 1, COUNCIL)
         assert completed(facts)[AWARD].status is Status.COMPLETED
+
+    def test_refuses_while_a_claim_awaits_its_certification(self) -> None:
+        facts = agreed(terms(certification=True))
+        facts.play(partial(submit, award=REFERENCE, submission=submission(), by=CLAIRE, today=TODAY), CLAIRE.person)
+        verified = partial(verify, award=REFERENCE, claim="2021-Q3", verification=Verification(others="accepted"))
+        facts.play(partial(verified, by=VIKRAM, today=TODAY), VIKRAM.person)
+        # As in a ledger that was closed when closing did not look at this yet.
+        facts.record({AWARD: (ClaimConcluded(claim="2021-Q3"),)}, AMINA.person)
+        facts.record({AWARD: (facts[AWARD].close(today=TODAY),)}, AMINA.person)
+        with pytest.raises(AwardIsNotDone) as refused:
+            completed(facts)
+        assert [each.where for each in refused.value.faults] == ["claims.2021-Q3"]
+        with pytest.raises(AwardIsClosedToClaims):
+            certify(facts, REFERENCE, "2021-Q3", Certificate(decision="certified"), by=CERYS, today=TODAY)
+
+    def test_leaves_no_step_that_waits_for_its_second_person(self) -> None:
+        facts = closed(agreed())
+        facts.play(partial(propose_step, award=REFERENCE, step=Step.REOPEN, reason="One claim more."), AMINA.person)
+        completed(facts)
+        with pytest.raises(NoStepIsProposed):
+            facts[AWARD].agree_step(BEN, today=TODAY)
 
     def test_refuses_while_a_receivable_is_open(self) -> None:
         facts = claimed()

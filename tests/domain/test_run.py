@@ -7,6 +7,7 @@ from hashlib import sha256
 import pytest
 
 from domain.aggregate import Actor, Decision, Facts, PersonId
+from domain.award import AwardRegistered, award_stream
 from domain.bank_details import BankDetailsProposed, bank_details_stream
 from domain.money import Money
 from domain.payment import Payment, PaymentApproved, PaymentAtWrongStage, PaymentFellDue, ReturnReason, Stage, payment_stream
@@ -92,6 +93,8 @@ def with_accounts() -> MemoryFacts:
     facts = MemoryFacts()
     for payee in (SOCIAL_PRIME, SKILL_MILL):
         agree_details(facts, payee)
+    for award in sorted({name.award for name in ALL}):
+        facts.record({award_stream(award): (AwardRegistered(reference=award, title="Paid through runs"),)}, CLERK)
     return facts
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from domain.aggregate import Decision
 from domain.award import DecommitmentChangesMore, LimitsUnderWhatStands, ProposerMayNotAgree, award_stream
-from domain.claim import submit
+from domain.claim import claim_stream, submit
 from domain.payment import Stage, payment_stream
 from domain.reassessment import effect
 from domain.receivable import receivable_stream
 from domain.reference import canonical
 from domain.terms import Terms
-from domain.variation import OutcomeWasUsed, agree
+from domain.variation import ClaimsWouldBeTooLarge, OutcomeWasUsed, agree
 from domain.verification import Verification, verify
 from tests.domain.given import MemoryFacts
 from tests.domain.kirklees import (
@@ -223,3 +223,28 @@ class TestPropose:
     def test_refuses_a_decommitment_that_does_more(self, changes: dict[str, Any]) -> None:
         with pytest.raises(DecommitmentChangesMore):
             proposed(claimed(line()), terms(**{"effective_from": "2021-12-01", **changes}), decommitment=True)
+
+
+def test_a_claim_that_would_be_worth_more_than_any_may_be_refuses_the_version() -> None:
+    facts = claimed(line(quantity="9000"))
+    number = proposed(facts, priced("9999999.99", "2021-01-01", award_amount="99999999.99"))
+    with pytest.raises(ClaimsWouldBeTooLarge) as refused:
+        agree(facts, REFERENCE, number, by=BEN, today=TODAY)
+    assert [each.where for each in refused.value.faults] == ["claims.2021-Q3"]
+
+
+def test_a_claim_is_withdrawn_at_what_it_is_worth_by_then() -> None:
+    facts = agreed()
+    facts.play(partial(submit, award=REFERENCE, submission=submission(line(), line()), by=CLAIRE, today=TODAY), CLAIRE.person)
+    varied(facts, priced("1500.00", "2021-01-01"))
+    claim = facts[claim_stream(REFERENCE, "2021-Q3")]
+    *_, withdrawn = claim.withdraw(CLAIRE, facts.conceal("Claimed twice."))
+    assert (str(claim.value), str(withdrawn.value)) == ("3000.00", "3000.00")  # type: ignore[attr-defined]
+
+
+def test_a_decommitment_may_not_raise_a_year_above_what_held_for_every_year() -> None:
+    facts = claimed(line(), year_amount="5000.00")
+    raised = terms(effective_from="2021-10-05", year_amount="5000.00", year_amounts={"2021-22": "9000.00"})
+    with pytest.raises(DecommitmentChangesMore) as refused:
+        facts[AWARD].propose(raised, today=TODAY, decommitment=True)
+    assert "year_amounts.2021-22" in {each.where for each in refused.value.faults}

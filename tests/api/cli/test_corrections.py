@@ -125,7 +125,8 @@ class TestReceivables:
         value = ("--reference", "INV-7", "--value-date", today(here))
         recovered = run("receivable", "recover", *OWED, "--amount", "70.00", *value, *here)
         assert recovered.stdout == f"✓ {PROVIDER} paid back £70.00.\n", recovered.stderr
-        much = run("receivable", "recover", *OWED, "--amount", "8.32", *value, *here)
+        other = ("--reference", "INV-8", "--value-date", today(here))
+        much = run("receivable", "recover", *OWED, "--amount", "8.32", *other, *here)
         assert (much.exit_code, "more than is open" in much.stderr) == (1, True)
         give_up = ("receivable", "write-off", *OWED, "--authority", "RIVERTON-7", "--reason", "Less than its cost.")
         assert "could be proposed" in run(*give_up, "--dry-run", *here).stdout
