@@ -16,6 +16,7 @@ from projections.models import Tables
 
 _CURTAILED = "curtailed."
 _PAYMENT_STAGES = ("due", "held", "approved", "in-run", "sent", "paid", "returned", "netted-off")
+_UNSENT = ("held", "approved", "in-run", "returned")
 _RECEIVABLE_STAGES = ("open", "netted-off", "recovered", "written-off")
 
 
@@ -151,6 +152,8 @@ class BalanceSheet:
         name = canonical(award)
         known, _ = self._ledger.load(award_stream(name), as_of)
         accounts, position = self._accounts(name, as_of, effective_on)
+        if effective_on is not None:
+            accounts = owed_back_apart(accounts)
         return Known(name, known, accounts, position, effective_on or self.day_of(as_of))
 
     def monthly(
@@ -176,7 +179,10 @@ class BalanceSheet:
         return Money(int(total))
 
     def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[Account, Money]:
-        """The sum of an award's postings on every account that has any: (stage, outcome, payer, financial year)."""
+        """The sum of an award's postings on every account that has any: (stage, outcome, payer, financial year).
+
+        As they were posted, and as the journal adds them up: `due` may be below nothing on a day (`owed_back_apart`).
+        """
         return self._accounts(canonical(award), as_of, effective_on)[0]
 
     def _accounts(self, award: str, as_of: int | None, effective_on: date | None) -> tuple[dict[Account, Money], int]:
@@ -196,6 +202,28 @@ class BalanceSheet:
         """The day of recording of a position, else today."""
         rows = self._ledger.entries(as_of - 1, 1) if as_of else ()
         return london_day(rows[0].recorded_at if rows else self._ledger.now())
+
+
+def owed_back_apart(accounts: Mapping[Account, Money]) -> dict[Account, Money]:
+    """Accounts as of a day, with what was paid beyond what was earned as owed back, never as less due (M11, M12).
+
+    What is taken back was not earned on its day of achievement already, while its receivable is opened, and its payment netted,
+    on the later day of the decision. In between, `due` of that payer and year lies below nothing, by what the decision is about:
+    it comes off what was not sent yet, as it will (M8), and the rest was paid, and so is owed back. Sums stay as they are.
+    """
+    found = dict(accounts)
+    for (stage, outcome, payer, year), amount in accounts.items():
+        if stage == "due" and amount < NOTHING:
+            over = -amount
+            for unsent in _UNSENT:
+                account = (unsent, outcome, payer, year)
+                less = min(over, max(found.get(account, NOTHING), NOTHING))
+                found[account] = found.get(account, NOTHING) - less
+                over -= less
+            opened = ("receivable.open", outcome, payer, year)
+            found["due", outcome, payer, year] = NOTHING
+            found[opened] = found.get(opened, NOTHING) - over
+    return found
 
 
 def _conditions(award: str, as_of: int | None, effective_on: date | None) -> tuple[str, list[Any]]:

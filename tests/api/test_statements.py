@@ -1,7 +1,10 @@
 """Accruals, statements and the fund's position over HTTP: they add up, on both axes."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from domain.money import Money
 from tests.api import story
@@ -36,6 +39,32 @@ async def paid(service: Service) -> None:
     await story.settle(service, payment["amount"])
 
 
+async def both_paid(service: Service, *, on: str) -> None:
+    """Two homes of a day, for which both payers paid."""
+    await story.submit(service, lines=[story.line(on=on), story.line(participant="KIR-0043", on=on)])
+    await story.verify(service)
+    for payer in (story.KIRKLEES, story.TOP_UP):
+        run = f"RUN-{payer}"
+        await story.approve(service, payer=payer)
+        await story.draw_up(service, run=run, payer=payer)
+        await service.rhea.does(f"/v1/payment-runs/{run}/release")
+        payment = await service.first.reads(f"{AWARD_ITSELF}/payments/1/{payer}")
+        await story.settle(service, payment["amount"], run=run, bank=f"BACS-{payer}")
+
+
+async def claw_back(service: Service) -> None:
+    """Have the first home taken back, by two persons."""
+    await service.vera.does(CLAWBACKS, CLAWING)
+    await service.first.does(f"{CLAWBACKS}/CB-1/agreement")
+
+
+async def halve(service: Service) -> None:
+    """Agree half the price of a home, back-dated to the beginning."""
+    award = await service.first.reads(AWARD_ITSELF)
+    outcomes = [{**each, "price": "700.00"} if each["code"] == "ENTRY" else each for each in story.TERMS["outcomes"]]
+    await vary(service, outcomes=outcomes, effective_from=award["versions"][0]["terms"]["effective_from"])
+
+
 class TestAnAccrual:
     async def test_has_what_is_undecided_at_its_rate_and_what_is_unpaid_to_the_penny(self, service: Service) -> None:
         award = await service.first.reads(AWARD_ITSELF)
@@ -63,12 +92,63 @@ class TestAnAccrual:
 
     async def test_shows_what_is_owed_back_apart(self, service: Service) -> None:
         await paid(service)
-        await service.vera.does(CLAWBACKS, CLAWING)
-        await service.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        await claw_back(service)
         told = await service.ivo.reads(ACCRUAL)
         owed = await service.ivo.reads(RECEIVABLE)
         assert told["receivable"] == owed["open"] != "0.00"
         assert told["accrued"] == told["unpaid"]
+
+    @pytest.mark.parametrize("take_back", [claw_back, halve])
+    async def test_of_a_past_year_end_shows_what_was_paid_too_much_as_owed_back(
+        self, service: Service, take_back: Callable[[Service], Awaitable[None]]
+    ) -> None:
+        """Two homes of 2 February 2021 at £1,400.00, paid in October; one is taken back, or both halved, after March 2022."""
+        await both_paid(service, on="2021-02-02")
+        known = (await service.audrey.reads(ACCRUAL))["position"]
+        service.clock.forward(days=210)
+        await take_back(service)
+        for effective_on, figures in {
+            "2021-01-31": ("0.00", "0.00", "0.00"),
+            "2021-03-31": ("1400.00", "1400.00", "0.00"),  # Nobody had paid yet, so that nothing is owed back.
+            "2022-03-31": ("0.00", "0.00", "1400.00"),
+            "2022-06-30": ("0.00", "0.00", "1400.00"),
+        }.items():
+            told = await service.audrey.reads(f"{ACCRUAL}?effective_on={effective_on}")
+            for each in (told, await service.audrey.reads(f"/v1/fund/accrual?effective_on={effective_on}")):
+                assert (each["accrued"], each["unpaid"], each["receivable"]) == figures
+            assert sum(pence(payer, "unpaid") for payer in told["payers"]) == pence(told, "unpaid")
+            assert sum(pence(payer, "receivable") for payer in told["payers"]) == pence(told, "receivable")
+        as_known = await service.audrey.reads(f"{ACCRUAL}?effective_on=2022-03-31&as_of={known}")
+        assert (as_known["accrued"], as_known["unpaid"], as_known["receivable"]) == ("0.00", "0.00", "0.00")
+        balances = await service.audrey.reads(f"{AWARD_ITSELF}/balances?effective_on=2022-03-31")
+        assert balances["trial_balance"] == "0.00"
+        for each in (balances, *balances["years"]):
+            assert (each["due"], each["open"], each["paid"]) == ("0.00", "1400.00", "2800.00")
+            assert pence(each, "assessed") == pence(each, "allotted", "unfunded") - pence(each, "reversed")
+        assert {payer["payer"]: payer["open"] for payer in balances["payers"]} == {
+            story.KIRKLEES: "992.89",
+            story.TOP_UP: "407.11",
+        }
+        position = await service.audrey.reads("/v1/fund/position?effective_on=2022-03-31")
+        assert (position["unpaid"], position["receivable"], position["paid"]) == ("0.00", "1400.00", "2800.00")
+        statement = await service.audrey.reads(STATEMENT)
+        expect_rolled_forward(statement)
+        closings = {year["year"]: year["closing"] for year in statement["years"]}
+        assert closings == {"2020-21": "1400.00", "2021-22": "-1400.00", "2022-23": "-1400.00"}
+
+    async def test_of_a_past_year_end_takes_what_was_not_sent_yet_off_what_was_approved(self, service: Service) -> None:
+        """What is taken back later of a payment that was approved, and not sent, was never owed back by anybody."""
+        await story.submit(service)
+        await story.verify(service)
+        await story.approve(service)
+        day = service.clock.now.date().isoformat()
+        service.clock.forward(days=30)
+        await claw_back(service)
+        told = await service.audrey.reads(f"{ACCRUAL}?effective_on={day}")
+        assert (told["unpaid"], told["receivable"]) == ("1400.00", "0.00")
+        balances = await service.audrey.reads(f"{AWARD_ITSELF}/balances?effective_on={day}")
+        stages = {payer["payer"]: (payer["due"], payer["approved"], payer["open"]) for payer in balances["payers"]}
+        assert stages == {story.KIRKLEES: ("0.00", "992.89", "0.00"), story.TOP_UP: ("407.11", "0.00", "0.00")}
 
 
 class TestAStatement:
@@ -77,8 +157,7 @@ class TestAStatement:
         told = await service.ivo.reads(STATEMENT)
         expect_rolled_forward(told)
         assert told["years"][-1]["paid"] != "0.00"
-        await service.vera.does(CLAWBACKS, CLAWING)
-        await service.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        await claw_back(service)
         today = service.clock.now.date().isoformat()
         await service.first.does(f"{RECEIVABLE}/recovery", {"amount": "100.00", "reference": "INV-7", "value_date": today})
         told = await service.ivo.reads(STATEMENT)

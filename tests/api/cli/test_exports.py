@@ -14,11 +14,13 @@ import pytest
 from api.cli.access import open_ledger, settings_with
 from domain.journal import account
 from domain.postings import Posting
+from projections.accruals import accrual
 from projections.views import Views
 from tests.api.cli.conftest import Played, lcledger
 from tests.domain.test_journal import added_up
 
 YEAR_ENDS = [date(year, 3, 31) for year in range(2019, 2026)]
+OWED = tuple(f"Equity:{stage}:" for stage in ("Due", "Held", "Approved", "InRun", "Sent", "Returned", "Receivable:Open"))
 pytestmark = pytest.mark.long
 
 
@@ -49,12 +51,28 @@ def ours(views: Views, day: date) -> Counter[str]:
     return Counter({name: amount for name, amount in sums.items() if amount})
 
 
+def owed(sums: Counter[str]) -> int:
+    """What payees are owed on balance by the journal: unpaid, at whatever stage, less what they owe back."""
+    return sum(amount for name, amount in sums.items() if name.startswith(OWED))
+
+
 class TestJournal:
     @pytest.mark.parametrize("year_end", YEAR_ENDS)
     def test_comes_to_our_balances_in_beancount(self, exported: Path, views: Views, year_end: date) -> None:
         after = date(year_end.year, 4, 1)
         assert added_up(exported.read_text("utf-8"), after) == ours(views, year_end)
         assert year_end < date(2020, 1, 1) or len(ours(views, year_end)) > 20
+
+    @pytest.mark.parametrize("year_end", YEAR_ENDS)
+    def test_owes_on_balance_what_the_accruals_tell(self, exported: Path, views: Views, year_end: date) -> None:
+        """They show what is owed back apart, where the journal has it as less due, and neither is below nothing."""
+        rows = views.awards.page(limit=100).rows
+        told = [accrual(views.balances.known(row.award, effective_on=year_end)) for row in rows]
+        assert all(min(of.unpaid, of.receivable) >= 0 for of in told)
+        assert all(min(payer.unpaid, payer.receivable) >= 0 for of in told for payer in of.payers)
+        assert all(min(year.unpaid, year.receivable) >= 0 for of in told for year in of.years)
+        on_balance = sum(each.unpaid - each.receivable for each in told)
+        assert on_balance == owed(added_up(exported.read_text("utf-8"), date(year_end.year, 4, 1)))
 
     @pytest.mark.parametrize("year_end", YEAR_ENDS)
     def test_comes_to_our_balances_in_hledger(self, exported: Path, views: Views, year_end: date) -> None:
