@@ -48,7 +48,9 @@ def show_fund_statement(asked: TheListing) -> Statement:
 @router.get("/fund/position", **question(OVERSEERS))
 def show_fund_position(asked: TheListing) -> FundPosition:
     """What is committed, assessed, paid and released over all awards."""
-    return fund_position(_every(asked), asked.position, asked.day)
+    sheet = asked.views.balances
+    every = ((known, sheet.in_effect(known.name, asked.as_of, asked.effective_on)) for known in _every(asked))
+    return fund_position(every, asked.position, asked.day)
 
 
 def _every(asked: Reading) -> Iterator[Known]:

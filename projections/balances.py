@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from domain.award import Award, award_stream
+from domain.award import Award, NoSuchAward, award_stream
 from domain.calendar import london_day
 from domain.money import NOTHING, Money
 from domain.reference import canonical
@@ -155,6 +155,13 @@ class BalanceSheet:
         if effective_on is not None:
             accounts = owed_back_apart(accounts)
         return Known(name, known, accounts, position, effective_on or self.day_of(as_of))
+
+    def in_effect(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Award | None:
+        """An award as it was in effect on a day, or nothing if it was not registered by then."""
+        try:
+            return self._ledger.load(award_stream(award), as_of, effective_on)[0]
+        except NoSuchAward:
+            return None
 
     def monthly(
         self, awards: Collection[str], as_of: int | None = None, effective_on: date | None = None

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from domain.award import Status
+from domain.award import Award, Status
 from domain.calendar import financial_year
 from domain.money import NOTHING, Money
+from domain.terms import NoTermsInForce
 from projections.accruals import UNPAID
 from projections.balances import Known, terms_on
 
@@ -72,11 +73,12 @@ class PositionFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class AwardPosition(PositionFigures):
-    """One award's part of the position; nothing is committed before it is agreed."""
+    """One award's part of the position; nothing is committed before its terms are in force, or it is agreed."""
 
     award: str
     title: str
-    status: Status
+    status: Status | None
+    """As it was in effect on the day; nothing if it was not registered by then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,27 +122,26 @@ def _year(year: str, stages: Counter[str], opening: Money) -> StatementYear:
     )
 
 
-def fund_position(every: Iterable[Known], position: int, day: date) -> FundPosition:
-    """The position of awards, one by one and together."""
-    awards = tuple(_position(known) for known in every)
+def fund_position(every: Iterable[tuple[Known, Award | None]], position: int, day: date) -> FundPosition:
+    """The position of awards, one by one and together; each with what it was in effect on the day."""
+    awards = tuple(_position(known, in_effect) for known, in_effect in every)
     names = PositionFigures.__dataclass_fields__
     sums = {name: sum((getattr(each, name) for each in awards), NOTHING) for name in names}
     return FundPosition(position=position, effective_on=day, awards=awards, **sums)
 
 
-def _position(known: Known) -> AwardPosition:
-    award, stages = known.award, Counter[str]()
+def _position(known: Known, in_effect: Award | None) -> AwardPosition:
+    stages = Counter[str]()
     for (stage, *_), amount in known.accounts.items():
         stages[stage] += int(amount)
-    terms = terms_on(award, known.day)
-    limit = terms.award_amount if terms else NOTHING
+    limit = _limit(known, in_effect)
     assessed, others = Money(stages["assessed"]), Money(-stages["other-payments"])
-    closed = award.closed_on is not None and award.closed_on <= known.day
+    closed = in_effect is not None and in_effect.closed_on is not None
     released = max(limit - assessed - others, NOTHING) if closed else NOTHING
     return AwardPosition(
         award=known.name,
-        title=award.title,
-        status=award.status,
+        title=known.award.title,
+        status=in_effect.status if in_effect else None,
         limit=limit,
         released=released,
         committed=limit - released,
@@ -152,3 +153,12 @@ def _position(known: Known) -> AwardPosition:
         receivable=Money(-stages["receivable.open"]),
         remaining=limit - released - assessed - others,
     )
+
+
+def _limit(known: Known, in_effect: Award | None) -> Money:
+    """What was committed: by the terms in force on the day, which may have been agreed later, else by what was agreed by then."""
+    try:
+        return known.award.agreement.on(known.day).terms.award_amount
+    except NoTermsInForce:
+        terms = terms_on(in_effect, known.day) if in_effect else None
+        return terms.award_amount if terms else NOTHING

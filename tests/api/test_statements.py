@@ -10,7 +10,7 @@ from domain.money import Money
 from tests.api import story
 from tests.api.story import AWARD, Service, slug
 from tests.api.test_clawbacks import AWARD_ITSELF, CLAWBACKS, CLAWING, RECEIVABLE
-from tests.api.test_reconsiderations import vary
+from tests.api.test_reconsiderations import step, vary
 
 ACCRUAL, STATEMENT = f"{AWARD_ITSELF}/accrual", f"{AWARD_ITSELF}/statement"
 MOVEMENTS = ("assessed", "other_payments", "recovered", "written_off")
@@ -203,3 +203,43 @@ class TestTheFundsPosition:
         await service.first.does("/v1/awards", registration)
         after = await service.audrey.reads("/v1/fund/position")
         assert (after["committed"], len(after["awards"])) == (before["committed"], 2)
+
+    async def test_is_that_of_its_day(self, service: Service) -> None:
+        """Terms in force since September 2019, and agreed on 1 October 2021; closed on 3 October, reopened on the 6th."""
+        await paid(service)
+        service.clock.forward(days=2)
+        await service.first.does(f"{AWARD_ITSELF}/closing")
+        closed = (await service.audrey.reads("/v1/fund/position"))["position"]
+        service.clock.forward(days=3)
+        await step(service, "reopen")
+        whole, used = story.TERMS["award_amount"], "2800.00"
+        for moment, (status, limit, committed) in {
+            "effective_on=2010-01-01": (None, "0.00", "0.00"),
+            "effective_on=2019-08-31": (None, "0.00", "0.00"),
+            "effective_on=2019-09-01": (None, whole, whole),
+            "effective_on=2021-10-02": ("active", whole, whole),
+            "effective_on=2021-10-03": ("closed-to-claims", whole, used),
+            f"effective_on=2021-10-02&as_of={closed}": ("active", whole, whole),
+            f"effective_on=2021-10-08&as_of={closed}": ("closed-to-claims", whole, used),
+            f"as_of={closed}": ("closed-to-claims", whole, used),
+            "effective_on=2021-10-06": ("active", whole, whole),
+        }.items():
+            told = await service.audrey.reads(f"/v1/fund/position?{moment}")
+            (row,) = told["awards"]
+            assert (moment, row["status"], row["limit"], row["committed"]) == (moment, status, limit, committed)
+            assert (told["limit"], told["committed"]) == (limit, committed)
+            assert pence(told, "released") == pence(told, "limit") - pence(told, "committed")
+            assert pence(told, "remaining") == pence(told, "committed") - pence(told, "assessed", "other_payments") >= 0
+
+    async def test_commits_what_was_agreed_for_a_day_ahead(self, service: Service) -> None:
+        terms = {**story.TERMS, "effective_from": "2021-11-01", "award_amount": "1000000.00"}
+        registration = {"reference": "INDIGO-POJ-0195", "title": "The Skill Mill", "terms": terms}
+        await service.first.does("/v1/awards", registration)
+        service.clock.forward(days=2)
+        await service.ada.does("/v1/awards/INDIGO-POJ-0195/agreement")
+        rows = {
+            day: (await service.audrey.reads(f"/v1/fund/position?effective_on=2021-10-0{day}"))["awards"][-1] for day in (1, 2, 3)
+        }
+        assert [(row["status"], row["committed"]) for row in rows.values()] == [
+            ("registered", "0.00"), ("registered", "0.00"), ("active", "1000000.00"),
+        ]  # fmt: skip
