@@ -338,7 +338,7 @@ async def verify(
         claims.ClaimantMayNotDecide,
         certification.VerifierMayNotCertify,
         certification.NothingToCertify,
-        certification.PrerequisiteWasTakenBack,
+        certification.PrerequisiteNoLongerStands,
         awards.AwardIsClosedToClaims,
         awards.AwardIsCompleted,
         body=Certificate,

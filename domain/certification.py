@@ -55,8 +55,8 @@ class VerifierMayNotCertify(FourEyes):
     """Whoever verified the claim may not certify or decline it (L1)."""
 
 
-class PrerequisiteWasTakenBack(Refused):
-    """Lines that wait need an outcome that was clawed back since, and go with it by these terms: decline them (M8)."""
+class PrerequisiteNoLongerStands(Refused):
+    """Lines that wait need an outcome of which nothing stands accepted any more, and go with it: decline them (M8)."""
 
 
 def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, by: Actor, today: date) -> Decision:
@@ -71,7 +71,7 @@ def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, b
         return _decline(facts, under, on, certificate, today)
     under.expect_not_closed()
     if faults := tuple(_bereft(facts, under, on, today)):
-        raise PrerequisiteWasTakenBack(faults)
+        raise PrerequisiteNoLongerStands(faults)
     certified = ClaimCertified(on=today)
     stream = claim_stream(award, claim)
     return joined({stream: (certified,)}, conclude(facts, under, Claim.evolve(on, certified, by.person), today=today))

@@ -34,7 +34,7 @@ from domain.award import (
     register,
 )
 from domain.bank_details import BankDetailsAgreed, BankDetailsProposed, bank_details_stream
-from domain.certification import Certificate, certify
+from domain.certification import Certificate, PrerequisiteNoLongerStands, certify
 from domain.claim import LinesCannotBeClaimed, ReasonCode, Submission, submit, withdraw
 from domain.clawback import Clawing, clawback_stream
 from domain.event import Event
@@ -292,7 +292,10 @@ class History(RuleBasedStateMachine):
     def certify(self, which: int, good: bool) -> None:  # noqa: FBT001 (as chance has it)
         name = pick(self.waiting_claims(), which)
         certificate = Certificate(decision="certified") if good else Certificate(decision="declined", reason=ReasonCode.DUPLICATE)
-        self.play(partial(certify, award=self.reference, claim=name, certificate=certificate, by=CERYS, today=self.today), CERYS)
+        command = partial(certify, award=self.reference, claim=name, certificate=certificate, by=CERYS, today=self.today)
+        refused = PrerequisiteNoLongerStands if good and self.book.goes_too(name, self.now) else None
+        if self.play(command, CERYS, refused):
+            return
         if good:
             self.book.conclude(name, self.now)
         else:

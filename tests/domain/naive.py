@@ -580,6 +580,15 @@ class Book:
                         found.append(name)
         return found
 
+    def goes_too(self, name: str, today: str) -> bool:
+        """Whether a line of a claim that waits has lost its prerequisite, where such lines go too."""
+        waiting = [line for line in self.claims[name].lines if line.awaiting and line.participant]
+        return self.terms(today).get("dependants") == "go-too" and any(
+            not any(each.outcome == wanted and each.day <= line.day for each in self.achieved(line.participant or ""))
+            for line in waiting
+            for wanted in self.outcome(line).get("prerequisites", ())
+        )
+
     # M9 and M5: lines are assessed anew.
 
     def under_what_stands(self, version: Json) -> set[str]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from domain.aggregate import Actor
 from domain.assessment import ReversedLine
 from domain.award import award_stream
-from domain.certification import Certificate, PrerequisiteWasTakenBack, certify
+from domain.certification import Certificate, PrerequisiteNoLongerStands, certify
 from domain.claim import ReasonCode, claim_stream, submit
 from domain.clawback import (
     ClaimantMayNotAgree,
@@ -358,7 +358,7 @@ def test_a_dependant_that_awaits_its_certificate_is_refused_it_where_dependants_
             certify_ = partial(certify, award=REFERENCE, claim=claim, certificate=Certificate(decision="certified"))
             facts.play(partial(certify_, by=CERYS, today=TODAY), CERYS.person)
     clawed(facts, (1, "1"))
-    with pytest.raises(PrerequisiteWasTakenBack) as refused:
+    with pytest.raises(PrerequisiteNoLongerStands) as refused:
         certify(facts, REFERENCE, "2021-Q4", Certificate(decision="certified"), by=CERYS, today=TODAY)
     assert [each.where for each in refused.value.faults] == ["lines.1"]
     turned_down = Certificate(decision="declined", reason=ReasonCode.PREREQUISITE_MISSING)
