@@ -43,7 +43,7 @@ class Proposal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     terms: Terms
-    reason: Note | None = None
+    reason: Note
     document_sha256: Sha256 | None = None
     decommitment: Annotated[bool, Field(strict=True, description="Lowers limits under what stands, and changes nothing else")] = (
         False
@@ -249,7 +249,7 @@ async def propose(award: AwardName, proposal: Annotated[Proposal, sent(Proposal)
 
     def decide(facts: Any) -> Any:
         under = facts[stream]
-        reason = facts.conceal(proposal.reason, under.reference) if proposal.reason else None
+        reason = facts.conceal(proposal.reason, under.reference)
         proposed = under.propose(
             proposal.terms,
             today=today,

@@ -217,9 +217,8 @@ class TestARun:
         await story.agree_details(service, PROVIDER)
         kirklees, top_up = story.TERMS["payers"]
         payers = [{**kirklees, "payee": PROVIDER}, top_up]
-        await service.first.does(
-            f"/v1/awards/{AWARD}/terms", {"terms": {**story.TERMS, "effective_from": "2021-08-10", "payers": payers}}
-        )
+        further = {**story.TERMS, "effective_from": "2021-08-10", "payers": payers}
+        await service.first.does(f"/v1/awards/{AWARD}/terms", {"terms": further, "reason": "The provider is paid by itself."})
         await service.ada.does(f"/v1/awards/{AWARD}/terms/2/agreement")
         await story.submit(service, "2021-Q3b", [story.line(participant="KIR-0044", on="2021-09-02")])
         await story.verify(service, "2021-Q3b")

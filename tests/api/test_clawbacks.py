@@ -173,13 +173,27 @@ class TestBackDatedTerms:
         trail = (await paid.audrey.reads(f"{AWARD_ITSELF}/trail?limit=500"))["rows"]
         assert any("Restated" in row["sentence"] for row in trail)
 
+    async def test_need_a_reason_and_are_told_with_it_and_the_documents_hash(self, paid: Service) -> None:
+        terms = {**story.TERMS, "effective_from": "2022-04-01"}
+        for body in ({"terms": terms}, {"terms": terms, "reason": None}, {"terms": terms, "reason": ""}):
+            refused = await paid.first.post(f"{AWARD_ITSELF}/terms", body)
+            assert slug(refused) == (422, "request-is-wrong")
+            assert [each["where"] for each in refused.json()["faults"]] == ["reason"]
+        assert len((await paid.audrey.reads(AWARD_ITSELF))["versions"]) == 1
+        proposal = {"terms": terms, "reason": "The next financial year.", "document_sha256": story.SHA}
+        await paid.first.does(f"{AWARD_ITSELF}/terms", proposal)
+        for who, words in ((paid.audrey, "The next financial year."), (paid.ivo, None)):
+            first, further = (await who.reads(AWARD_ITSELF))["versions"]
+            assert (first["reason"], first["document_sha256"]) == (None, None)
+            assert (further["reason"], further["document_sha256"]) == (words, story.SHA)
+
     async def test_that_cannot_be_agreed_are_refused_when_they_are_tried(self, paid: Service) -> None:
         award = await paid.first.reads(AWARD_ITSELF)
         terms = {**award["versions"][0]["terms"], "effective_from": "2021-01-01"}
         terms["outcomes"] = [each for each in terms["outcomes"] if each["code"] == "SUPPORT"]
-        refused = await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", {"terms": terms})
+        refused = await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", {"terms": terms, "reason": "Support only."})
         assert slug(refused) == (409, "outcome-was-used")
         assert [each["where"] for each in refused.json()["faults"]] == ["claims.2021-Q3.lines.1", "claims.2021-Q3.lines.2"]
-        ahead = {"terms": {**award["versions"][0]["terms"], "effective_from": "2024-01-01"}}
+        ahead = {"terms": {**award["versions"][0]["terms"], "effective_from": "2024-01-01"}, "reason": "The last year."}
         tried = (await paid.first.post(f"{AWARD_ITSELF}/terms?dry_run=true", ahead)).json()
         assert tried["effect"] == {"lines": [], "net": {}}

@@ -103,7 +103,8 @@ class TestAnAward:
     @pytest_asyncio.fixture
     async def amended(self, service: Service) -> Service:
         """With terms from 1 November on, agreed on 1 October."""
-        await service.first.does(f"{AWARD_ITSELF}/terms", {"terms": {**TERMS, "effective_from": "2021-11-01"}})
+        further = {"terms": {**TERMS, "effective_from": "2021-11-01"}, "reason": "From November on."}
+        await service.first.does(f"{AWARD_ITSELF}/terms", further)
         await service.ada.does(f"{AWARD_ITSELF}/terms/2/agreement")
         return service
 

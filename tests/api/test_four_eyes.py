@@ -7,7 +7,7 @@ from tests.api.story import AWARD, KIRKLEES, SOCIAL_PRIME, TOP_UP, Service, slug
 
 CLAIMS = f"/v1/awards/{AWARD}/claims"
 PAYMENT = f"/v1/awards/{AWARD}/payments/1/{KIRKLEES}"
-NEXT_TERMS = {"terms": {**story.TERMS, "effective_from": "2022-04-01"}}
+NEXT_TERMS = {"terms": {**story.TERMS, "effective_from": "2022-04-01"}, "reason": "The next financial year."}
 BACKLOG = {"received_on": "2021-09-30", "reason": "It lay in another inbox."}
 
 
@@ -59,7 +59,10 @@ class TestVerify:
 
 class TestCertify:
     async def test_refuses_the_claimant_and_the_verifier(self, service: Service) -> None:
-        await service.first.does(f"/v1/awards/{AWARD}/terms", {"terms": {**NEXT_TERMS["terms"], "certification": True}})
+        await service.first.does(
+            f"/v1/awards/{AWARD}/terms",
+            {**NEXT_TERMS, "terms": {**story.TERMS, "effective_from": "2022-04-01", "certification": True}},
+        )
         await service.ada.does(f"/v1/awards/{AWARD}/terms/2/agreement")
         service.clock.forward(days=200)
         lines = [story.line(on="2022-04-02")]
