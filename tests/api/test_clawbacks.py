@@ -54,6 +54,26 @@ class TestAClawback:
         assessment = await paid.audrey.reads(f"{AWARD_ITSELF}/assessments/2")
         assert (assessment["kind"], assessment["lines"], len(assessment["reversals"])) == ("clawback", [], 1)
 
+    async def test_comes_off_a_payment_that_the_bank_returned_before_it_is_made_again(self, paid: Service) -> None:
+        today = paid.clock.now.date().isoformat()
+        await paid.vera.does(CLAWBACKS, CLAWING)
+        await paid.first.does(f"{CLAWBACKS}/CB-1/agreement")
+        owed = await paid.first.reads(RECEIVABLE)
+        payment = f"{AWARD_ITSELF}/payments/1/{KIRKLEES}"
+        await paid.first.does(f"{payment}/return", {"reason": "account-closed", "on": today})
+        before = await paid.first.reads(payment)
+        reissue = {"due_on": today}
+        rehearsed = (await paid.first.post(f"{payment}/reissue?dry_run=true", reissue)).json()
+        done = await paid.first.does(f"{payment}/reissue", reissue)
+        kinds = [each["type"] for each in done["entries"]]
+        assert kinds == [each["type"] for each in rehearsed["entries"]]
+        assert kinds == ["payment.reissued", "payment.netted-off", "receivable.netted-off", "award.receivable-changed"]
+        after = await paid.first.reads(payment)
+        assert (before["amount"], before["stage"], owed["open"]) == ("1985.78", "returned", "992.89")
+        assert (after["amount"], after["stage"], after["netted"]) == ("992.89", "due", [{"assessment": 2, "amount": "992.89"}])
+        assert (await paid.first.reads(RECEIVABLE))["open"] == "0.00"
+        assert ((await balances(paid))["open"], (await balances(paid))["netted_off"]) == ("0.00", "1400.00")
+
     async def test_needs_two_persons_none_of_them_of_the_claimants_party(self, paid: Service) -> None:
         await paid.first.does(CLAWBACKS, CLAWING)
         again = f"{CLAWBACKS}/CB-1/agreement"

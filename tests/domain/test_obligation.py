@@ -31,10 +31,11 @@ def reissued(facts: MemoryFacts) -> Payment:
     return facts[PAYMENT]
 
 
-def in_run(facts: MemoryFacts) -> MemoryFacts:
-    """The fund's payment is approved and in a run."""
-    facts.record({PAYMENT: (facts[PAYMENT].approve(APARNA, today=TODAY, bank_details=1),)}, APARNA.person)
-    names = (PaymentName(REFERENCE, 1),)
+def in_run(facts: MemoryFacts, *assessments: int) -> MemoryFacts:
+    """The fund's payments, or the first of them, are approved and in a run."""
+    names = [PaymentName(REFERENCE, number) for number in assessments or (1,)]
+    for stream in (payment_stream(*name, FUND) for name in names):
+        facts.record({stream: (facts[stream].approve(APARNA, today=TODAY, bank_details=1),)}, APARNA.person)
     play = partial(draw_up, reference="FUND-1", payer=FUND, account="MAIN", payments=names, today=TODAY)
     facts.play(play, AMINA.person)
     return facts
@@ -63,6 +64,13 @@ class TestReissue:
         payment = reissued(returned())
         assert (payment.stage, str(payment.amount)) == (Stage.DUE, "814.22")
 
+    def test_takes_off_what_several_clawbacks_left_open_the_oldest_first(self) -> None:
+        facts = returned()
+        clawed(facts, (1, "1"))
+        clawed(facts, (1, "1"), clawback="CB-2")
+        assert [number for number, _ in reissued(facts).netted] == [2, 3]
+        assert facts[award_stream(REFERENCE)].receivables == {}
+
 
 class TestCancel:
     def test_of_a_run_takes_off_what_was_clawed_back_while_the_payment_was_in_it(self) -> None:
@@ -71,6 +79,15 @@ class TestCancel:
         assert str(facts[PAYMENT].amount) == "814.22"
         facts.play(partial(cancel, reference="FUND-1", reason="Drawn up twice.", today=TODAY), AMINA.person)
         assert (facts[PAYMENT].stage, str(facts[PAYMENT].amount), facts[OWED].open) == (Stage.APPROVED, "407.11", 0)
+
+    def test_of_a_run_takes_what_is_open_off_its_payments_once(self) -> None:
+        facts = claimed(line(quantity="2"))
+        in_run(claimed(line(), facts=facts, claim="2021-Q4"), 1, 2)
+        clawed(facts, (1, "2"))
+        facts.play(partial(cancel, reference="FUND-1", reason="Clawed back.", today=TODAY), AMINA.person)
+        second = facts[payment_stream(REFERENCE, 2, FUND)]
+        assert (facts[PAYMENT].stage, second.stage, str(second.amount)) == (Stage.NETTED_OFF, Stage.APPROVED, "407.10")
+        assert facts[award_stream(REFERENCE)].receivables == {}
 
 
 class TestStop:
