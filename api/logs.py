@@ -28,8 +28,8 @@ _SECRET: Final = frozenset(
 )
 _QUOTING: Final = (LookupError, ValueError, TypeError, Refused)
 """Errors whose message may quote what somebody sent."""
-_QUOTING_NAMES: Final = frozenset({"DataError", "IntegrityError", "StatementError"})
-"""The same, of databases."""
+_QUOTING_NAMES: Final = frozenset({"DataError", "IntegrityError"})
+"""The same, of databases: these and whatever is one of them."""
 _FRAMES_MOST: Final = 20
 
 Line = MutableMapping[str, Any]
@@ -94,10 +94,15 @@ def _tell_error(_logger: Any, _method: str, line: Line) -> Line:
 def told(error: BaseException) -> dict[str, Any]:
     """An error as it may be logged: its type, where it came from, and what it says unless that may quote what was sent."""
     line: dict[str, Any] = {"error": type(error).__name__}
-    if not (isinstance(error, _QUOTING) or type(error).__name__ in _QUOTING_NAMES):
+    if not _quotes(error):
         line["because"] = str(error).partition("\n")[0]
     line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(error.__traceback__)]
     return line
+
+
+def _quotes(error: BaseException) -> bool:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, _QUOTING) or type(error).__name__ == "StatementError" or not kinds.isdisjoint(_QUOTING_NAMES)
 
 
 def _error(given: Any) -> BaseException | None:

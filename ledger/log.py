@@ -7,12 +7,12 @@ row.
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -22,8 +22,10 @@ from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
 from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, moment_of, place, written
 from ledger.failures import OutcomeUnknown, Unavailable
+from ledger.wire import Question, Rows, Wire
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 _TURN: Final = 0x6C636C_02
 """The key of the advisory lock under which PostgreSQL's writers take turns."""
@@ -126,17 +128,13 @@ class Statements:
         listed = list(texts)
         return orjson.dumps(listed).decode() if self.sqlite else listed
 
-    def insert(
-        self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
-    ) -> None:
-        """Insert many rows at once: `executemany` for SQLite, one `unnest` for PostgreSQL. Columns: (name, PostgreSQL's type)."""
-        for sql, parameters in self.insertions(table, columns, rows):
-            connection.exec_driver_sql(sql, parameters)
-
     def insertions(
         self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
     ) -> Iterator[tuple[str, Any]]:
-        """The statements with their parameters that insert rows: for SQLite's `executemany`, for PostgreSQL's `execute`."""
+        """The statements that insert many rows at once: one for each of a list for SQLite, one `unnest` for PostgreSQL.
+
+        Columns: (name, PostgreSQL's type).
+        """
         names = ", ".join(name for name, _ in columns)
         if self.sqlite:
             marks = ", ".join("?" * len(columns))
@@ -164,17 +162,28 @@ _PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), (
 class Reads:
     """What can be asked of the log, on any connection."""
 
-    def __init__(self, statements: Statements, ask: Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]) -> None:
+    def __init__(self, statements: Statements, ask: Callable[[str, tuple[Any, ...]], Rows]) -> None:
         self._sql = statements
         self._ask = ask
 
-    def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def _question(self, told: Callable[[Rows], T], sql: str, *parameters: Any) -> Question[T]:
+        return Question(self._sql(sql), parameters, told)
+
+    def _answer(self, question: Question[T]) -> T:
+        return question.told(self._ask(question.sql, question.parameters))
+
+    def _rows(self, sql: str, *parameters: Any) -> Rows:
         return self._ask(self._sql(sql), parameters)
 
     def head(self) -> tuple[int, bytes, bytes, str] | None:
         """The last head: size, frontier, root and time."""
-        found = self._rows("SELECT size, frontier, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
-        return (found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+        return self._answer(self._head())
+
+    def _head(self) -> Question[tuple[int, bytes, bytes, str] | None]:
+        def told(found: Rows) -> tuple[int, bytes, bytes, str] | None:
+            return (found[0][0], bytes(found[0][1]), bytes(found[0][2]), found[0][3]) if found else None
+
+        return self._question(told, "SELECT size, frontier, root, recorded_at FROM heads ORDER BY size DESC LIMIT 1")
 
     def full_heads(self, after: int = 0, limit: int = 500) -> list[tuple[int, bytes, bytes, str]]:
         """Heads in order, of more entries than `after`: size, frontier, root and time; at most so many."""
@@ -193,10 +202,14 @@ class Reads:
 
     def versions(self, streams: Iterable[str]) -> dict[str, int]:
         """The last version of each stream; 0 of one that has no entries."""
-        found = self._rows(
-            "SELECT n.value, (SELECT max(version) FROM entries WHERE stream = n.value) FROM {texts}", self._sql.texts(streams)
+        return self._answer(self._versions_of(streams))
+
+    def _versions_of(self, streams: Iterable[str]) -> Question[dict[str, int]]:
+        return self._question(
+            lambda found: {stream: version or 0 for stream, version in found},
+            "SELECT n.value, (SELECT max(version) FROM entries WHERE stream = n.value) FROM {texts}",
+            self._sql.texts(streams),
         )
-        return {stream: version or 0 for stream, version in found}
 
     def tips(self, awards: Iterable[str]) -> dict[str, tuple[int, bytes]]:
         """The number and the leaf of each award's last entry."""
@@ -299,17 +312,22 @@ class Reads:
 
     def receipts(self, spent: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Receipt]:
         """The receipts of requests, by person and key."""
-        wanted = set(spent)
-        found = self._rows(
+        return self._answer(self._receipts(set(spent)))
+
+    def _receipts(self, spent: Collection[tuple[str, str]]) -> Question[dict[tuple[str, str], Receipt]]:
+        return self._question(
+            lambda found: {(row[0], row[1]): Receipt(*row) for row in found},
             "SELECT person, key, fingerprint, first, last FROM receipts WHERE key IN {any} AND person IN {any}",
-            self._sql.texts({key for _, key in wanted}),
-            self._sql.texts({person for person, _ in wanted}),
+            self._sql.texts({key for _, key in spent}),
+            self._sql.texts({person for person, _ in spent}),
         )
-        return {(row[0], row[1]): Receipt(*row) for row in found}
 
     def recognised(self, marks: Iterable[str]) -> dict[str, str]:
         """The tokens of participants, by the marks of their references, where they are known."""
-        return dict(self._rows("SELECT mark, token FROM participants WHERE mark IN {any}", self._sql.texts(marks)))
+        return self._answer(self._recognised(marks))
+
+    def _recognised(self, marks: Iterable[str]) -> Question[dict[str, str]]:
+        return self._question(dict, "SELECT mark, token FROM participants WHERE mark IN {any}", self._sql.texts(marks))
 
     def recognised_in(self, award: str) -> dict[str, str]:
         """The tokens of all participants of an award, by the marks of their references."""
@@ -341,18 +359,34 @@ def _bytes(stored: Any) -> bytes | None:
     return None if stored is None else bytes(stored)
 
 
+class Expected(NamedTuple):
+    """What will be asked for in a turn, and is therefore looked up when it begins, at once."""
+
+    streams: Collection[str] = ()
+    """Their versions."""
+    spent: Collection[tuple[str, str]] = ()
+    """Receipts, by person and key."""
+    marks: Collection[str] = ()
+    """Participants, by the marks of their references."""
+
+
+NOTHING_EXPECTED: Final = Expected()
+
+
 class Turn(Reads):
     """The one who may write, for as long as its transaction lasts. Nothing is written before `write`."""
 
-    def __init__(self, connection: Connection, statements: Statements, clock: Clock, kept: "_Kept") -> None:
-        def ask(sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def __init__(self, connection: Connection, statements: Statements, clock: Clock, kept: "_Kept", expected: Expected) -> None:
+        self._wire = Wire(connection)
+
+        def ask(sql: str, parameters: tuple[Any, ...]) -> Rows:
             with failures.told():
-                return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+                return self._wire.ask(sql, parameters)
 
         super().__init__(statements, ask)
         self.connection = connection
         self.statements = statements
-        last = self.head()
+        last = self._look(expected)
         self.size, frontier, _, last_moment = last or (0, b"", b"", "")
         self._frontier = merkle.unpacked(frontier)
         self.recorded_at = max(written(clock()), last_moment)
@@ -360,13 +394,28 @@ class Turn(Reads):
         if kept.size != self.size:
             kept.tips.clear()
         self._tips = kept.tips
-        self._versions: dict[str, int] = {}
-        self._root = b""
         self.placed: list[Row] = []
         self.receipts_made: list[Receipt] = []
         self.texts_made: list[Text] = []
         self.participants_made: list[Participant] = []
         self.erased = Erasure()
+
+    def _look(self, expected: Expected) -> tuple[int, bytes, bytes, str] | None:
+        """The last head; and what is expected to be asked for, kept for when it is."""
+        questions: dict[str, Question[Any]] = {"head": self._head()}
+        if expected.streams:
+            questions["versions"] = self._versions_of(expected.streams)
+        if expected.spent:
+            questions["receipts"] = self._receipts(expected.spent)
+        if expected.marks:
+            questions["recognised"] = self._recognised(expected.marks)
+        with failures.told():
+            told = dict(zip(questions, self._wire.ask_at_once(questions.values()), strict=True))
+        self._versions: dict[str, int] = told.get("versions", {})
+        self.receipts_found: dict[tuple[str, str], Receipt] = told.get("receipts", {})
+        self.recognised_found: dict[str, str] = told.get("recognised", {})
+        last: tuple[int, bytes, bytes, str] | None = told["head"]
+        return last
 
     @property
     def position(self) -> int:
@@ -414,31 +463,29 @@ class Turn(Reads):
 
     def check_with(self, checked: bytes) -> bytes:
         """Make the vault, with what tells its key from another."""
-        self.statements.insert(self.connection, "vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)])
+        self._insert("vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)])
         return checked
 
     @property
     def spoiled(self) -> bool:
         """Whether a statement failed after which PostgreSQL takes no other in this turn; SQLite goes on."""
-        raw: Any = None if self.statements.sqlite else self.connection.connection.driver_connection
-        return raw is not None and raw.info.transaction_status.name in {"INERROR", "UNKNOWN"}
+        return self._wire.spoiled
 
     def write(self) -> bool:
         """Write everything that was placed and made, and the head that seals it; whether there was anything."""
-        sql = self.statements
         if self.placed:
-            sql.insert(self.connection, "entries", ENTRY, self.placed)
+            self._insert("entries", ENTRY, self.placed)
             for row in self.placed:
                 merkle.grow(self._frontier, row.position - 1, row.leaf)
             head = (self.position, merkle.packed(self._frontier), merkle.root_of(self._frontier), self.recorded_at)
-            sql.insert(self.connection, "heads", HEAD, [head])
+            self._insert("heads", HEAD, [head])
         for table, columns, rows in (
             ("receipts", _RECEIPT, self.receipts_made),
             ("texts", _TEXT, self.texts_made),
             ("participants", _PARTICIPANT, self.participants_made),
         ):
             if rows:
-                sql.insert(self.connection, table, columns, rows)
+                self._insert(table, columns, rows)
         self._erase()
         return bool(self.placed or self.receipts_made or self.texts_made or self.participants_made)
 
@@ -453,8 +500,11 @@ class Turn(Reads):
         for award in self.erased.marks:
             self._do("DELETE FROM participants WHERE award = ? AND sealed IS NULL", award)
 
+    def _insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
+        self._wire.say(self.statements.insertions(table, columns, rows))
+
     def _do(self, sql: str, *parameters: Any) -> None:
-        self.connection.exec_driver_sql(self.statements(sql), parameters)
+        self._wire.say([(self.statements(sql), parameters)])
 
     def kept(self) -> None:
         """The turn is on disk: what it learned of the awards holds until somebody else writes."""
@@ -509,7 +559,7 @@ class Log:
         return Head(found[0], found[2], moment_of(found[3])) if found else Head(0, merkle.EMPTY_ROOT, None)
 
     @contextmanager
-    def turn(self) -> Iterator[Turn]:
+    def turn(self, expected: Expected = NOTHING_EXPECTED) -> Iterator[Turn]:
         """Write alone: what is placed in the turn is on disk when it ends, or nothing is if it raises.
 
         Only `OutcomeUnknown` leaves open which: the database failed in the commit, and cannot be asked about it.
@@ -518,7 +568,7 @@ class Log:
             with failures.told():
                 connection = self._taken()
             try:
-                turn = Turn(connection, self.statements, self.clock, self._kept)
+                turn = Turn(connection, self.statements, self.clock, self._kept, expected)
                 yield turn
             except BaseException:
                 self._roll_back(connection)
@@ -536,7 +586,7 @@ class Log:
             self._drop_writer()
         self.engine.dispose()
 
-    def _ask(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told(), self.engine.connect() as connection:
             return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
 
@@ -570,7 +620,7 @@ class Log:
     def _commit(self, connection: Connection, turn: Turn) -> bool:
         wrote = True
         try:
-            with failures.told(), self._at_once(connection):
+            with failures.told(), Wire(connection).at_once():
                 wrote = turn.write()
                 connection.exec_driver_sql("COMMIT")
         except BaseException as failure:
@@ -591,11 +641,6 @@ class Log:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_CLEANING_MS}").close()
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
             connection.exec_driver_sql(f"PRAGMA busy_timeout={store.BUSY_TIMEOUT_S * 1000}").close()
-
-    def _at_once(self, connection: Connection) -> AbstractContextManager[object]:
-        """Send what is said to PostgreSQL without waiting for each answer: each would be a way there and back."""
-        raw = connection.connection.driver_connection
-        return nullcontext() if self.statements.sqlite or raw is None else raw.pipeline()
 
     def _is_stored(self, row: Row, failure: BaseException) -> bool:
         try:

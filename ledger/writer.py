@@ -24,7 +24,7 @@ from domain.refusal import Invalid, Refused
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
 from ledger.facts import Folder, NotedFacts, Remembered
 from ledger.failures import Unavailable
-from ledger.log import Erasure, Log, Participant, Receipt, Text, Turn
+from ledger.log import Erasure, Expected, Log, Participant, Receipt, Text, Turn
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
 
@@ -186,9 +186,9 @@ class _Batch:
     def __init__(self, turn: Turn, rules: Rules) -> None:
         self.turn = turn
         self._rules = rules
-        self.receipts: dict[tuple[str, str], Receipt] = {}
+        self.receipts: dict[tuple[str, str], Receipt] = dict(turn.receipts_found)
         self.met: dict[str, Participant] = {}
-        self.recognised: dict[str, str] = {}
+        self.recognised: Mapping[str, str] = turn.recognised_found
         self._after: dict[str, Known[Any]] = {}
 
     def known(self, stream: Stream[Any], /) -> Known[Any] | None:
@@ -375,7 +375,7 @@ class Writer:
         """Write a batch and answer it; those for whom it must be tried again are left, fewer each time."""
         begun, entries, failed, again = perf_counter(), 0, False, list[Pending]()
         try:
-            with self._log.turn() as turn:
+            with self._log.turn(_expected(batch)) as turn:
                 self._settle_all(_Batch(turn, self._rules), batch)
             entries = len(turn.placed)
             self._conclude(batch, turn)
@@ -397,12 +397,6 @@ class Writer:
         return again
 
     def _settle_all(self, made: _Batch, batch: Iterable[Pending]) -> None:
-        turn = made.turn
-        turn.learn({stream for pending in batch if pending.prepared for stream in pending.prepared.read})
-        if spent := [pending.request.spent for pending in batch if pending.request.spent is not None]:
-            made.receipts = turn.receipts(spent)
-        if marks := {mark for pending in batch if pending.prepared for mark in pending.prepared.strangers}:
-            made.recognised = turn.recognised(marks)
         for pending in batch:
             try:
                 self._settle(made, pending)
@@ -410,7 +404,7 @@ class Writer:
                 raise  # It is everybody's answer.
             except Exception as failure:
                 pending.failure = failure
-                if not isinstance(failure, Refused) and turn.spoiled:
+                if not isinstance(failure, Refused) and made.turn.spoiled:
                     raise _Spoiled from failure
 
     def _settle(self, made: _Batch, pending: Pending) -> None:
@@ -470,6 +464,16 @@ class Writer:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_give, some)
         self._release_places(batch)  # After it: whoever closes the ledger waits until everybody is told.
+
+
+def _expected(batch: Iterable[Pending]) -> Expected:
+    """What a batch will ask of its turn, as far as it is known before."""
+    prepared = [pending.prepared for pending in batch if pending.prepared]
+    return Expected(
+        streams={stream for each in prepared for stream in each.read},
+        spent={pending.request.spent for pending in batch if pending.request.spent is not None},
+        marks={mark for each in prepared for mark in each.strangers},
+    )
 
 
 def _give(answers: Iterable[Pending]) -> None:

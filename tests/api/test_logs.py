@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
@@ -71,7 +72,10 @@ class TestLogs:
         assert "KIR-0042" not in out.getvalue()
         assert lines(out)[0][name] == logs.KEPT_OUT
 
-    @pytest.mark.parametrize("quoting", [KeyError, ValueError, type("IntegrityError", (Exception,), {})])
+    @pytest.mark.parametrize(
+        "quoting",
+        [KeyError, ValueError, type("IntegrityError", (Exception,), {}), psycopg.errors.InvalidTextRepresentation],
+    )
     def test_keep_out_the_message_of_an_error_that_may_quote(self, quoting: type[Exception], out: io.StringIO) -> None:
         try:
             raise quoting("KIR-0042")

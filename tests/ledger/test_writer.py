@@ -20,6 +20,7 @@ from domain.refusal import Refused
 from ledger import merkle
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
+from ledger.wire import Wire
 from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
 from tests import postgres
 from tests.ledger.conftest import VAULT_KEY, Opening
@@ -453,12 +454,19 @@ def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
 @contextmanager
 def _counted(ledger: Ledger) -> Iterator[list[str]]:
     said: list[str] = []
+    ask = Wire.ask
 
     def count(*told: Any) -> None:
         said.append(told[2])
 
+    def count_asked(self: Wire, sql: str, parameters: tuple[Any, ...]) -> Any:
+        said.append(sql)
+        return ask(self, sql, parameters)
+
     event.listen(ledger.log.engine, "before_cursor_execute", count)
-    yield said
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wire, "ask", count_asked)
+        yield said
     event.remove(ledger.log.engine, "before_cursor_execute", count)
 
 

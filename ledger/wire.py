@@ -1,0 +1,59 @@
+"""A connection as its driver has it: what SQLAlchemy does round a statement costs more than most statements of a turn do."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+Rows = list[tuple[Any, ...]]
+_FAILED: Final = frozenset({"INERROR", "UNKNOWN"})
+
+
+class Question(NamedTuple, Generic[T]):
+    """A statement in the driver's dialect, its parameters, and what its rows tell."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+    told: Callable[[Rows], T]
+
+
+class Wire:
+    """Says statements to a connection's driver, with the errors that the driver has for them."""
+
+    def __init__(self, connection: Connection) -> None:
+        raw: Any = connection.connection.driver_connection
+        self._raw = raw
+        self._sqlite = connection.dialect.name == "sqlite"
+
+    def ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
+        """The rows that answer a statement."""
+        rows: Rows = self._raw.execute(sql, parameters).fetchall()
+        return rows
+
+    def ask_at_once(self, questions: Iterable[Question[Any]]) -> list[Any]:
+        """What is told of questions, each seeing what there is when it is answered; one way to PostgreSQL and back for all."""
+        if self._sqlite:
+            return [question.told(self.ask(question.sql, question.parameters)) for question in questions]
+        with self._raw.pipeline():
+            asked = [(question, self._raw.execute(question.sql, question.parameters)) for question in questions]
+            return [question.told(answer.fetchall()) for question, answer in asked]
+
+    def say(self, statements: Iterable[tuple[str, Any]]) -> None:
+        """Say statements; for SQLite with a list of parameters once for each of it."""
+        for sql, parameters in statements:
+            if isinstance(parameters, list):
+                self._raw.executemany(sql, parameters)
+            else:
+                self._raw.execute(sql, parameters)
+
+    def at_once(self) -> AbstractContextManager[object]:
+        """Send what is said to PostgreSQL without waiting for each answer: each would be a way there and back."""
+        return nullcontext() if self._sqlite else self._raw.pipeline()
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether a statement failed after which PostgreSQL takes no other in this transaction; SQLite goes on."""
+        return not self._sqlite and self._raw.info.transaction_status.name in _FAILED
