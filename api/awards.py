@@ -299,7 +299,7 @@ async def close(award: AwardName, ask: TheAsk) -> Recorded:
     **command(ADMINISTRATOR, *_AGREED, awards.AwardIsNotClosed, awards.AwardIsCompleted, awards.AwardIsNotDone),
 )
 async def complete(award: AwardName, ask: TheAsk) -> Recorded:
-    """Complete an award that is closed to claims: each payment is paid or netted off, and no receivable is open."""
+    """Complete an award that is closed to claims: all is paid, netted off, recovered or written off, and no proposal waits."""
     return await ask.record(partial(closing.complete, award=award, today=ask.today), award_stream(award))
 
 

@@ -70,6 +70,30 @@ class ClaimConcluded(Event):
     deferred: bool = False
 
 
+class ProposalKind(StrEnum):
+    """What a second person may be asked to agree beside the award's own terms and steps."""
+
+    CLAWBACK = "clawback"
+    RECONSIDERATION = "reconsideration"
+    OTHER_PAYMENT = "other-payment"
+
+
+class ProposalOpened(Event):
+    """Something that was proposed under the award waits for its second person."""
+
+    type: Literal["award.proposal-opened"] = "award.proposal-opened"
+    kind: ProposalKind
+    reference: Reference
+
+
+class ProposalConcluded(Event):
+    """What was proposed waits no longer: it was agreed, withdrawn or turned down."""
+
+    type: Literal["award.proposal-concluded"] = "award.proposal-concluded"
+    kind: ProposalKind
+    reference: Reference
+
+
 class AwardAssessed(Event):
     """What one assessment added to what the award has consumed, or took off it, and the accumulators after it (M5-M8).
 
@@ -200,6 +224,8 @@ AwardEvent = (
     | TermsAgreed
     | ClaimOpened
     | ClaimConcluded
+    | ProposalOpened
+    | ProposalConcluded
     | AwardAssessed
     | ReceivableChanged
     | AwardClosedToClaims
@@ -264,7 +290,7 @@ class AwardIsNotClosed(Refused):
 
 
 class AwardIsNotDone(Refused):
-    """Payments or receivables of the award are open; it is completed when each is paid, netted off, recovered or written off."""
+    """The award is completed when all is paid, netted off, recovered or written off, and nothing waits for a decision."""
 
 
 class ProposerMayNotAgree(FourEyes):
@@ -296,6 +322,13 @@ class ReceivableName(NamedTuple):
     assessment: int
     payer: str
     payee: str
+
+
+class ProposalName(NamedTuple):
+    """What was proposed under an award, and waits for its second person."""
+
+    kind: ProposalKind
+    reference: str
 
 
 class Status(StrEnum):
@@ -344,6 +377,8 @@ class Award(Aggregate):
     deferred_claims: frozenset[str] = frozenset()
     claims: tuple[str, ...] = ()
     """Every claim there ever was, in the order in which they were submitted."""
+    proposals: frozenset[ProposalName] = frozenset()
+    """What waits for its second person; not what was proposed before the log said so here."""
     assessments: int = 0
     standing: Standing = field(default_factory=Standing)
     receivables: Mapping[ReceivableName, Money] = field(default_factory=dict)
@@ -514,6 +549,10 @@ class Award(Aggregate):
                 name = frozenset({canonical(claim)})
                 others = state.deferred_claims - name
                 return replace(state, open_claims=state.open_claims - name, deferred_claims=others | name if deferred else others)
+            case ProposalOpened(kind=kind, reference=reference):
+                return replace(state, proposals=state.proposals | {ProposalName(kind, canonical(reference))})
+            case ProposalConcluded(kind=kind, reference=reference):
+                return replace(state, proposals=state.proposals - {ProposalName(kind, canonical(reference))})
             case AwardAssessed(assessment=number, allotted=allotted):
                 payments = (*state.payments, *((number, payer) for payer in sorted(allotted)))
                 return replace(state, assessments=number, standing=_added(state.standing, event), payments=payments)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import Kind, ReversedLine, Sheet, StandingLine, Stands
-from domain.award import Award, award_stream
+from domain.award import Award, ProposalConcluded, ProposalKind, ProposalOpened, award_stream
 from domain.calendar import Day
 from domain.claim import Claim, ClaimLinesReversed, Line, NamedLine, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
@@ -74,7 +74,8 @@ class ClawbackWithdrawn(Event):
 class ClawbackAgreed(Event):
     """A second person agrees: the assessment of this number takes the lines back.
 
-    `dependants` are accepted lines that needed one of these: they stand, or went too, as the terms say.
+    `dependants` are accepted lines that needed one of these, and have nothing left of what they needed: they stand, or went too,
+    as the terms say.
     """
 
     type: Literal["clawback.agreed"] = "clawback.agreed"
@@ -189,13 +190,15 @@ def raise_clawback(facts: Facts, award: str, clawing: Clawing) -> Decision:
         reason=clawing.reason,
         note=facts.conceal(clawing.note, under.reference) if clawing.note else None,
     )
-    return {stream: (raised,)}
+    opened = ProposalOpened(kind=ProposalKind.CLAWBACK, reference=clawing.clawback)
+    return {stream: (raised,), award_stream(award): (opened,)}
 
 
 def withdraw(facts: Facts, award: str, clawback: str, reason: str) -> Decision:
     """Withdraw a clawback that waits for its second person, or turn it down."""
     stream = clawback_stream(award, clawback)
-    return {stream: (facts[stream].withdraw(facts.conceal(reason, canonical(award))),)}
+    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
+    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
 
 
 def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) -> Decision:
@@ -224,7 +227,11 @@ def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) ->
         dependants=dependants,
         dependants_went_too=go_too,
     )
-    return joined({stream: (agreed,)}, taking.decision(cause))
+    return joined({stream: (agreed,), award_stream(award): (_concluded(raised),)}, taking.decision(cause))
+
+
+def _concluded(clawback: Clawback) -> ProposalConcluded:
+    return ProposalConcluded(kind=ProposalKind.CLAWBACK, reference=clawback.raised.clawback)
 
 
 def _only(claims: Iterable[str]) -> str | None:

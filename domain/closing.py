@@ -22,11 +22,14 @@ from domain.award import (
 from domain.claim import Claim, ClaimLapsed, ClaimLinesDecided, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING
+from domain.opening_position import Status as PositionStatus
+from domain.opening_position import opening_position_stream
 from domain.payment import Stage, payment_stream
 from domain.refusal import Fault
 from domain.verification import LineDecision, Prices, valued
 
 _DONE = frozenset({Stage.PAID, Stage.NETTED_OFF})
+_WAITS = "waits for a second person, to agree it or to turn it down"
 
 
 def close(facts: Facts, award: str, *, today: date) -> Decision:
@@ -55,7 +58,7 @@ def _lapse(facts: Facts, award: Award, claim: Claim, today: date) -> tuple[Event
 
 
 def complete(facts: Facts, award: str, *, today: date) -> Decision:
-    """Say that nothing is left to do: nothing awaits, each payment is paid or netted off, and no receivable is open.
+    """Say that nothing is left to do: all is paid, netted off, recovered or written off, and nothing waits for a decision.
 
     What was kept to recognise participants whose references were erased goes too: nothing is claimed any more (L5).
     """
@@ -84,6 +87,11 @@ def _undone(facts: Facts, award: Award) -> Iterator[Fault]:
             yield Fault(f"claims.{claim.last}", f"{waiting} of it is accepted and awaits its certification")
     for name, amount in award.receivables.items():
         yield Fault(f"receivables.{name.assessment}.{name.payer}.{name.payee}", f"{amount} is open")
+    for kind, reference in sorted(award.proposals):
+        yield Fault(f"{kind}s.{reference}", _WAITS)
+    position = facts.get(opening_position_stream(award.reference))
+    if position and position.status is PositionStatus.PROPOSED:
+        yield Fault("opening-position", _WAITS)
 
 
 def propose_step(facts: Facts, award: str, step: Step, reason: str, document_sha256: str | None = None) -> Decision:

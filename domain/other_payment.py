@@ -13,7 +13,7 @@ from pydantic import Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind, Sheet, StatedAmount
-from domain.award import Award, award_stream
+from domain.award import Award, ProposalConcluded, ProposalKind, ProposalOpened, award_stream
 from domain.calendar import Day, financial_year
 from domain.claim import Note, Sha256
 from domain.event import Event
@@ -186,13 +186,15 @@ def propose(facts: Facts, award: str, paying: OtherPaying, *, today: date) -> De
         reason=facts.conceal(paying.reason, under.reference),
         document_sha256=paying.document_sha256,
     )
-    return {stream: (proposed,)}
+    opened = ProposalOpened(kind=ProposalKind.OTHER_PAYMENT, reference=paying.other_payment)
+    return {stream: (proposed,), award_stream(award): (opened,)}
 
 
 def withdraw(facts: Facts, award: str, other_payment: str, reason: str) -> Decision:
     """Withdraw an other payment that waits for its second person, or turn it down."""
     stream = other_payment_stream(award, other_payment)
-    return {stream: (facts[stream].withdraw(facts.conceal(reason, canonical(award))),)}
+    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
+    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
 
 
 def agree(facts: Facts, award: str, other_payment: str, *, by: Actor, today: date) -> Decision:
@@ -215,7 +217,11 @@ def agree(facts: Facts, award: str, other_payment: str, *, by: Actor, today: dat
     cause = Cause(claim=None, claimed_by=found.proposed_by, verified_by=(by.person,))
     after = Award.evolve(under, event, by.person)
     due = Obligations(facts, after, event.assessment, today).settle(owed, cause)
-    return joined({stream: (agreed,), award_stream(award): (event,)}, due)
+    return joined({stream: (agreed,), award_stream(award): (_concluded(found), event)}, due)
+
+
+def _concluded(other_payment: OtherPayment) -> ProposalConcluded:
+    return ProposalConcluded(kind=ProposalKind.OTHER_PAYMENT, reference=other_payment.proposed.other_payment)
 
 
 def _sheet_with_room(award: Award, amount: Money, dated: date, today: date) -> Sheet:

@@ -148,6 +148,8 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | award.TermsAgreed()
             | award.ClaimOpened()
             | award.ClaimConcluded()
+            | award.ProposalOpened()
+            | award.ProposalConcluded()
             | award.AwardAssessed()
             | award.ReceivableChanged()
             | award.AwardClosedToClaims()

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind
-from domain.award import award_stream
+from domain.award import ProposalConcluded, ProposalKind, ProposalOpened, award_stream
 from domain.calendar import Day
 from domain.claim import Claim, NamedLine, Note, claim_stream
 from domain.event import Event
@@ -176,13 +176,15 @@ def propose(facts: Facts, award: str, reconsidering: Reconsidering) -> Decision:
         lines=reconsidering.lines,
         reason=facts.conceal(reconsidering.reason, under.reference),
     )
-    return {stream: (proposed,)}
+    opened = ProposalOpened(kind=ProposalKind.RECONSIDERATION, reference=reconsidering.reconsideration)
+    return {stream: (proposed,), award_stream(award): (opened,)}
 
 
 def withdraw(facts: Facts, award: str, reconsideration: str, reason: str) -> Decision:
     """Withdraw a reconsideration that waits for its second person, or turn it down."""
     stream = reconsideration_stream(award, reconsideration)
-    return {stream: (facts[stream].withdraw(facts.conceal(reason, canonical(award))),)}
+    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
+    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
 
 
 def agree(facts: Facts, award: str, reconsideration: str, *, by: Actor, today: date) -> Decision:
@@ -207,7 +209,11 @@ def agree(facts: Facts, award: str, reconsideration: str, *, by: Actor, today: d
     )
     gained = _expect_gain(made)
     agreed = ReconsiderationAgreed(assessment=under.assessments + 1, on=today, gained=gained)
-    return joined({stream: (agreed,)}, made)
+    return joined({stream: (agreed,), award_stream(award): (_concluded(proposed),)}, made)
+
+
+def _concluded(reconsideration: Reconsideration) -> ProposalConcluded:
+    return ProposalConcluded(kind=ProposalKind.RECONSIDERATION, reference=reconsideration.proposed.reconsideration)
 
 
 def _expect_gain(made: Decision) -> Money:

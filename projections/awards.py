@@ -18,6 +18,8 @@ from domain.award import (
     AwardResumed,
     ClaimConcluded,
     ClaimOpened,
+    ProposalConcluded,
+    ProposalOpened,
     ReceivableChanged,
     Status,
     StepProposed,
@@ -113,7 +115,7 @@ class AwardsProjection(Projection[AwardRow]):
                     curtailed=before.curtailed + event.curtailed,
                     unfunded=before.unfunded + event.unfunded,
                 )
-            case ReceivableChanged() | StepProposed() | StepWithdrawn():
+            case ReceivableChanged() | ProposalOpened() | ProposalConcluded() | StepProposed() | StepWithdrawn():
                 return moved(before, happened)
             case AwardPaused():
                 return moved(before, happened, status=Status.PAUSED)

@@ -25,6 +25,8 @@ from domain.award import (
     AwardResumed,
     ClaimConcluded,
     ClaimOpened,
+    ProposalConcluded,
+    ProposalOpened,
     ReceivableChanged,
     StepProposed,
     StepWithdrawn,
@@ -218,6 +220,10 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Claim {claim} waits for a decision."
         case ClaimConcluded(claim=claim, deferred=deferred):
             return f"Claim {claim} waits no longer{'; deferred lines may be decided later' if deferred else ''}."
+        case ProposalOpened(kind=kind, reference=reference):
+            return f"{_words(kind).capitalize()} {reference} waits for a second person."
+        case ProposalConcluded(kind=kind, reference=reference):
+            return f"{_words(kind).capitalize()} {reference} waits for nobody any longer."
         case AwardAssessed():
             return _assessed(event)
         case ReceivableChanged(payer=payer, payee=payee, assessment=number, open=left):

@@ -91,6 +91,11 @@ class TestAnAwardsLife:
         await service.first.does(
             CLAWBACKS, {**CLAWING, "lines": [{**LINES[0], "quantity": "1"}, {"claim": "2021-Q3", "line": 2, "quantity": "1"}]}
         )
+        waits = await service.first.post(f"{AWARD_ITSELF}/completion")
+        assert waits.json()["faults"][-1] == {
+            "where": "clawbacks.CB-1",
+            "what": "waits for a second person, to agree it or to turn it down",
+        }
         await service.ada.does(f"{CLAWBACKS}/CB-1/agreement")
         await service.first.does(f"{AWARD_ITSELF}/completion")
         assert (await service.ivo.reads(AWARD_ITSELF))["status"] == "completed"

@@ -381,8 +381,18 @@ class History(RuleBasedStateMachine):
         agree = partial(reconsideration.agree, award=self.reference, reconsideration=reference, by=BEN, today=self.today)
         if self.play(agree, BEN, refused):
             self.in_vain = self.book.assessments
+            self.book.reconsiderations.add(reference)
         else:
             self.book = would_be
+
+    @precondition(lambda self: self.book.reconsiderations)
+    @rule(which=which)
+    def turn_down(self, which: int) -> None:
+        """A reconsideration that gained nothing waits until somebody turns it down."""
+        name = pick(sorted(self.book.reconsiderations), which)
+        turn_down = partial(reconsideration.withdraw, award=self.reference, reconsideration=name, reason="There is no room.")
+        self.play(turn_down, BEN)
+        self.book.reconsiderations.remove(name)
 
     @precondition(lambda self: self.book.state == "active" and self.book.room(self.now, self.now))
     @rule(amount=st.sampled_from([1, 10_000, 33_333, 250_000]) | st.integers(1, 400_000), back=days)

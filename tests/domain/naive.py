@@ -228,6 +228,8 @@ class Book:
     others: Years = field(default_factory=Counter)
     settled: Counter[Account] = field(default_factory=Counter)
     """What was netted off, recovered and written off."""
+    reconsiderations: set[str] = field(default_factory=set)
+    """Those that wait for their second person."""
 
     def terms(self, day: str) -> Json:
         return next(in_order(self.versions, day))
@@ -743,7 +745,8 @@ class Book:
         return max(pence(self.terms(today)["award_amount"]) - self.consumed["award_amount", ""], 0)
 
     def is_done(self) -> bool:
-        return not self.receivables and all(each.stage in {"paid", "netted-off"} for each in self.payments.values())
+        settled = all(each.stage in {"paid", "netted-off"} for each in self.payments.values())
+        return settled and not self.receivables and not self.reconsiderations
 
     # M11: where every pound is.
 

@@ -187,6 +187,13 @@ class TestAgree:
         assert [(each.claim, each.line) for each in agreed_.dependants] == [("2021-Q3", 2)]
         assert (agreed_.dependants_went_too, pounds(facts, "assessed")) == (False, "700.00")
 
+    def test_lists_nothing_that_needed_the_line_while_some_of_that_outcome_stands(self) -> None:
+        facts = claimed(line(quantity="2", participant="KBOP-0042"), line("HOME-3", participant="KBOP-0042"), dependants="go-too")
+        clawed(facts, (1, "1"))
+        agreed_ = facts[clawback_stream(REFERENCE, "CB-1")].agreed
+        assert agreed_ is not None
+        assert (agreed_.dependants, pounds(facts, "assessed")) == ((), "2100.00")
+
     def test_takes_what_needed_the_line_too_where_the_terms_say_so(self) -> None:
         facts = claimed(
             line(participant="KBOP-0042"),

@@ -23,9 +23,16 @@ from domain.certification import Certificate, certify
 from domain.claim import ReasonCode, claim_stream, submit
 from domain.clawback import agree as agree_clawback
 from domain.clawback import raise_clawback
+from domain.clawback import withdraw as withdraw_clawback
 from domain.closing import close, complete, propose_step
+from domain.opening_position import propose as propose_position
+from domain.opening_position import withdraw as withdraw_position
+from domain.other_payment import propose as propose_other_payment
+from domain.other_payment import withdraw as withdraw_other_payment
 from domain.payment import approve, payment_stream
 from domain.receivable import propose_write_off, receivable_stream, write_off
+from domain.reconsideration import propose as propose_reconsideration
+from domain.reconsideration import withdraw as withdraw_reconsideration
 from domain.verification import NothingToDecide, Verification, verify
 from tests.domain.given import MemoryFacts
 from tests.domain.kirklees import (
@@ -45,7 +52,10 @@ from tests.domain.kirklees import (
     submission,
     terms,
 )
-from tests.domain.test_clawback import AWARD, balances, claimed, clawing, paid, pounds
+from tests.domain.test_clawback import AWARD, balances, claimed, clawed, clawing, paid, pounds
+from tests.domain.test_opening_position import opening
+from tests.domain.test_other_payment import paying
+from tests.domain.test_reconsideration import reconsidering
 
 CLAIM = claim_stream(REFERENCE, "2021-Q3")
 
@@ -163,6 +173,48 @@ class TestComplete:
         completed(facts)
         with pytest.raises(NoStepIsProposed):
             facts[AWARD].agree_step(BEN, today=TODAY)
+
+    def test_refuses_while_a_clawback_waits_which_could_never_be_agreed_afterwards(self) -> None:
+        facts = claimed(line(quantity="2"))
+        paid(facts, 1, FUND)
+        paid(facts, 1, COUNCIL)
+        facts.play(partial(raise_clawback, award=REFERENCE, clawing=clawing((1, "1"))), AMINA.person)
+        closed(facts)
+        with pytest.raises(AwardIsNotDone) as refused:
+            completed(facts)
+        assert [each.where for each in refused.value.faults] == ["clawbacks.CB-1"]
+        facts.play(partial(withdraw_clawback, award=REFERENCE, clawback="cb-1", reason="It was eligible."), BEN.person)
+        assert completed(facts)[AWARD].status is Status.COMPLETED
+
+    def test_refuses_while_proposals_wait_listing_each(self) -> None:
+        facts = claimed(line(), line(), year_amounts={"2021-22": "2000.00"})
+        paid(facts, 1, FUND)
+        paid(facts, 1, COUNCIL)
+        facts.play(partial(propose_reconsideration, award=REFERENCE, reconsidering=reconsidering(2)), AMINA.person)
+        facts.play(partial(propose_other_payment, award=REFERENCE, paying=paying(), today=TODAY), AMINA.person)
+        closed(facts)
+        with pytest.raises(AwardIsNotDone) as refused:
+            completed(facts)
+        assert [each.where for each in refused.value.faults] == ["other-payments.GP-1", "reconsiderations.RC-1"]
+        turn_down = partial(withdraw_reconsideration, award=REFERENCE, reconsideration="RC-1", reason="Closed.")
+        facts.play(turn_down, BEN.person)
+        facts.play(partial(withdraw_other_payment, award=REFERENCE, other_payment="GP-1", reason="Closed."), BEN.person)
+        assert completed(facts)[AWARD].status is Status.COMPLETED
+
+    def test_refuses_while_an_opening_position_waits(self) -> None:
+        facts = agreed()
+        facts.play(partial(propose_position, award=REFERENCE, opening=opening(), today=TODAY), AMINA.person)
+        closed(facts)
+        with pytest.raises(AwardIsNotDone) as refused:
+            completed(facts)
+        assert [each.where for each in refused.value.faults] == ["opening-position"]
+        facts.play(partial(withdraw_position, award=REFERENCE, reason="It was never begun elsewhere."), BEN.person)
+        assert completed(facts)[AWARD].status is Status.COMPLETED
+
+    def test_is_not_kept_from_it_by_what_was_proposed_and_agreed(self) -> None:
+        facts = clawed(claimed(line()), (1, "1"))
+        assert facts[AWARD].proposals == frozenset()
+        assert completed(closed(facts))[AWARD].status is Status.COMPLETED
 
     def test_refuses_while_a_receivable_is_open(self) -> None:
         facts = claimed()
