@@ -1,4 +1,4 @@
-"""What is put right in the demo's history, and brought to its end: by two administrators, between the rounds."""
+"""What is put right in the demo's history, paid otherwise, and brought to its end: by two administrators, between the rounds."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from api.cli.demo.cast import Cast
 from api.cli.demo.history import Claim, Json
 
 FOSTERING: Final = "INDIGO-POJ-0172"
-_HOMES, _JOBS = "INDIGO-POJ-0175", "INDIGO-POJ-0169"
+_SCHOOL, _HOMES, _JOBS = "INDIGO-POJ-0168", "INDIGO-POJ-0175", "INDIGO-POJ-0169"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Corrections:
     def deeds(self) -> Iterator[tuple[date, Callable[[], Awaitable[list[Json]]]]]:
         """The days in order, with what is done on them and what the ledger recorded of it."""
         yield date(2020, 2, 24), self.claw_back_a_job
+        yield date(2020, 6, 8), self.pay_through_the_spring
         yield date(2020, 11, 23), self.raise_the_fostering_fee
         yield date(2021, 2, 22), self.claw_back_from_a_cohort
         yield date(2024, 2, 26), self.claw_back_what_nobody_pays_again
@@ -42,6 +43,17 @@ class Corrections:
         """A week that a child spent at home: found when the award's last payment had been made."""
         claim, line = _accepted(FOSTERING, "FOSTER-WEEK")
         return await self._claw_back("CB-2024-1", claim, line, "7", "not-evidenced")
+
+    async def pay_through_the_spring(self) -> list[Json]:
+        """A grant on the medium scenario while schools were closed, as LCF projects had in 2020 (M10)."""
+        body = {
+            "other_payment": "GRANT-2020-1",
+            "payment_type": "grant",
+            "amount": "36500.00",
+            "dated": "2020-06-01",
+            "reason": "Schools are closed, and outcomes cannot be evidenced; paid on the medium scenario from April to June.",
+        }
+        return await self._by_two(f"/awards/{_SCHOOL}/other-payments", body, "GRANT-2020-1/agreement")
 
     async def raise_the_fostering_fee(self) -> list[Json]:
         """A price that was agreed in autumn for the whole financial year (M9)."""

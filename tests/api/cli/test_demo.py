@@ -30,6 +30,7 @@ PUBLISHED = {
     "INDIGO-POJ-0175": ("6600000.00", "22300000.00", "66/223", "2019-09", "2024-09"),
     "INDIGO-POJ-0195": ("1793302.00", "3240000.00", "896651/1620000", "2020-08", "2024-09"),
 }
+GRANT = ("INDIGO-POJ-0168", "36500.00")
 LCF = "GB-GOR-D5"
 
 
@@ -133,19 +134,20 @@ class TestDemo:
             assert each["trial_balance"] == "0.00"
             assert pence["claimed"] == pence["accepted"] + pence["rejected"] + pence["deferred"] + pence["undecided"]
             assert pence["accepted"] == pence["awaiting"] + pence["declined"] + pence["assessed"] + pence["curtailed"]
-            assert pence["assessed"] == pence["allotted"] - pence["reversed"] + pence["unfunded"]
+            assert pence["assessed"] + pence["other_payments"] == pence["allotted"] - pence["reversed"] + pence["unfunded"]
             stages = ("due", "held", "approved", "in_run", "sent", "paid", "returned", "netted_off")
             assert pence["allotted"] == sum(pence[stage] for stage in stages)
             # What is netted off stands on both sides: off the payment, and off the receivable.
             assert pence["reversed"] == pence["open"] + pence["netted_off"] + pence["recovered"] + pence["written_off"]
             assert pence["cash_out"] == pence["paid"] - pence["recovered"]
-            assert pence["remaining"] == pence["limit"] - pence["assessed"]
+            assert pence["remaining"] == pence["limit"] - pence["assessed"] - pence["other_payments"]
+        assert [(each["award"], each["other_payments"]) for each in found if each["other_payments"] != "0.00"] == [GRANT]
 
     def test_never_breaks_a_published_figure(self, played: Played) -> None:
         for each in balances(played, "--all"):
             if each["award"] in PUBLISHED:
                 award, maximum, *_ = PUBLISHED[each["award"]]
-                assert Fraction(each["assessed"]) <= Fraction(maximum)
+                assert Fraction(each["assessed"]) + Fraction(each["other_payments"]) <= Fraction(maximum)
                 lcf = next(payer for payer in each["payers"] if payer["payer"] == LCF)
                 # What was netted off or recovered is headroom again (M8).
                 assert Fraction(lcf["allotted"]) - Fraction(lcf["netted_off"]) - Fraction(lcf["recovered"]) <= Fraction(award)
@@ -169,7 +171,7 @@ class TestDemo:
             assert types[kind] >= 1, kind
         for kind in ("clawback.agreed", "receivable.netted-off", "receivable.recovered", "receivable.written-off"):
             assert types[kind] >= 1, kind
-        for kind in ("claim.lines-restated", "claim.lapsed", "award.closed-to-claims", "award.completed"):
+        for kind in ("other-payment.agreed", "claim.lines-restated", "claim.lapsed", "award.closed-to-claims", "award.completed"):
             assert types[kind] >= 1, kind
 
     def test_completes_the_award_that_is_over(self, played: Played) -> None:
