@@ -33,6 +33,7 @@ MOST_WAITING: Final = 1_024
 MOST_KEY_LENGTH: Final = 255
 MOST_COMMANDS_A_BATCH: Final = 256
 MOST_ENTRIES_A_BATCH: Final = 20_000
+_MOST_SLICE_S: Final = 0.002
 
 
 class Overloaded(RuntimeError):
@@ -353,9 +354,10 @@ class Writer:
         """Wait a little for those who were answered just now and come again, if others wait already.
 
         Otherwise a crowd splits into one half that waits while the other half is written, and each commit is for a half. It lasts
-        at most half as long as a commit does, and an eighth if nobody comes.
+        at most half as long as a commit does, and an eighth if nobody comes; after a commit that took long, as that of a large
+        claim or one that failed, no longer than after a usual one, as others wait already.
         """
-        slice_s = took_s / 8
+        slice_s = min(took_s / 8, _MOST_SLICE_S)
         for _ in range(4 if self._waiting else 0):
             before = self.under_way
             sleep(slice_s)

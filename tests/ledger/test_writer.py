@@ -21,7 +21,7 @@ from ledger import merkle
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
-from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
+from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded, Pending
 from tests import postgres
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import (
@@ -401,6 +401,17 @@ with Ledger.open(sys.argv[1], vault_key=VAULT_KEY, registry=POTS, balance_check=
     print(ledger.head().size == 2)
     print(is_whole(ledger))
 """
+
+
+def test_nobody_is_kept_waiting_long_after_a_commit_that_took_long(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("ledger.writer.sleep", slept.append)
+    writer = ledger._writer
+    writer._waiting.append(Pending(open_pot, ASKED, dry_run=False, answer=lambda *_: None))
+    writer._gather(took_s=20.0)
+    writer._waiting.clear()
+    assert slept
+    assert sum(slept) <= 0.01
 
 
 @pytest.fixture
