@@ -81,14 +81,13 @@ def _bereft(facts: Facts, award: Award, claim: Claim, today: date) -> Iterator[F
     """What waits, though its prerequisite no longer stands, where the terms of today let such lines go too."""
     if award.agreement.on(today).terms.dependants != "go-too":
         return
-    for line in claim.awaiting:
-        claimed = line.claimed
+    waiting = [(line.claimed, line.claimed.participant) for line in claim.awaiting]
+    streams = {token: participant_stream(award.reference, token) for _, token in waiting if token}
+    facts.prefetch(streams.values())
+    for claimed, token in waiting:
         priced = award.agreement.on(claimed.achieved_on).terms.outcome(claimed.outcome)
-        if claimed.participant is None or priced is None:
-            continue
-        participant = facts[participant_stream(award.reference, claimed.participant)]
-        for wanted in priced.prerequisites:
-            if not participant.accepted(wanted, by=claimed.achieved_on):
+        if token and priced:
+            for wanted in facts[streams[token]].lacking(priced.prerequisites, by=claimed.achieved_on):
                 yield Fault(f"lines.{claimed.line}", f"needs {wanted}, of which nothing stands accepted any more")
 
 

@@ -328,10 +328,9 @@ class Taking:
                 terms = self.award.agreement.on(each.achieved_on).terms
                 priced = terms.outcome(each.outcome)
                 gone = {canonical(given.outcome) for _, given in self._released[token]}
-                for wanted in priced.prerequisites if priced else ():
-                    if canonical(wanted) in gone and not participant.accepted(wanted, by=each.achieved_on):
-                        yield NamedLine(claim=claim, line=number)
-                        break
+                lacking = participant.lacking(priced.prerequisites if priced else (), by=each.achieved_on)
+                if any(canonical(wanted) in gone for wanted in lacking):
+                    yield NamedLine(claim=claim, line=number)
 
     def decision(self, cause: Cause) -> Decision:
         """All that is to be recorded."""

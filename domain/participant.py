@@ -1,6 +1,6 @@
 """What stands accepted and assessed for one participant of an award, known only by a token (L5, M5)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -96,6 +96,10 @@ class Participant(Aggregate):
         """How much of an outcome stands accepted; with `by`, as achieved on that day or before."""
         days = self.quantities.get(canonical(outcome), {})
         return sum((quantity for day, quantity in days.items() if by is None or day <= by), NONE)
+
+    def lacking(self, wanted: Iterable[str], *, by: date) -> Iterator[str]:
+        """Those of the outcomes of which nothing stands accepted, as achieved on that day or before."""
+        return (each for each in wanted if not self.accepted(each, by=by))
 
     def recognising(self, achievements: Iterable[Achievement | EarlierAchievement]) -> "Participant":
         """The participant with further achievements, or fewer, where their quantities are negative."""

@@ -275,6 +275,5 @@ def _broken(award: Award, participant: Participant, outcome: str, achieved_on: d
     if most and stands > most:
         yield f"the participant would stand accepted for {stands} of {outcome}, more than {most}"
     priced = award.agreement.on(achieved_on).terms.outcome(outcome)
-    for wanted in priced.prerequisites if priced else ():
-        if not participant.accepted(wanted, by=achieved_on):
-            yield f"{outcome} needs {wanted} accepted for the participant, achieved on {achieved_on} or before"
+    for wanted in participant.lacking(priced.prerequisites if priced else (), by=achieved_on):
+        yield f"{outcome} needs {wanted} accepted for the participant, achieved on {achieved_on} or before"
