@@ -266,6 +266,7 @@ def unsent_again(facts: Facts, steps: Mapping[Stream[Payment], Event], *, today:
     by_award: defaultdict[str, list[Stream[Payment]]] = defaultdict(list)
     for stream in steps:
         by_award[facts[stream].award].append(stream)
+    facts.prefetch(award_stream(name) for name in by_award)
     made: Decision = {}
     for name, streams in by_award.items():
         award = facts[award_stream(name)]
