@@ -37,7 +37,7 @@ class Scratch:
     """Makes databases to measure in: files in a folder, or databases of a PostgreSQL server."""
 
     def __init__(self, folder: Path, server: URL | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._server = server
         self._numbers = count(1)
         self._mark = f"lcledger_bench_{secrets.token_hex(4)}"
@@ -47,7 +47,7 @@ class Scratch:
         """The address of a new database, which is empty."""
         name = f"{self._mark}_{next(self._numbers)}"
         if self._server is None:
-            return f"sqlite:///{self._folder / name}.db"
+            return f"sqlite:///{self.folder / name}.db"
         self._say(f'CREATE DATABASE "{name}"')
         self._made.append(name)
         return self._server.set(database=name).render_as_string(hide_password=False)

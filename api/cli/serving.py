@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import uvicorn
+from fastapi import FastAPI
 
 from api import logs
 from api.cli.access import Mistaken, running
@@ -52,12 +53,12 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(ours: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken."""
+def serve(ours: Settings, announce: Callable[[str], None], *, mount: Callable[[FastAPI], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken. `mount` may add routes before."""
     listening = listen(ours.host, ours.port)
     logs.configure(ours.log_level, ours.log_format)
     with listening:
-        run(_serve(ours, listening, announce))
+        run(_serve(ours, listening, announce, mount))
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -66,10 +67,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
-async def _serve(ours: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
+async def _serve(
+    ours: Settings, listening: socket.socket, announce: Callable[[str], None], mount: Callable[[FastAPI], None] | None
+) -> None:
     server = _Server(_config(ours))
     server.heed()
     async with running(ours, serving=True) as app:
+        if mount is not None:
+            mount(app)
         server.config.app = app
         host, port = listening.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

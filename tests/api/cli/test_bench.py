@@ -1,10 +1,18 @@
 """Measurements, at their smallest: what they say, and where they refuse to measure."""
 
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from api.cli.bench.commands import Arena, awards_of
+from api.cli.bench.grounds import Database, grounds
+from api.cli.bench.served import make_ready, served, settings_of
+from api.settings import vault_key
 from ledger import yardsticks
+from ledger.ledger import Ledger
 from tests import postgres
 from tests.api.cli.conftest import answer, run
 
@@ -78,3 +86,55 @@ class TestAppend:
         done = run(*self.tiny, "--on", "postgresql", "--postgres", f"postgresql://nobody@/ledger?host={tmp_path}")
         assert done.exit_code == 1
         assert "The database cannot be used" in done.stderr
+
+
+class TestCommands:
+    tiny = ("bench", "commands", "--rounds", "1", "--seconds", "0.2", "--clients", "3")
+
+    def test_measures_ours_beside_the_floor(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        self._expect_lines(report, 3)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_on_postgresql_in_a_database_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--postgres", postgres_server.url("postgres"), "--on", "postgresql")
+        expect_grounds(report, "postgresql", "ours")
+        self._expect_lines(report, 3)
+        with postgres_server.connect() as connection:
+            assert connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lcledger_bench%'").fetchall() == []
+
+    def test_measures_what_was_really_recorded(self, tmp_path: Path) -> None:
+        with grounds(Database.SQLITE, tmp_path, None) as made:
+            ready = make_ready(Database.SQLITE, made, awards_of(4))
+            with served(ready.settings) as where:
+                arena = Arena(where, ready, clients=4, seconds=0.2)
+                done = {name: act() for name, act in arena.contenders().items()}
+            with Ledger.open(ready.settings.log_url, vault_key=vault_key(ready.settings)) as ledger:
+                recorded = Counter(entry.type for entry in ledger.entries(limit=100_000))
+        (ours,) = arena.turns["ours"]
+        assert recorded["claim.submitted"] == recorded["claim.verified"] == recorded["award.assessed"] == len(ours.commands_s) / 2
+        assert recorded["claim.submitted"] > 0
+        assert set(done) == {"ours", "floor"}
+        assert min(done.values()) > 0
+
+    def test_half_of_the_clients_act_under_one_award(self) -> None:
+        assert awards_of(5) == ["BENCH-HOT", "BENCH-HOT", "BENCH-HOT", "BENCH-1", "BENCH-2"]
+
+    def test_knows_nothing_of_the_ledger_of_the_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LCLEDGER_DATABASE_URL", "postgresql://somebody@127.0.0.1:1/ledger-in-use")
+        monkeypatch.setenv("LCLEDGER_DATA_DIR", str(tmp_path / "in-use"))
+        monkeypatch.setenv("LCLEDGER_VAULT_KEY_FILE", str(tmp_path / "in-use" / "vault.key"))
+        with grounds(Database.SQLITE, tmp_path, None) as made:
+            ours = settings_of(Database.SQLITE, made)
+        assert ours.embedded
+        assert ours.data_dir != tmp_path / "in-use"
+        assert ours.vault_key_file is None
+
+    def _expect_lines(self, report: Any, clients: int) -> None:
+        rate = line_of(report, f"claims submitted and verified, {clients} clients")
+        assert (rate["unit"], set(rate["medians"]), set(rate["ratios"])) == ("commands/s", {"ours", "floor"}, {"ours / floor"})
+        for work in ("99 of 100 commands within", "99 of 100 reads meanwhile within"):
+            line = line_of(report, work)
+            assert (line["unit"], set(line["medians"])) == ("ms", {"ours", "floor"})
+            assert min(line["medians"].values()) > 0

@@ -1,0 +1,38 @@
+"""The floor of a command: routes that find out who asks and validate what was sent, and do nothing with it.
+
+They take the same bodies, and are asked in the same way, as the commands beside which they are measured. They are no routes of
+the product: only `served` has them, in the process that a measurement starts.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, FastAPI, Response
+
+from api.commands import sent
+from api.identity import TheCaller
+from domain.claim import Submission
+from domain.verification import Verification
+
+PREFIX: Final = "/floor"
+_router = APIRouter(prefix=f"{PREFIX}/awards/{{award}}/claims")
+
+
+def mount(app: FastAPI) -> None:
+    """Add the routes to a service that is measured."""
+    app.include_router(_router)
+
+
+@_router.post("")
+async def submit(award: str, submission: Annotated[Submission, sent(Submission)], _caller: TheCaller) -> Response:
+    """What submitting a claim costs before anything is decided."""
+    return _done(award, submission.claim)
+
+
+@_router.post("/{claim}/verification")
+async def verify(award: str, claim: str, _decisions: Annotated[Verification, sent(Verification)], _caller: TheCaller) -> Response:
+    """What verifying a claim costs before anything is decided."""
+    return _done(award, claim)
+
+
+def _done(award: str, claim: str) -> Response:
+    return Response(status_code=201, headers={"Location": f"{award}/{claim}"})
