@@ -49,10 +49,11 @@ class Line:
         return tuple(each for each in self.wanted if each.figure in figures and not each.met_by(figures[each.figure]))
 
 
-def take_turns(rounds: int, contenders: Mapping[str, Contender]) -> Samples:
-    """Let each contender work once unmeasured, and then in turns; the figures of each, round by round."""
-    for work in contenders.values():
-        work()
+def take_turns(rounds: int, contenders: Mapping[str, Contender], *, warm_up: bool = True) -> Samples:
+    """Let each contender work once unmeasured, unless nothing is warm after that, and then in turns; the figures of each."""
+    if warm_up:
+        for work in contenders.values():
+            work()
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, work in contenders.items():

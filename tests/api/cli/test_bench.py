@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from api.cli.bench import histories
 from api.cli.bench.commands import Arena, awards_of
 from api.cli.bench.grounds import Database, grounds
 from api.cli.bench.served import make_ready, served, settings_of
 from api.settings import vault_key
 from ledger import yardsticks
 from ledger.ledger import Ledger
+from projections.views import Views
 from tests import postgres
 from tests.api.cli.conftest import answer, run
 
@@ -138,3 +140,46 @@ class TestCommands:
             line = line_of(report, work)
             assert (line["unit"], set(line["medians"])) == ("ms", {"ours", "floor"})
             assert min(line["medians"].values()) > 0
+
+
+class TestRebuild:
+    tiny = ("bench", "rebuild", "--rounds", "1", "--entries", "1000")
+
+    def expect_everybody_measured(self, report: Any) -> None:
+        speed, memory = report["lines"]
+        assert (speed["work"], speed["unit"]) == (memory["work"], "entries/s") == ("1,000 entries", "entries/s")
+        assert set(speed["medians"]) == {"ours", "library", "floor"}
+        assert set(speed["ratios"]) == {"ours / library", "ours / floor"}
+        assert min(speed["medians"].values()) > 0
+        assert memory["unit"] == "MiB at most"
+
+    def test_measures_ours_beside_the_library_and_the_floor(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        self.expect_everybody_measured(report)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
+        expect_grounds(report, "postgresql", "ours")
+        self.expect_everybody_measured(report)
+        with postgres_server.connect() as connection:
+            assert connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lcledger_bench%'").fetchall() == []
+
+
+class TestHistories:
+    """What is measured on is what the rules decide, with other names."""
+
+    def test_holds_many_awards_each_with_a_whole_history(self, sqlite_url: str, tmp_path: Path) -> None:
+        history = histories.decided(f"sqlite:///{tmp_path / 'pattern.db'}")
+        one_award = sum(map(len, history.quarters))
+        with Ledger.open(sqlite_url, vault_key=bytes(32)) as ledger, Views.open(sqlite_url, ledger) as views:
+            histories.fill(ledger, history.entries(), len(history.before) + 50 * one_award)
+            views.catch_up()
+            assert all(each.agrees for each in views.check())
+            awards = views.awards.page().rows
+            assert [each.award for each in awards] == [f"BENCH-{number:07d}" for number in range(1, 51)]
+            assert {each.claims for each in awards} == {histories.QUARTERS}
+            one, other = views.balances.of(awards[0].award), views.balances.of(awards[-1].award)
+            assert one.paid == one.assessed == other.paid > 0
+            assert one.trial_balance == 0
