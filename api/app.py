@@ -100,7 +100,7 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.ledger, app.state.views = opened
-        opened[0].watch(app.state.metrics.batch)
+        app.state.metrics.watch(opened[0])
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
             async with tokens.Issuer.of(settings, lambda: opened[0].now().timestamp()) as app.state.issuer:

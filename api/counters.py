@@ -1,9 +1,17 @@
-"""What is counted while the service runs."""
+"""What is counted while the service runs.
 
+Where several processes serve together, each counts in files of one folder, and any of them tells the numbers of all: sums of what
+was counted, also by those that have died; of what is under way, that of those who live.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ledger.ledger import Ledger
 from ledger.writer import Written
 
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -11,21 +19,27 @@ _COMMANDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _ENTRIES: Final = (1, 2, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
 
 
+def bury(folder: Path, process: int | None) -> None:
+    """Let what was under way in a process that has died be under way no more."""
+    mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """What is counted in this process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._waiting: Callable[[], int] = lambda: 0
         self._requests = Counter("lcledger_requests", "Requests answered", ["method", "route", "status"], registry=self.registry)
         self._seconds = Histogram(
             "lcledger_request_seconds", "Time to an answer", ["method", "route"], buckets=_SECONDS, registry=self.registry
         )
         self._commands = Counter("lcledger_commands", "Commands, by what became of them", ["became"], registry=self.registry)
         self._entries = Histogram("lcledger_command_entries", "Entries of a command", buckets=_ENTRIES, registry=self.registry)
-        self._position = Gauge("lcledger_position", "Entries in the log", registry=self.registry)
-        self._views = Gauge("lcledger_views_position", "Entries that the read models show", registry=self.registry)
-        self._failed = Gauge("lcledger_model_failed", "Whether a read model has stopped", ["model"], registry=self.registry)
-        self._queue = Gauge("lcledger_commands_under_way", "Commands taken in and not answered yet", registry=self.registry)
+        self._position = self._gauge("lcledger_position", "Entries in the log")
+        self._views = self._gauge("lcledger_views_position", "Entries that the read models show")
+        self._failed = self._gauge("lcledger_model_failed", "Whether a read model has stopped", "model")
+        self._queue = self._sum("lcledger_commands_under_way", "Commands taken in and not answered yet")
         self._commits = Counter("lcledger_commits", "Commits, by what became of them", ["became"], registry=self.registry)
         self._commit_seconds = Histogram(
             "lcledger_commit_seconds", "Time from the turn to the disk", buckets=_SECONDS, registry=self.registry
@@ -37,15 +51,31 @@ class Metrics:
         self._failures = Counter(
             "lcledger_database_failures", "Requests that found the database unusable", ["reason"], registry=self.registry
         )
-        self._under_way = Gauge("lcledger_requests_under_way", "Requests without an answer yet", registry=self.registry)
+        self._under_way = self._sum("lcledger_requests_under_way", "Requests without an answer yet")
+        self._sum("lcledger_processes", "Processes that serve").set(1)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        """What is the same for all processes: whoever looked last knows it best."""
+        return Gauge(name, about, labels, registry=self.registry, multiprocess_mode="livemostrecent")
+
+    def _sum(self, name: str, about: str) -> Gauge:
+        """What each process has of its own."""
+        return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
+
+    def watch(self, ledger: Ledger) -> None:
+        """Count what a ledger does."""
+        self._waiting = lambda: ledger.under_way
+        ledger.watch(self.batch)
 
     def begin(self) -> None:
         """A request came in."""
         self._under_way.inc()
+        self._queue.set(self._waiting())
 
     def end(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
         self._under_way.dec()
+        self._queue.set(self._waiting())
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
@@ -68,9 +98,17 @@ class Metrics:
 
     def written(self, state: Any) -> bytes:
         """All numbers, with how far the log and the read models are now."""
-        self._queue.set(state.ledger.under_way)
+        self._queue.set(self._waiting())
         self._position.set(state.ledger.head().size)
         self._views.set(state.views.position)
         for model in state.views.health():
             self._failed.labels(model.name).set(model.failed is not None)
-        return generate_latest(self.registry)
+        return generate_latest(self._everybody_s())
+
+    def _everybody_s(self) -> CollectorRegistry:
+        """The numbers of all who count in one folder, or those of this process if it counts alone."""
+        if values.ValueClass is values.MutexValue:
+            return self.registry
+        all_of_them = CollectorRegistry()
+        MultiProcessCollector(all_of_them)  # type: ignore[no-untyped-call]
+        return all_of_them

@@ -90,7 +90,9 @@ class Settings(BaseSettings):
     )
     page_size_most: int = Field(500, ge=1, le=10_000, description="Most entries of a list in one answer.")
     body_bytes_most: int = Field(8 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest request body, in bytes.")
-    queue_most: int = Field(1_000, ge=1, le=100_000, description="Most commands that wait to be written; further ones get 503.")
+    queue_most: int = Field(
+        1_000, ge=1, le=100_000, description="Most commands of a process that wait to be written; further ones get 503."
+    )
     commands_per_person_most: int = Field(
         256, ge=1, le=100_000, description="Most commands of one person that wait to be written; further ones get 429."
     )
@@ -175,6 +177,11 @@ def settings(**given: Any) -> Settings:
         return Settings(_secrets_dir=given.get("secrets_dir") or os.environ.get(f"{PREFIX}SECRETS_DIR") or None, **given)
     except ValidationError as wrong:
         raise NotSetUp("\n".join(_told(fault["loc"], fault["msg"]) for fault in wrong.errors())) from None
+
+
+def count_together(folder: Path) -> None:
+    """Have the processes that are started from here on count in a folder: so prometheus_client is told, when it is loaded."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def private_address(address: str) -> bool:

@@ -54,16 +54,27 @@ def demo(
         _serve(ours, lambda address: tell.ways(address, keys, ours))
 
 
-def serve(data_dir: DataDir = None, host: Host = None, port: Port = None) -> None:
+def serve(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="PostgreSQL: processes that serve together on the port.")] = 1,
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what was accepted.
 
     On SQLite the first start makes everything, and one process serves; PostgreSQL wants `lcledger migrate` first. Examples:
 
       lcledger serve --port 9000
+      lcledger serve --workers 4
       LCLEDGER_LOG_FORMAT=json lcledger serve
     """
     ours = _settings(data_dir, host, port)
-    _serve(ours, lambda _address: None)
+    if workers == 1:
+        _serve(ours, lambda _address: None)
+        return
+    from api.cli.workers import serve as serve_together
+
+    serve_together(ours, workers)
 
 
 def worker(data_dir: DataDir = None) -> None:

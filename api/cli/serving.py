@@ -1,10 +1,13 @@
 """Serving: the application on a socket, until it is told to stop; what was accepted by then is finished."""
 
 import asyncio
+import multiprocessing
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any, Final, TypeVar
 
 import uvicorn
@@ -25,13 +28,20 @@ class _Server(uvicorn.Server):
 
     def heed(self) -> bool:
         """Stop at SIGINT and SIGTERM; whether this system can tell an event loop of them."""
-        loop = asyncio.get_running_loop()
-        try:
-            for told in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(told, self.handle_exit, told, None)
-        except NotImplementedError:  # Windows
-            return False
-        return True
+        return on_signals(lambda told: self.handle_exit(told, None))
+
+    def heed_parent(self) -> None:
+        """Stop when the process that started this one to serve is gone: nobody would start another, or stop this one."""
+        parent, loop = multiprocessing.parent_process(), asyncio.get_running_loop()
+        if parent is None:
+            return
+
+        def wait() -> None:
+            parent.join()
+            with suppress(RuntimeError):  # The loop has ended before.
+                loop.call_soon_threadsafe(self.handle_exit, signal.SIGTERM, None)
+
+        Thread(target=wait, name="parent", daemon=True).start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,13 +67,35 @@ def serve(ours: Settings, announce: Callable[[str], None], *, mount: Callable[[F
     """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken. `mount` may add routes before."""
     listening = listen(ours.host, ours.port)
     logs.configure(ours.log_level, ours.log_format)
+    serve_on(listening, ours, announce)
+
+
+def serve_on(listening: socket.socket, ours: Settings, announce: Callable[[str], None]) -> None:
+    """Serve on a socket that listens, and close it in the end."""
     with listening:
         run(_serve(ours, listening, announce, mount))
 
 
+def address_of(listening: socket.socket) -> str:
+    """Where a socket is reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def on_signals(stop: Callable[[signal.Signals], None]) -> bool:
+    """Have the event loop stop at SIGINT and SIGTERM; whether this system can tell it of them."""
+    loop = asyncio.get_running_loop()
+    try:
+        for told in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(told, stop, told)
+    except NotImplementedError:  # Windows
+        return False
+    return True
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run something on the fastest event loop that there is here."""
-    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
         return runner.run(coroutine)
 
 
@@ -72,14 +104,14 @@ async def _serve(
 ) -> None:
     server = _Server(_config(ours))
     server.heed()
+    server.heed_parent()
     async with running(ours, serving=True) as app:
         if mount is not None:
             mount(app)
         server.config.app = app
-        host, port = listening.getsockname()[:2]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        address = address_of(listening)
         announce(address)
-        log.info("serving", address=address)
+        log.info("serving", address=address, process=os.getpid())
         await server.serve(sockets=[listening])
         log.info("stopping: what was accepted is finished first")
     log.info("stopped")

@@ -43,6 +43,7 @@ class Place:
 
     folder: Path
     database_url: str | None = None
+    workers: int = 1
 
     @property
     def settings(self) -> Settings:
@@ -68,6 +69,14 @@ class Serving:
 
     process: "subprocess.Popen[bytes]"
     address: str
+    log: Path
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log that tell of an event."""
+        lines = self.log.read_text("utf-8").splitlines(keepends=True)
+        return [
+            told for line in lines if f'"{event}"' in line and line.endswith("\n") if (told := json.loads(line))["event"] == event
+        ]
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -91,10 +100,11 @@ def served(place: Place) -> Iterator[Serving]:
     place.folder.mkdir(parents=True, exist_ok=True)
     told = place.folder / f"{time.time_ns()}.log"
     with told.open("wb") as log:
-        command = [sys.executable, "-c", "from api.cli import app; app()", "serve", "--port", "0"]
+        program = [sys.executable, "-c", "from api.cli import app; app()"]
+        command = [*program, "serve", "--port", "0", "--workers", str(place.workers)]
         process = subprocess.Popen(command, cwd=TOP, env=place.environment, stdout=log, stderr=log)
     try:
-        yield Serving(process, _address(process, told))
+        yield Serving(process, _address(process, told), told)
     finally:
         process.kill()
         process.wait()

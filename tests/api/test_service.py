@@ -104,9 +104,9 @@ class Story:
                 await story.agree_award(service, **server.STILL_OPEN)
                 self.cast = service.cast
 
-    async def work_until(self, end: Callable[[Serving, Load], Any]) -> Load:
+    async def work_until(self, end: Callable[[Serving, Load], Any], load: Load | None = None) -> Load:
         """Work on it, and end it when enough was acknowledged."""
-        load = Load()
+        load = load or Load()
         if self.loads:
             load.numbers = self.loads[0].numbers
         self.loads.append(load)

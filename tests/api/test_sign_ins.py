@@ -238,7 +238,7 @@ class TestProcesses:
     @pytest.mark.long
     async def test_that_serve_one_ledger_all_know_who_signed_in(self, tmp_path: Path, postgres_url: str) -> None:
         with listening() as provider:
-            doors = [Door(tmp_path / name, postgres_url, provider.issuer) for name in ("front", "back")]
+            doors = [Door(tmp_path / name, postgres_url, issuer=provider.issuer) for name in ("front", "back")]
             with served(doors[0]) as front, served(doors[1]) as back:
                 async with asked(doors[0], front) as service, httpx.AsyncClient(base_url=back.address, timeout=60) as http:
                     me = await service.first.reads("/v1/me")
