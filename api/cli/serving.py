@@ -67,10 +67,12 @@ def serve(ours: Settings, announce: Callable[[str], None], *, mount: Callable[[F
     """Serve until SIGTERM or SIGINT; `announce` is told the address when requests are taken. `mount` may add routes before."""
     listening = listen(ours.host, ours.port)
     logs.configure(ours.log_level, ours.log_format)
-    serve_on(listening, ours, announce)
+    serve_on(listening, ours, announce, mount)
 
 
-def serve_on(listening: socket.socket, ours: Settings, announce: Callable[[str], None]) -> None:
+def serve_on(
+    listening: socket.socket, ours: Settings, announce: Callable[[str], None], mount: Callable[[FastAPI], None] | None = None
+) -> None:
     """Serve on a socket that listens, and close it in the end."""
     with listening:
         run(_serve(ours, listening, announce, mount))
