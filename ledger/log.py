@@ -6,7 +6,6 @@ the transaction that writes it. Statements go to the driver as they are: what SQ
 row.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
@@ -32,10 +31,11 @@ _TURN: Final = 0x6C636C_02
 # Whatever the database's default: what was committed while the turn was waited for must be seen in it. Waiting ends, as SQLite's
 # does, so that a process that hangs in its turn stops the others with an error rather than for ever.
 _POSTGRESQL_BEGIN: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{store.BUSY_TIMEOUT_S}s'; "
-    f"SELECT pg_advisory_xact_lock({_TURN})"
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    f"SET LOCAL lock_timeout = '{store.BUSY_TIMEOUT_S}s'",
+    f"SELECT pg_advisory_xact_lock({_TURN})",
 )
-_TIPS_KEPT: Final = 10_000
+_MOST_KEPT: Final = 10_000
 _CLEANING_MS: Final = 200
 """How long the writer waits at most for readers to let go of old pages after an erasure."""
 _AT_ONCE: Final = 2_000
@@ -305,6 +305,11 @@ class Reads:
                 return True
         return False
 
+    def leaf_at(self, position: int) -> bytes | None:
+        """The leaf of the entry at a position, if there is one."""
+        found = self._rows("SELECT leaf FROM entries WHERE position = ?", position)
+        return bytes(found[0][0]) if found else None
+
     def tracked(self, follower: str) -> int | None:
         """How far a follower of the `eventsourcing` library has come."""
         found = self._rows("SELECT notification_id FROM tracking WHERE application_name = ?", follower)
@@ -374,47 +379,52 @@ NOTHING_EXPECTED: Final = Expected()
 
 
 class Turn(Reads):
-    """The one who may write, for as long as its transaction lasts. Nothing is written before `write`."""
+    """The one who may write, for as long as its transaction lasts. Nothing is written before `commit`."""
 
-    def __init__(self, connection: Connection, statements: Statements, clock: Clock, kept: "_Kept", expected: Expected) -> None:
-        self._wire = Wire(connection)
+    def __init__(
+        self, wire: Wire, statements: Statements, clock: Clock, *, begin: Iterable[str], kept: "_Kept", expected: Expected
+    ) -> None:
+        """Take the turn, by the statements of `begin`."""
 
         def ask(sql: str, parameters: tuple[Any, ...]) -> Rows:
             with failures.told():
-                return self._wire.ask(sql, parameters)
+                return wire.ask(sql, parameters)
 
         super().__init__(statements, ask)
-        self.connection = connection
+        self._wire = wire
         self.statements = statements
-        last = self._look(expected)
-        self.size, frontier, _, last_moment = last or (0, b"", b"", "")
+        self._kept = kept
+        last = self._look(begin, expected)
+        self.size, frontier, self._root, last_moment = last or (0, b"", merkle.EMPTY_ROOT, "")
         self._frontier = merkle.unpacked(frontier)
         self.recorded_at = max(written(clock()), last_moment)
-        self._kept = kept
-        if kept.size != self.size:
-            kept.tips.clear()
-        self._tips = kept.tips
         self.placed: list[Row] = []
         self.receipts_made: list[Receipt] = []
         self.texts_made: list[Text] = []
         self.participants_made: list[Participant] = []
         self.erased = Erasure()
 
-    def _look(self, expected: Expected) -> tuple[int, bytes, bytes, str] | None:
+    @property
+    def connection(self) -> Connection:
+        """What the turn is taken on, for those who write more in it."""
+        return self._wire.connection
+
+    def _look(self, begin: Iterable[str], expected: Expected) -> tuple[int, bytes, bytes, str] | None:
         """The last head; and what is expected to be asked for, kept for when it is."""
         questions: dict[str, Question[Any]] = {"head": self._head()}
-        if expected.streams:
-            questions["versions"] = self._versions_of(expected.streams)
+        if unknown := [stream for stream in expected.streams if stream not in self._kept.versions]:
+            questions["versions"] = self._versions_of(unknown)
         if expected.spent:
             questions["receipts"] = self._receipts(expected.spent)
         if expected.marks:
             questions["recognised"] = self._recognised(expected.marks)
-        with failures.told():
-            told = dict(zip(questions, self._wire.ask_at_once(questions.values()), strict=True))
-        self._versions: dict[str, int] = told.get("versions", {})
+        told = dict(zip(questions, self._wire.begin(begin, questions.values()), strict=True))
+        last: tuple[int, bytes, bytes, str] | None = told["head"]
+        self._kept.hold_for(last[2] if last else merkle.EMPTY_ROOT)
+        self._kept.versions.update(told.get("versions", {}))
+        self.learn(expected.streams)  # Those that were kept, if what was kept does not hold any more.
         self.receipts_found: dict[tuple[str, str], Receipt] = told.get("receipts", {})
         self.recognised_found: dict[str, str] = told.get("recognised", {})
-        last: tuple[int, bytes, bytes, str] | None = told["head"]
         return last
 
     @property
@@ -424,46 +434,46 @@ class Turn(Reads):
 
     def learn(self, streams: Iterable[str]) -> None:
         """Look up the versions of streams at once."""
-        unknown = [stream for stream in streams if stream not in self._versions]
-        if unknown:
-            self._versions.update(self.versions(unknown))
+        if unknown := [stream for stream in streams if stream not in self._kept.versions]:
+            self._kept.versions.update(self.versions(unknown))
 
     def version(self, stream: str) -> int:
         """A stream's version, counting what is placed and not yet written."""
-        if stream not in self._versions:
+        found = self._kept.versions.get(stream)
+        if found is None:
             self.learn((stream,))
-        return self._versions[stream]
+            found = self._kept.versions[stream]
+        return found
 
     def place(self, drafts: Iterable[Draft], *, keep: bool = True) -> list[Row]:
         """Give entries their places; they are written with the turn, unless they are not to be kept (a dry run)."""
         drafts = list(drafts)
         self._learn_tips(drafts)
-        tips = ChainMap[str, tuple[int, bytes]]({}, self._tips)  # Whatever fails below leaves what is known as it is.
-        position = self.position
+        known, moved = self._kept.tips, dict[str, tuple[int, bytes]]()  # Whatever fails below leaves what is known as it is.
         rows = []
-        for drafted in drafts:
-            position += 1
-            sequence, previous = tips.get(drafted.award, (0, NO_LEAF)) if drafted.award else (-1, NO_LEAF)
+        for position, drafted in enumerate(drafts, self.position + 1):
+            award = drafted.award
+            sequence, previous = (moved.get(award) or known[award]) if award else (-1, NO_LEAF)
             row = place(drafted, position, self.recorded_at, sequence + 1, previous)
             if len(row.header) + len(row.state) > MOST_BYTES:
                 raise ValueError(f"an entry of {drafted.stream} is longer than {MOST_BYTES} bytes")
-            if drafted.award:
-                tips[drafted.award] = (sequence + 1, row.leaf)
+            if award:
+                moved[award] = (sequence + 1, row.leaf)
             rows.append(row)
         if keep:
-            self._tips.update(tips.maps[0])
-            self.placed.extend(rows)
-            self._versions.update((drafted.stream, drafted.version) for drafted in drafts)
+            known.update(moved)
+            self.placed += rows
+            self._kept.versions.update({drafted.stream: drafted.version for drafted in drafts})
         return rows
 
     def _learn_tips(self, drafts: Iterable[Draft]) -> None:
-        unknown = {drafted.award for drafted in drafts if drafted.award} - self._tips.keys()
-        if unknown:
-            self._tips.update(dict.fromkeys(unknown, (0, NO_LEAF)) | self.tips(unknown))
+        tips = self._kept.tips
+        if unknown := {drafted.award for drafted in drafts if drafted.award and drafted.award not in tips}:
+            tips.update(dict.fromkeys(unknown, (0, NO_LEAF)) | self.tips(unknown))
 
     def check_with(self, checked: bytes) -> bytes:
         """Make the vault, with what tells its key from another."""
-        self._insert("vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)])
+        self._wire.say(self.statements.insertions("vault_key", (("id", "bigint"), ("checked", "bytea")), [(1, checked)]))
         return checked
 
     @property
@@ -471,46 +481,45 @@ class Turn(Reads):
         """Whether a statement failed after which PostgreSQL takes no other in this turn; SQLite goes on."""
         return self._wire.spoiled
 
-    def write(self) -> bool:
-        """Write everything that was placed and made, and the head that seals it; whether there was anything."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.placed or self.receipts_made or self.texts_made or self.participants_made)
+
+    def commit(self) -> None:
+        """Write everything that was placed and made, and the head that seals it, and commit it."""
+        self._wire.commit([*self._insertions(), *self._erasures()])
+
+    def kept(self) -> None:
+        """The turn is on disk: what it learned holds until somebody else writes."""
+        self._kept.keep_for(self._root)
+
+    def _insertions(self) -> Iterator[tuple[str, Any]]:
+        insertions = self.statements.insertions
         if self.placed:
-            self._insert("entries", ENTRY, self.placed)
             for row in self.placed:
                 merkle.grow(self._frontier, row.position - 1, row.leaf)
-            head = (self.position, merkle.packed(self._frontier), merkle.root_of(self._frontier), self.recorded_at)
-            self._insert("heads", HEAD, [head])
+            self._root = merkle.root_of(self._frontier)
+            head = (self.position, merkle.packed(self._frontier), self._root, self.recorded_at)
+            yield from insertions("entries", ENTRY, self.placed)
+            yield from insertions("heads", HEAD, [head])
         for table, columns, rows in (
             ("receipts", _RECEIPT, self.receipts_made),
             ("texts", _TEXT, self.texts_made),
             ("participants", _PARTICIPANT, self.participants_made),
         ):
             if rows:
-                self._insert(table, columns, rows)
-        self._erase()
-        return bool(self.placed or self.receipts_made or self.texts_made or self.participants_made)
+                yield from insertions(table, columns, rows)
 
-    def _erase(self) -> None:
+    def _erasures(self) -> Iterator[tuple[str, Any]]:
         """Let go what is to go, also what this turn itself put into the vault."""
+        sql, texts = self.statements, self.statements.texts
         if self.erased.texts:
-            sql = "UPDATE texts SET sealed = NULL, salt = ? WHERE commitment IN {any}"
-            self._do(sql, b"", self.statements.texts(self.erased.texts))
+            yield sql("UPDATE texts SET sealed = NULL, salt = ? WHERE commitment IN {any}"), (b"", texts(self.erased.texts))
         for award, tokens in _by_award(self.erased.participants).items():
-            sql = "UPDATE participants SET sealed = NULL WHERE award = ? AND token IN {any}"
-            self._do(sql, award, self.statements.texts(tokens))
+            yield sql("UPDATE participants SET sealed = NULL WHERE award = ? AND token IN {any}"), (award, texts(tokens))
         for award in self.erased.marks:
-            self._do("DELETE FROM participants WHERE award = ? AND sealed IS NULL", award)
-
-    def _insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
-        self._wire.say(self.statements.insertions(table, columns, rows))
-
-    def _do(self, sql: str, *parameters: Any) -> None:
-        self._wire.say([(self.statements(sql), parameters)])
-
-    def kept(self) -> None:
-        """The turn is on disk: what it learned of the awards holds until somebody else writes."""
-        self._kept.size = self.position
-        if len(self._kept.tips) > _TIPS_KEPT:
-            self._kept.tips.clear()
+            yield sql("DELETE FROM participants WHERE award = ? AND sealed IS NULL"), (award,)
 
 
 def _by_award(participants: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -521,11 +530,32 @@ def _by_award(participants: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 class _Kept:
-    """What the last turn of this process knew, good for as long as the log has the size that it left."""
+    """What the last turn of this process learned; it holds for as long as the log has the root that it left."""
 
     def __init__(self) -> None:
-        self.size = -1
         self.tips: dict[str, tuple[int, bytes]] = {}
+        """The number and the leaf of awards' last entries."""
+        self.versions: dict[str, int] = {}
+        self._root: bytes | None = None
+
+    def hold_for(self, root: bytes) -> None:
+        """Forget everything, unless it is of a log with this root."""
+        if root != self._root:
+            self.forget()
+            self._root = root
+
+    def keep_for(self, root: bytes) -> None:
+        """It is of a log with this root from now on."""
+        self._root = root
+        for each in (self.tips, self.versions):
+            if len(each) > _MOST_KEPT:
+                each.clear()
+
+    def forget(self) -> None:
+        """Nothing is known for sure."""
+        self._root = None
+        self.tips.clear()
+        self.versions.clear()
 
 
 class Log:
@@ -538,9 +568,9 @@ class Log:
         self.reads = Reads(self.statements, self._ask)
         self.bell: Bell = bell_of(engine.url.render_as_string(hide_password=False))
         self._turn = Lock()
-        self._writing: Connection | None = None
+        self._writing: Wire | None = None
         self._kept = _Kept()
-        self._begin = "BEGIN IMMEDIATE" if self.statements.sqlite else _POSTGRESQL_BEGIN
+        self._begin = ("BEGIN IMMEDIATE",) if self.statements.sqlite else _POSTGRESQL_BEGIN
 
     def start(self) -> None:
         """Look everything over before the first write: tables, triggers, durability, and that the last head fits."""
@@ -566,18 +596,17 @@ class Log:
         """
         with self._turn:
             with failures.told():
-                connection = self._taken()
+                turn = self._taken(expected)
             try:
-                turn = Turn(connection, self.statements, self.clock, self._kept, expected)
                 yield turn
             except BaseException:
-                self._roll_back(connection)
+                self._roll_back()
                 raise
-            wrote = self._commit(connection, turn)
+            self._commit(turn)
             turn.kept()
             if turn.erased:
-                self._clean(connection)
-        if wrote:
+                self._clean(turn.connection)
+        if not turn.is_empty:
             self.bell.ring()
 
     def close(self) -> None:
@@ -590,23 +619,26 @@ class Log:
         with failures.told(), self.engine.connect() as connection:
             return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
 
-    def _taken(self) -> Connection:
-        """The writer's connection, with the turn taken on it."""
+    def _taken(self, expected: Expected = NOTHING_EXPECTED) -> Turn:
+        """A turn on the writer's connection."""
         try:
-            return self._begun()
-        except DBAPIError as error:
+            wire = self._writer()
+            try:
+                return self._turn_on(wire, expected)
+            except Exception:
+                if not wire.lost:
+                    raise
+            # The server may have gone and come back since the last turn; nothing is under way yet: it is safe to ask again.
             self._drop_writer()
-            if not error.connection_invalidated:
-                raise
-            # The server may have gone and come back since the last turn; nothing is under way yet, so it is safe to ask again.
-            return self._begun()
+            return self._turn_on(self._writer(), expected)
+        except BaseException:
+            self._drop_writer()
+            raise
 
-    def _begun(self) -> Connection:
-        connection = self._writer()
-        connection.exec_driver_sql(self._begin, execution_options={"no_parameters": True})
-        return connection
+    def _turn_on(self, wire: Wire, expected: Expected) -> Turn:
+        return Turn(wire, self.statements, self.clock, begin=self._begin, kept=self._kept, expected=expected)
 
-    def _writer(self) -> Connection:
+    def _writer(self) -> Wire:
         if self._writing is None:
             connection = self.engine.connect()
             try:
@@ -614,21 +646,18 @@ class Log:
             except BaseException:
                 connection.close()
                 raise
-            self._writing = connection
+            self._writing = Wire(connection)
         return self._writing
 
-    def _commit(self, connection: Connection, turn: Turn) -> bool:
-        wrote = True
+    def _commit(self, turn: Turn) -> None:
         try:
-            with failures.told(), Wire(connection).at_once():
-                wrote = turn.write()
-                connection.exec_driver_sql("COMMIT")
+            with failures.told():
+                turn.commit()
         except BaseException as failure:
-            self._roll_back(connection)
+            self._roll_back()
             # The connection may have been lost on the way back: whether the entries are on disk is looked up, never guessed.
             if not (turn.placed and self._is_stored(turn.placed[-1], failure)):
                 raise
-        return wrote
 
     def _clean(self, connection: Connection) -> None:
         """Empty SQLite's write-ahead log, in which pages are as they were before the erasure; whoever reads may prevent it.
@@ -651,23 +680,19 @@ class Log:
 
     def _is_found(self, row: Row) -> bool:
         # Waiting for the turn waits for the end of the lost connection's transaction, one way or the other.
-        connection = self._taken()
+        turn = self._taken()
         try:
-            sql = self.statements("SELECT leaf FROM entries WHERE position = ?")
-            found = connection.exec_driver_sql(sql, (row.position,)).scalar()
+            return turn.leaf_at(row.position) == row.leaf
         finally:
-            self._roll_back(connection)
-        return found is not None and bytes(found) == row.leaf
+            self._roll_back()
 
-    def _roll_back(self, connection: Connection) -> None:
-        self._kept.size = -1
-        try:
-            connection.exec_driver_sql("ROLLBACK")
-        except SQLAlchemyError:  # Not only the driver's: a connection that was lost within the turn takes nothing any more.
+    def _roll_back(self) -> None:
+        self._kept.forget()
+        if self._writing is not None and not self._writing.roll_back():
             self._drop_writer()
 
     def _drop_writer(self) -> None:
         if self._writing is not None:
-            connection, self._writing = self._writing, None
+            connection, self._writing = self._writing.connection, None
             connection.invalidate()
             connection.close()

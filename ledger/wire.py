@@ -21,12 +21,34 @@ class Question(NamedTuple, Generic[T]):
 
 
 class Wire:
-    """Says statements to a connection's driver, with the errors that the driver has for them."""
+    """A connection to which things are said as its driver takes them, with the errors that the driver has for them."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         raw: Any = connection.connection.driver_connection
         self._raw = raw
         self._sqlite = connection.dialect.name == "sqlite"
+
+    def begin(self, statements: Iterable[str], questions: Iterable[Question[Any]]) -> list[Any]:
+        """Begin a transaction with some statements, and what is told of questions in it; one way there and back for all."""
+        with self.at_once():
+            for statement in statements:
+                self._raw.execute(statement)
+            return self._told(questions)
+
+    def commit(self, statements: Iterable[tuple[str, Any]]) -> None:
+        """Say statements and commit, one way there and back for all."""
+        with self.at_once():
+            self.say(statements)
+            self._raw.execute("COMMIT")
+
+    def roll_back(self) -> bool:
+        """Undo what was said since the beginning; whether the connection is still good for anything."""
+        try:
+            self._raw.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001 (whatever it is that it says: it cannot even forget)
+            return False
+        return True
 
     def ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         """The rows that answer a statement."""
@@ -35,11 +57,8 @@ class Wire:
 
     def ask_at_once(self, questions: Iterable[Question[Any]]) -> list[Any]:
         """What is told of questions, each seeing what there is when it is answered; one way to PostgreSQL and back for all."""
-        if self._sqlite:
-            return [question.told(self.ask(question.sql, question.parameters)) for question in questions]
-        with self._raw.pipeline():
-            asked = [(question, self._raw.execute(question.sql, question.parameters)) for question in questions]
-            return [question.told(answer.fetchall()) for question, answer in asked]
+        with self.at_once():
+            return self._told(questions)
 
     def say(self, statements: Iterable[tuple[str, Any]]) -> None:
         """Say statements; for SQLite with a list of parameters once for each of it."""
@@ -57,3 +76,14 @@ class Wire:
     def spoiled(self) -> bool:
         """Whether a statement failed after which PostgreSQL takes no other in this transaction; SQLite goes on."""
         return not self._sqlite and self._raw.info.transaction_status.name in _FAILED
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server is at the other end no more; an SQLite file has no other end."""
+        return not self._sqlite and bool(self._raw.closed)
+
+    def _told(self, questions: Iterable[Question[Any]]) -> list[Any]:
+        if self._sqlite:
+            return [question.told(self.ask(question.sql, question.parameters)) for question in questions]
+        asked = [(question, self._raw.execute(question.sql, question.parameters)) for question in questions]
+        return [question.told(answer.fetchall()) for question, answer in asked]

@@ -90,7 +90,7 @@ class TestADatabaseThatTakesNoWrites:
 
     def test_because_somebody_else_holds_it(self, opening: Opening, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
-        monkeypatch.setattr("ledger.log._POSTGRESQL_BEGIN", "BEGIN; SET LOCAL lock_timeout = '200ms'; LOCK TABLE heads")
+        monkeypatch.setattr("ledger.log._POSTGRESQL_BEGIN", ("BEGIN", "SET LOCAL lock_timeout = '200ms'", "LOCK TABLE heads"))
         ledger = opening()
         ledger.record_now(open_pot, ASKED)
         with _locked(database_url), pytest.raises(Unavailable, match="holds it locked"):

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import event, make_url
 
 from domain.aggregate import Command, Decision, Facts
 from domain.money import Money
@@ -23,6 +22,7 @@ from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
 from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded, Pending
 from tests import postgres
+from tests.faults import failing_commit
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import (
     KIRKLEES,
@@ -287,18 +287,15 @@ class TestClose:
 class TestFaults:
     """Every write fails in two ways: it fails and is not stored, or it fails and is stored."""
 
-    def test_fails_and_is_not_stored(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        with monkeypatch.context() as patch:
-            _fail_at_commit(patch, before=True)
-            with pytest.raises(Unavailable):
-                ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
+    def test_fails_and_is_not_stored(self, ledger: Ledger) -> None:
+        with failing_commit(stored=False), pytest.raises(Unavailable):
+            ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
         assert ledger.head().size == 0
         assert not ledger.record_now(open_pot, Request(KIRKLEES, key="k")).repeated
         assert is_whole(ledger)
 
-    def test_fails_and_is_stored(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        with monkeypatch.context() as patch:
-            _fail_at_commit(patch, before=False)
+    def test_fails_and_is_stored(self, ledger: Ledger) -> None:
+        with failing_commit(stored=True):
             recorded = ledger.record_now(open_pot, Request(KIRKLEES, key="k"))
         assert recorded.last == 1
         assert ledger.record_now(open_pot, Request(KIRKLEES, key="k")).repeated
@@ -444,22 +441,6 @@ async def _in_one_batch(ledger: Ledger, command: Command, request: Request) -> l
             await asyncio.sleep(0.2)  # They queue in this order.
         go()
     return (await asyncio.gather(*tasks, return_exceptions=True))[1:]
-
-
-def _fail_at_commit(patch: pytest.MonkeyPatch, *, before: bool) -> None:
-    said: Callable[..., Any] = Connection.exec_driver_sql
-    failed = False
-
-    def fail(self: Connection, statement: str, *others: Any, **settings: Any) -> Any:
-        nonlocal failed
-        if statement == "COMMIT" and not failed:
-            failed = True
-            if not before:
-                said(self, statement, *others, **settings)
-            raise OperationalError(statement, None, OSError("the connection is lost"))
-        return said(self, statement, *others, **settings)
-
-    patch.setattr(Connection, "exec_driver_sql", fail)
 
 
 @contextmanager
