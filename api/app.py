@@ -55,6 +55,7 @@ _KNOWN = refused_with(
     *tokens.REFUSALS,
     identity.RoleIsMissing,
     problems.NotNow,
+    problems.TooManyConnections,
     problems.DatabaseUnavailable,
 )
 _ROUTERS: Final = (
@@ -137,7 +138,7 @@ def create_app(
     async def not_modified(_request: Request, same: NotModified) -> Response:
         return Response(status_code=304, headers={"ETag": same.etag})
 
-    app.add_middleware(requests.Requests, metrics=app.state.metrics, body_bytes_most=settings.body_bytes_most)
+    app.add_middleware(requests.Requests, metrics=app.state.metrics, limits=settings)
     return app
 
 

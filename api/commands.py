@@ -23,6 +23,7 @@ from api.identity import Caller, TheCaller, identify, opened_by
 from api.openapi import refused_with, sent_as
 from api.problems import (
     BodyIsTooLarge,
+    BodyIsTooSlow,
     HeaderIsWrong,
     LedgerIsBusy,
     LedgerIsClosing,
@@ -30,6 +31,7 @@ from api.problems import (
     NothingHere,
     OutcomeNotKnown,
     RequestIsWrong,
+    TooManyBodies,
     TooManyOfYours,
     TurnedAway,
     faults,
@@ -69,7 +71,8 @@ class NothingToMatch(TurnedAway):
 
 ALWAYS: Final[tuple[type[Refused], ...]] = (IdempotencyKeyIsMissing, HeaderIsWrong, KeySpent, RequestIsWrong, NothingHere)
 BUSY: Final[tuple[type[Refused], ...]] = (LedgerIsBusy, LedgerIsClosing, OutcomeNotKnown, TooManyOfYours)
-OF_BODIES: Final[tuple[type[Refused], ...]] = (BodyIsTooLarge, MediaTypeNotTaken, EntryTooLong)
+OF_EVERY_BODY: Final[tuple[type[Refused], ...]] = (BodyIsTooLarge, BodyIsTooSlow, TooManyBodies)
+OF_BODIES: Final[tuple[type[Refused], ...]] = (*OF_EVERY_BODY, MediaTypeNotTaken, EntryTooLong)
 
 
 class ToldEntry(BaseModel):
@@ -361,7 +364,7 @@ def command(
 ) -> Route:
     """A command's route: who may ask, how it may be refused, what it is sent. `on_one`: it is about one stream, with an ETag."""
     moved: tuple[type[Refused], ...] = (VersionHasMoved,) if on_one else ()
-    bodies = OF_BODIES if body else (BodyIsTooLarge,)
+    bodies = OF_BODIES if body else OF_EVERY_BODY
     responses = refused_with(*ALWAYS, *BUSY, NothingToMatch, *moved, *bodies, *refusals)
     responses[200] = {"model": answer, "description": "A dry run: what would be recorded"}
     responses[201] = {"headers": _HEADERS}

@@ -51,6 +51,12 @@ class Metrics:
         self._failures = Counter(
             "lcledger_database_failures", "Requests that found the database unusable", ["reason"], registry=self.registry
         )
+        self._connections = Counter(
+            "lcledger_connections_ended",
+            "Connections ended by the service",
+            ["reason"],
+            registry=self.registry,
+        )
         self._under_way = self._sum("lcledger_requests_under_way", "Requests without an answer yet")
         self._sum("lcledger_processes", "Processes that serve").set(1)
 
@@ -95,6 +101,10 @@ class Metrics:
     def database_failed(self, reason: str) -> None:
         """A request found the database unusable; reasons are few."""
         self._failures.labels(reason).inc()
+
+    def connection_ended(self, reason: str) -> None:
+        """A connection was one too many, or too slow; reasons are few."""
+        self._connections.labels(reason).inc()
 
     def written(self, state: Any) -> bytes:
         """All numbers, with how far the log and the read models are now."""

@@ -66,6 +66,28 @@ class BodyIsTooLarge(TurnedAway):
     status = 413
 
 
+class BodyIsTooSlow(TurnedAway):
+    """The body did not come in time. Nothing was recorded; send it again, with the same key."""
+
+    status = 408
+
+
+class BodyBrokeOff(TurnedAway):
+    """The body ended before it was whole. Nothing was recorded; send it again, with the same key."""
+
+
+class HeadIsTooSlow(TurnedAway):
+    """The headers of the request did not come in time; nothing was recorded."""
+
+    status = 408
+
+
+class HeadIsTooLarge(TurnedAway):
+    """The headers of the request are larger than the service takes."""
+
+    status = 431
+
+
 class MediaTypeNotTaken(TurnedAway):
     """The body is of a media type that is not taken here."""
 
@@ -94,6 +116,14 @@ class NotNow(TurnedAway):
 
     status = 503
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class TooManyConnections(NotNow):
+    """More connections are open than the service takes. Nothing was recorded; send it again, with the same key."""
+
+
+class TooManyBodies(NotNow):
+    """More is being sent to the service at once than it takes. Nothing was recorded; send it again, with the same key."""
 
 
 class LedgerIsBusy(NotNow):

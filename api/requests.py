@@ -1,16 +1,17 @@
-"""What surrounds every request: its name in the logs, its time, and how much it may send."""
+"""What surrounds every request: its name in the logs, its time, and how much it may send, and how slowly."""
 
+import asyncio
 import time
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from api import logs
 from api.counters import Metrics
-from api.problems import BodyIsTooLarge, answer
+from api.problems import BodyBrokeOff, BodyIsTooLarge, BodyIsTooSlow, TooManyBodies, answer
+from api.settings import Settings
 
 log = logs.logger(__name__)
 NO_ROUTE: Final = "none"
@@ -18,12 +19,14 @@ PREFIX: Final = "/v1"
 
 
 class Requests:
-    """Names each request, counts and logs it by its route, never by its address; and lets no body in that is too large."""
+    """Names each request, counts and logs it by its route, never by its address; and lets no body in that is too much."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, body_bytes_most: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Settings) -> None:
         self._app = app
         self._metrics = metrics
-        self._most = body_bytes_most
+        self._limits = limits
+        self._held = 0
+        """Bytes of all the bodies of requests that have no answer yet."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a request in, and see it answered."""
@@ -53,20 +56,32 @@ class Requests:
 
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
         said = Headers(scope=scope).get("content-length", "0")
-        if not (said.isascii() and said.isdigit()) or int(said[:18]) > self._most:
-            await answer(BodyIsTooLarge(bytes_most=self._most))(scope, receive, send)
+        most = self._limits.body_bytes_most
+        if not (said.isascii() and said.isdigit()) or int(said[:18]) > most:
+            await answer(BodyIsTooLarge(bytes_most=most))(scope, receive, send)
             return
-        got = 0
+        got, whole = 0, False
+        until = asyncio.get_running_loop().time() + self._limits.body_timeout_s
 
         async def counted() -> Message:
-            nonlocal got
-            message = await receive()
-            got += len(message.get("body", b""))
-            if got > self._most:
-                raise HTTPException(413)
+            nonlocal got, whole
+            if whole:
+                return await receive()  # What comes then is that the client has gone.
+            message = await _before(until, receive)
+            size = len(message.get("body", b""))
+            got += size
+            self._held += size
+            whole = not message.get("more_body", False)
+            if got > most:
+                raise BodyIsTooLarge(bytes_most=most)
+            if self._held > self._limits.bodies_bytes_most:
+                raise TooManyBodies
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= got
 
     def _end(self, scope: Scope, status: int, seconds: float) -> None:
         route: Any = scope.get("route")
@@ -77,6 +92,18 @@ class Requests:
         self._metrics.end(method, path, status, seconds)
         person = {"person": scope["person"]} if "person" in scope else {}
         log.info("request", method=method, route=path, status=status, ms=round(seconds * 1_000, 2), **person)
+
+
+async def _before(until: float, receive: Receive) -> Message:
+    """The next part of a body, if it comes in time."""
+    try:
+        async with asyncio.timeout_at(until):
+            message = await receive()
+    except TimeoutError:
+        raise BodyIsTooSlow from None
+    if message["type"] == "http.disconnect":
+        raise BodyBrokeOff
+    return message
 
 
 _METHODS: Final = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})

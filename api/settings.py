@@ -90,6 +90,22 @@ class Settings(BaseSettings):
     )
     page_size_most: int = Field(500, ge=1, le=10_000, description="Most entries of a list in one answer.")
     body_bytes_most: int = Field(8 * _MIB, ge=64 * 1024, le=64 * _MIB, description="Largest request body, in bytes.")
+    bodies_bytes_most: int = Field(
+        256 * _MIB,
+        ge=64 * _MIB,
+        le=64 * 1024 * _MIB,
+        description="Most bytes of request bodies that a process holds at once; then 503.",
+    )
+    head_timeout_s: float = Field(
+        10.0, gt=0, le=600, description="Time, in seconds, that the headers of a request may take; then 408."
+    )
+    body_timeout_s: float = Field(60.0, gt=0, le=3_600, description="Time, in seconds, that a body may take; then 408.")
+    answer_timeout_s: float = Field(
+        60.0, gt=0, le=3_600, description="Time, in seconds, that a client may take over an answer that waits for it."
+    )
+    connections_most: int = Field(
+        512, ge=1, le=100_000, description="Most connections of a process; further ones get 503. Each needs a file descriptor."
+    )
     queue_most: int = Field(
         1_000, ge=1, le=100_000, description="Most commands of a process that wait to be written; further ones get 503."
     )

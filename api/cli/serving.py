@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 
 from api import logs
 from api.cli.access import Mistaken, running
+from api.connections import LOOK_EVERY, Connection, look_over
 from api.settings import Settings
 
 T = TypeVar("T")
@@ -24,7 +26,15 @@ log = logs.logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Stops when told, from its very beginning on, and leaves the rest of the shutdown to whoever started it."""
+    """Stops when told, from its very beginning on, and leaves the rest of the shutdown to whoever started it.
+
+    Meanwhile it ends the connections of which nothing comes.
+    """
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_EVERY == 0:
+            look_over(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def heed(self) -> bool:
         """Stop at SIGINT and SIGTERM; whether this system can tell an event loop of them."""
@@ -111,6 +121,7 @@ async def _serve(
         if mount is not None:
             mount(app)
         server.config.app = app
+        server.config.http = partial(Connection, limits=ours, ended=app.state.metrics.connection_ended)  # type: ignore[assignment]
         address = address_of(listening)
         announce(address)
         log.info("serving", address=address, process=os.getpid())

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,11 +39,12 @@ STILL_OPEN: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a ledger is: its folder, and its database if that is not in the folder."""
+    """Where a ledger is: its folder, and its database if that is not in the folder; and what else is set for who serves it."""
 
     folder: Path
     database_url: str | None = None
     workers: int = 1
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -54,13 +55,13 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The same, as the environment of a process."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LCLEDGER_")}
-        given = {"data_dir": str(self.folder), "log_format": "json", **self._given}
-        return ours | {f"LCLEDGER_{name.upper()}": value for name, value in given.items()}
+        given = {"data_dir": self.folder, "log_format": "json", **self._given}
+        return ours | {f"LCLEDGER_{name.upper()}": str(value) for name, value in given.items()}
 
     @property
     def _given(self) -> dict[str, Any]:
         key = base64.b64encode(VAULT_KEY).decode()
-        return {"vault_key": key} | ({"database_url": self.database_url} if self.database_url else {})
+        return {"vault_key": key, **self.more} | ({"database_url": self.database_url} if self.database_url else {})
 
 
 @dataclass(frozen=True)

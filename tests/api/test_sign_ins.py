@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -223,22 +222,12 @@ class TestARealProvider:
             assert slug(answer) == (503, "issuer-is-away")
 
 
-@dataclass(frozen=True)
-class Door(Place):
-    """Where a ledger is that takes a provider's tokens."""
-
-    issuer: str = ""
-
-    @property
-    def _given(self) -> dict[str, Any]:
-        return {**super()._given, "oidc_issuer": self.issuer, "oidc_audience": AUDIENCE}
-
-
 class TestProcesses:
     @pytest.mark.long
     async def test_that_serve_one_ledger_all_know_who_signed_in(self, tmp_path: Path, postgres_url: str) -> None:
         with listening() as provider:
-            doors = [Door(tmp_path / name, postgres_url, issuer=provider.issuer) for name in ("front", "back")]
+            more = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE}
+            doors = [Place(tmp_path / name, postgres_url, more=more) for name in ("front", "back")]
             with served(doors[0]) as front, served(doors[1]) as back:
                 async with asked(doors[0], front) as service, httpx.AsyncClient(base_url=back.address, timeout=60) as http:
                     me = await service.first.reads("/v1/me")
