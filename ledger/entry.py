@@ -25,6 +25,7 @@ import orjson
 from domain.aggregate import PersonId, award_of
 from domain.event import Event
 from domain.refusal import Invalid
+from ledger import reading
 
 PREFIX: Final = "lcl1"
 NO_LEAF: Final = bytes(32)
@@ -174,7 +175,7 @@ def reader(registry: Registry) -> Callable[[bytes], tuple[Event, dict[str, Any]]
         of = registry.get(said["type"])
         if of is None:
             raise EventUnknown(said["type"])
-        return of.model_validate(said["event"]), said
+        return reading.read(of, said["event"]), said
 
     return read
 

@@ -20,6 +20,7 @@ from domain.aggregate import PersonId
 from domain.event import Event
 from ledger import entry
 from ledger.entry import EventUnknown, Registry, moment_of, written
+from ledger.reading import read
 
 
 class Happened:
@@ -46,7 +47,7 @@ class Happened:
     def event(self) -> Any:
         """What happened."""
         if self._event is None:
-            self._event = self._of.model_validate(self.said["event"])
+            self._event = read(self._of, self.said["event"])
         return self._event
 
     @property
