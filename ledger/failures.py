@@ -15,7 +15,7 @@ from sqlalchemy import exc
 _LOST: Final = "the connection to it is lost or refused"
 _BUSY: Final = "somebody else holds it locked"
 _FULL: Final = "its disk is full"
-_READ_ONLY: Final = "it can only be read"
+READ_ONLY: Final = "it can only be read"
 _CROWDED: Final = "it takes no more connections"
 _STOPPED: Final = "it is starting up or shutting down"
 _SLOW: Final = "it does not answer in time"
@@ -25,7 +25,7 @@ _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_PROTOCOL: _BUSY,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: _BROKEN,
     sqlite3.SQLITE_NOMEM: _BROKEN,
@@ -33,7 +33,7 @@ _SQLITE: Final = {
 }
 _POSTGRESQL: Final = {
     "08": _LOST,
-    "25006": _READ_ONLY,  # A standby, or a primary that has become one.
+    "25006": READ_ONLY,  # A standby, or a primary that has become one.
     "25P03": _SLOW,
     "25P04": _SLOW,
     "40001": _BUSY,

@@ -643,7 +643,10 @@ class Log:
             connection = self.engine.connect()
             try:
                 store.assert_durable(connection)
+                store.assert_writable(connection)
+                store.confirm(connection)
             except BaseException:
+                connection.invalidate()  # What it is set to may be mended meanwhile, which only a new one sees.
                 connection.close()
                 raise
             self._writing = Wire(connection)

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal, Protocol
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
+from ledger.failures import READ_ONLY, Unavailable
+
 Part = Literal["log", "views"]
 
 BUSY_TIMEOUT_S: Final = 30
@@ -23,6 +25,8 @@ _POSTGRESQL: Final = {
     "tcp_user_timeout": 30_000,
 }
 """When a server counts as gone, unless the address says otherwise: a machine that dies closes no connection."""
+_SESSION: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""When we count as gone, for the server: what a process of a dead machine had locked is free then."""
 SQLITE_ASKED: Final = ("PRAGMA journal_mode", "PRAGMA synchronous")
 POSTGRESQL_ASKED: Final = ("SHOW fsync", "SHOW full_page_writes", "SHOW synchronous_commit")
 _SAFE: Final = {
@@ -35,8 +39,8 @@ _SAFE: Final = {
 """The answers with which a commit outlives the machine."""
 
 
-class NotDurable(RuntimeError):
-    """The database could lose what it said it had written; the ledger does not start on it."""
+class NotDurable(Unavailable):
+    """The database could lose what it said it had written; the ledger does not write to it."""
 
 
 class _Cursor(Protocol):
@@ -84,8 +88,12 @@ def engine(url: str | URL, part: Part = "log", *, pool_size: int = POOL_SIZE) ->
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         connect_args={name: value for name, value in _POSTGRESQL.items() if name not in address.query}
-        | {"options": f"-csearch_path={part}"},
+        | {"options": _options({"search_path": part} | _SESSION)},
     )
+
+
+def _options(settings: dict[str, str]) -> str:
+    return " ".join(f"-c{name}={value}" for name, value in settings.items())
 
 
 def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
@@ -116,7 +124,23 @@ def assert_durable(connection: Connection) -> None:
     for name, answer in durability(connection).items():
         safe = _SAFE[name]
         if answer not in safe:
-            raise NotDurable(f"{NotDurable.__doc__} ({name} is {answer}, must be {' or '.join(sorted(safe))})")
+            raise NotDurable(f"{name} is {answer}, must be {' or '.join(sorted(safe))}")
+
+
+def assert_writable(connection: Connection) -> None:
+    """Refuse a connection of the writer to a standby, or to a primary that has become one."""
+    if connection.dialect.name != "sqlite" and connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+        raise Unavailable(READ_ONLY)
+
+
+def confirm(connection: Connection) -> None:
+    """Have the standby confirm what can be seen on a connection, where commits wait for one; it takes as long as they do.
+
+    When PostgreSQL cuts a commit that waits for the standby, as it does when it stops, everybody sees afterwards what was to be
+    committed, whether the standby has it or not. Whatever is committed after it is not done before the standby has both.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'lcledger', '')")
 
 
 def durability(connection: Connection) -> dict[str, str]:

@@ -290,11 +290,9 @@ class Writer:
     def decide(self, pending: Pending) -> None:
         """Decide an admitted command; then `write_what_waits`, and its answer is given by whoever writes it."""
         try:
-            done = self._decide(pending)
+            self._decide(pending)
         except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
             pending.failure = failure
-            done = True
-        if done:
             self._answer([pending])
         else:
             self._waiting.append(pending)
@@ -317,8 +315,8 @@ class Writer:
             self._closed = True
             self._changed.wait_for(lambda: self.under_way == 0)
 
-    def _decide(self, pending: Pending) -> bool:
-        """Decide outside the lock; whether that is the answer already."""
+    def _decide(self, pending: Pending) -> None:
+        """Decide outside the lock."""
         facts = NotedFacts(
             Remembered(self._rules.states),
             Folder(self._log.reads, self._rules.registry, self._rules.states),
@@ -333,14 +331,11 @@ class Writer:
         except Unavailable:
             raise  # There is nobody to ask what follows.
         except Exception:
-            if request.spent is not None and (receipt := self._log.reads.receipts([request.spent]).get(request.spent)):
-                _refuse_another(request, receipt)
-                pending.recorded = self._repeated(receipt, dry_run=pending.dry_run)
-                return True
+            if request.spent is not None and self._log.reads.receipts([request.spent]):
+                return  # It is answered in the writer's turn, on the connection on which what is seen was confirmed.
             if self._moved(facts):
-                return False  # Refused on what no longer holds: it is decided again in the writer's turn.
+                return  # Refused on what no longer holds: it is decided again in the writer's turn.
             raise
-        return False
 
     def _refuse_moved(self, request: Request) -> None:
         if request.expected:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -83,6 +83,49 @@ class Server:
             self._process.wait()
         self._process = None
 
+    def kill(self) -> None:
+        """End it as a power cut would: the server and all its processes at once, with nothing said to anybody."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text("ascii").split()
+        for process in (self._process.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def standby(self) -> "Server":
+        """A second server that follows this one, started; every commit here waits for it from now on."""
+        made = Server(self._binaries, self.folder / "standby", self._as_somebody)
+        _run(
+            [
+                self._binaries / "pg_basebackup",
+                "-D",
+                made.folder / "data",
+                "-R",
+                "-c",
+                "fast",
+                "-N",
+                "-h",
+                self.folder,
+                "-U",
+                "postgres",
+            ],
+            self.folder,
+            self._as_somebody,
+        )
+        made.start()
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            while connection.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'").fetchone() is None:
+                time.sleep(0.02)
+        return made
+
+    def promote(self) -> None:
+        """Make a standby the server that takes writes."""
+        with self.connect() as connection:
+            connection.execute("SELECT pg_promote()")
+
     def url(self, database: str, user: str = "postgres") -> str:
         """Where a database is, for SQLAlchemy."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.folder), safe='')}"
@@ -153,8 +196,16 @@ def _reachable(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Pat
 
 
 def _initialise(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> None:
-    made = subprocess.run(
+    _run(
         [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+        folder,
+        as_somebody,
+    )
+
+
+def _run(command: Sequence[str | Path], folder: Path, as_somebody: dict[str, Any]) -> None:
+    done = subprocess.run(
+        command,
         **as_somebody,
         check=False,
         capture_output=True,
@@ -162,8 +213,8 @@ def _initialise(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> No
         cwd=folder,
         env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
     )
-    if made.returncode != 0:
-        raise NoPostgres(f"initdb failed: {made.stdout}{made.stderr}")
+    if done.returncode != 0:
+        raise NoPostgres(f"{command[0]} failed: {done.stdout}{done.stderr}")
 
 
 def _wait(server: Server, process: "subprocess.Popen[bytes]") -> None:

@@ -10,7 +10,6 @@ from domain.refusal import Refused
 from ledger.failures import Unavailable
 from ledger.lock_file import ServedElsewhere
 from ledger.schema import NotMigrated, Unprotected
-from ledger.store import NotDurable
 from ledger.vault import WrongVaultKey
 from projections.rebuilding import RebuildFailed
 from projections.views import ViewsLag
@@ -22,7 +21,6 @@ _IN_WORDS = (
     ServedElsewhere,
     NotMigrated,
     Unprotected,
-    NotDurable,
     WrongVaultKey,
     RebuildFailed,
     ViewsLag,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import structlog
+from sqlalchemy import make_url
 
 from api.settings import vault_key
 from ledger import store
@@ -76,6 +77,34 @@ class TestADatabaseThatStops:
             numbers = (await service.audrey.get("/v1/metrics")).text
             assert 'lcledger_commits_total{became="done"}' in numbers
             assert 'lcledger_database_failures_total{reason="' in numbers
+
+
+class TestADatabaseThatCanOnlyBeRead:
+    """As a standby is, or a primary that has become one."""
+
+    async def test_is_told_and_the_service_is_not_ready(
+        self, postgres_server: postgres.Server, postgres_url: str, tmp_path: Path
+    ) -> None:
+        async with story.serving(tmp_path / "ledger", **_on(postgres_url)) as service:
+            await story.gather(service)
+            await story.agree_award(service)
+            _set_read_only(postgres_server, postgres_url, "on")
+            answer = await service.cora.post(CLAIMS, story.claim(), key="k")
+            assert slug(answer) == (503, "database-unavailable")
+            assert answer.headers["Retry-After"] == "5"
+            ready = await service.nobody.get("/v1/health/ready")
+            assert (ready.status_code, ready.json()["log_writable"]) == (503, False)
+            assert "can only be read" in ready.json()["reasons"][0]
+            _set_read_only(postgres_server, postgres_url, "off")
+            assert (await service.cora.post(CLAIMS, story.claim(), key="k")).status_code == 201
+            assert (await service.nobody.get("/v1/health/ready")).status_code == 200
+
+
+def _set_read_only(server: postgres.Server, url: str, value: str) -> None:
+    name = make_url(url).database
+    with server.connect() as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}".encode())
+        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'".encode())
 
 
 class TestAFileThatSomebodyElseHolds:

@@ -103,6 +103,22 @@ class TestADatabaseThatTakesNoWrites:
         assert is_whole(ledger)
 
 
+class TestAConnectionThatIsNew:
+    def test_is_looked_over_before_anything_is_written_on_it(self, postgres_url: str, postgres_server: postgres.Server) -> None:
+        name = make_url(postgres_url).database
+        with _opened(postgres_url) as ledger, _own_connection(postgres_url) as connection:
+            ledger.record_now(open_pot, ASKED)
+            for value in ("off", "local"):
+                connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {value}".encode())
+                _end_others(connection)
+                with pytest.raises(store.NotDurable, match=f"synchronous_commit is {value}"):
+                    ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
+                assert ledger.head().size == 1
+            connection.execute(f"ALTER DATABASE {name} RESET synchronous_commit".encode())
+            ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
+            assert is_whole(ledger)
+
+
 class TestADefect:
     def test_is_not_taken_for_the_database_s_failure(self, ledger: Ledger) -> None:
         with pytest.raises(exc.DBAPIError), ledger.log.turn() as turn:
@@ -207,6 +223,7 @@ class TestReasons:
             with pytest.raises(Unavailable), failures.told():
                 made.connect()
             assert said["connect_timeout"] == expected
+            assert "-ctcp_keepalives_idle=10" in said["options"]
 
 
 # How it is made to fail -----------------------------------------------------------------------------------------------
@@ -268,10 +285,7 @@ def _read_only(ledger: Ledger, url: str) -> Iterator[None]:
     with _own_connection(url) as connection:
         for read_only in ("on", "off"):
             connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}".encode())
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid()"
-            )
+            _end_others(connection)
             if read_only == "on":
                 yield
 
@@ -288,6 +302,13 @@ def _locked(url: str) -> Iterator[None]:
     with _own_connection(url) as other, other.transaction():
         other.execute("LOCK TABLE heads")
         yield
+
+
+def _end_others(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    )
 
 
 def _own_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
