@@ -12,7 +12,6 @@ hashed, nothing is ever serialised again.
 """
 
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from domain.aggregate import PersonId, award_of
 from domain.event import Event
 from domain.refusal import Invalid
 from ledger import reading
+from ledger.randomness import random_bytes
 
 PREFIX: Final = "lcl1"
 NO_LEAF: Final = bytes(32)
@@ -110,7 +110,7 @@ def draft(
         "version": version,
         "type": event.type,
         "person": person,
-        "salt": salt or secrets.token_hex(_SALT_BYTES),
+        "salt": salt or random_bytes(_SALT_BYTES).hex(),
         "event": event.model_dump(mode="json", exclude_none=True),
     }
     if correlation is not None:

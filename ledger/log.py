@@ -617,7 +617,11 @@ class Log:
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told(), self.engine.connect() as connection:
-            return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+            try:
+                return Wire(connection).ask(sql, parameters)
+            except Exception:  # noqa: BLE001 (whatever it is)
+                # Asked again, through SQLAlchemy: it lets go of connections that were lost, and its errors are those that it is.
+                return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
 
     def _taken(self, expected: Expected = NOTHING_EXPECTED) -> Turn:
         """A turn on the writer's connection."""

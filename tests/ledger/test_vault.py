@@ -1,7 +1,9 @@
 """What may have to go is beside the log, never in it (L5)."""
 
 import asyncio
+import hmac
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from domain.aggregate import Commitment, Decision, Facts, Token
 from domain.money import Money
 from ledger.ledger import Ledger, Request
-from ledger.vault import Seals, Unsealed, WrongVaultKey, commitment_of
+from ledger.vault import Seals, Unsealed, WrongVaultKey, _derived, commitment_of
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import KIRKLEES, PotOpened, pot
 
@@ -131,6 +133,13 @@ class TestKey:
     def test_a_short_key_is_refused(self) -> None:
         with pytest.raises(ValueError, match="32 bytes"):
             Seals(b"short")
+
+    def test_marks_and_fingerprints_are_those_of_rfc_2104(self) -> None:
+        """Their code is begun once and copied; vaults hold marks that were made in one go."""
+        seals = Seals(VAULT_KEY)
+        for message in (b"", b"INDIGO-POJ-0175", b"YP-0042" * 1_000):
+            for purpose, mac in ((b"marks", seals._marks), (b"requests", seals._requests), (b"sign-ins", seals._sign_ins)):
+                assert mac.of(message) == hmac.digest(_derived(VAULT_KEY, purpose), message, sha256)
 
     def test_marks_say_nothing_without_the_key(self) -> None:
         assert Seals(b"a" * 32).mark(AWARD, "YP-0042") != Seals(b"b" * 32).mark(AWARD, "YP-0042")
