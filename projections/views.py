@@ -171,6 +171,7 @@ class Views:
     def _follow_alone(self, wake: Wake, stop: threading.Event, still: Callable[[], None]) -> None:
         self._follower.retry()
         self._following = True
+        _LOG.info("this process follows now, from %d on", self._follower.position)
         looked = time.monotonic()
         while not stop.is_set():
             if time.monotonic() - looked > _AGAIN_S:
