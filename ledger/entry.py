@@ -13,7 +13,6 @@ hashed, nothing is ever serialised again.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -73,8 +72,7 @@ class Row(NamedTuple):
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing that happened: what, where in the log, when, by whom, and because of what."""
 
     position: int

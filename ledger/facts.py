@@ -159,6 +159,8 @@ class NotedFacts:
         """Read streams that will be asked for, at once."""
         unknown = []
         unread = [stream for stream in streams if stream.name not in self.known]
+        if not unread:
+            return
         self._shelf.expect(stream.name for stream in unread)
         for stream in unread:
             found = self._shelf.known(stream)

@@ -289,22 +289,6 @@ class Reads:
         )
         return [(position, stream, version, kind, bytes(state)) for position, stream, version, kind, state in found]
 
-    def taken(self, wanted: Iterable[tuple[str, int]]) -> bool:
-        """Whether one of these versions of streams is recorded."""
-        by_stream: dict[str, list[int]] = {}
-        for stream, version in wanted:
-            by_stream.setdefault(stream, []).append(version)
-        for stream, versions in by_stream.items():
-            found = self._rows(
-                "SELECT version FROM entries WHERE stream = ? AND version BETWEEN ? AND ?",
-                stream,
-                min(versions),
-                max(versions),
-            )
-            if not {version for (version,) in found}.isdisjoint(versions):
-                return True
-        return False
-
     def leaf_at(self, position: int) -> bytes | None:
         """The leaf of the entry at a position, if there is one."""
         found = self._rows("SELECT leaf FROM entries WHERE position = ?", position)
@@ -445,6 +429,17 @@ class Turn(Reads):
             found = self._kept.versions[stream]
         return found
 
+    def taken(self, wanted: Iterable[tuple[str, int]]) -> bool:
+        """Whether one of these versions of streams is recorded, or placed in this turn."""
+        older = {(stream, version) for stream, version in wanted if version <= self.version(stream)}
+        if not older:
+            return False
+        return any((row.stream, row.version) in older for row in self.placed) or self._are_recorded(older)
+
+    def _are_recorded(self, wanted: Iterable[tuple[str, int]]) -> bool:
+        sql = "SELECT 1 FROM entries WHERE stream = ? AND version = ?"
+        return any(self._rows(sql, stream, version) for stream, version in wanted)
+
     def place(self, drafts: Iterable[Draft], *, keep: bool = True) -> list[Row]:
         """Give entries their places; they are written with the turn, unless they are not to be kept (a dry run)."""
         drafts = list(drafts)
@@ -463,7 +458,9 @@ class Turn(Reads):
         if keep:
             known.update(moved)
             self.placed += rows
-            self._kept.versions.update({drafted.stream: drafted.version for drafted in drafts})
+            versions = self._kept.versions
+            for drafted in drafts:  # A recorder of the library's takes a stream's versions in any order.
+                versions[drafted.stream] = max(drafted.version, versions.get(drafted.stream, 0))
         return rows
 
     def _learn_tips(self, drafts: Iterable[Draft]) -> None:
@@ -616,12 +613,16 @@ class Log:
         self.engine.dispose()
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
-        with failures.told(), self.engine.connect() as connection:
+        with failures.told():
+            connection = self.engine.raw_connection()
             try:
-                return Wire(connection).ask(sql, parameters)
-            except Exception:  # noqa: BLE001 (whatever it is)
-                # Asked again, through SQLAlchemy: it lets go of connections that were lost, and its errors are those that it is.
-                return connection.exec_driver_sql(sql, parameters).fetchall()  # type: ignore[return-value]
+                rows: Rows = connection.driver_connection.execute(sql, parameters).fetchall()  # type: ignore[union-attr]
+            except BaseException:
+                connection.invalidate()  # It may be lost: the next one who asks gets another.
+                raise
+            finally:
+                connection.close()
+            return rows
 
     def _taken(self, expected: Expected = NOTHING_EXPECTED) -> Turn:
         """A turn on the writer's connection."""

@@ -6,6 +6,7 @@ given: `state` is opaque to it. What it writes is placed, chained and sealed as 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,9 @@ from eventsourcing.persistence import (
 )
 
 from ledger.bell import LOOK_EVERY_S
+from ledger.crowd import Crowd
 from ledger.entry import Draft, award_named, refuse_too_long
-from ledger.log import Log, Turn
+from ledger.log import Expected, Log, Turn
 
 
 class LogTracking(TrackingRecorder):
@@ -56,20 +58,38 @@ class LogTracking(TrackingRecorder):
 class LogRecorder(LogTracking, ProcessRecorder):
     """The log as the library's recorder of events, for applications and for followers that record events themselves."""
 
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self._crowd = Crowd(self._insert)
+
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """Record events at the end of the log and give their positions; `IntegrityError` if a version is taken."""
-        drafts = [_draft(stored) for stored in stored_events]
-        tracking: Tracking | None = kwargs.get("tracking")
-        if not drafts and tracking is None:
-            return []
-        with self.log.turn() as turn:
-            # Looked for under the lock: a violation of the unique index would spoil PostgreSQL's whole transaction.
-            wanted = {(drafted.stream, drafted.version) for drafted in drafts}
-            if len(wanted) < len(drafts) or turn.taken(wanted):
-                raise IntegrityError("one of these versions of a stream is recorded already")
-            if tracking is not None:
-                self.track(turn, tracking)
-            return [row.position for row in turn.place(drafts)]
+        """Record events at the end of the log and give their positions; `IntegrityError` if a version is taken.
+
+        What several threads record at once is committed at once.
+        """
+        job = _Insertion([_draft(stored) for stored in stored_events], kwargs.get("tracking"))
+        if job.drafts or job.tracking is not None:
+            self._crowd.do(job)
+        if job.refused is not None:
+            raise job.refused
+        return job.positions
+
+    def _insert(self, jobs: Sequence["_Insertion"]) -> None:
+        with self.log.turn(Expected({drafted.stream for job in jobs for drafted in job.drafts})) as turn:
+            for job in jobs:
+                try:
+                    self._place(turn, job)
+                except IntegrityError as refused:
+                    job.refused = refused
+
+    def _place(self, turn: Turn, job: "_Insertion") -> None:
+        # Looked for under the lock: a violation of the unique index would spoil PostgreSQL's whole transaction.
+        wanted = {(drafted.stream, drafted.version) for drafted in job.drafts}
+        if len(wanted) < len(job.drafts) or turn.taken(wanted):
+            raise IntegrityError("one of these versions of a stream is recorded already")
+        if job.tracking is not None:
+            self.track(turn, job.tracking)
+        job.positions = [row.position for row in turn.place(job.drafts)]
 
     def select_events(
         self,
@@ -132,6 +152,16 @@ class LogSubscription(ListenNotifySubscription[ApplicationRecorder]):
             if self._thread_error is None:
                 self._thread_error = error
             self.stop()
+
+
+@dataclass(slots=True)
+class _Insertion:
+    """What somebody wants recorded, and what became of it."""
+
+    drafts: Sequence[Draft]
+    tracking: Tracking | None
+    positions: Sequence[int] = ()
+    refused: IntegrityError | None = None
 
 
 def _draft(stored: StoredEvent) -> Draft:

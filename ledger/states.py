@@ -4,9 +4,8 @@ What is remembered is never trusted: a decision made on it is recorded only if e
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, NamedTuple
 
 from domain.aggregate import S
 
@@ -15,8 +14,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 _LEAST_BYTES: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Known(Generic[S]):
+class Known(NamedTuple, Generic[S]):
     """A stream's state at a version, and the stored bytes that it was folded from. No state: no events."""
 
     state: S | None

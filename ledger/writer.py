@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
 from domain.aggregate import Actor, Command, Stream, fold
 from domain.event import Event
 from domain.refusal import Invalid, Refused
+from ledger.crowd import linger
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
 from ledger.facts import Folder, NotedFacts, Remembered
 from ledger.failures import Unavailable
@@ -33,7 +34,6 @@ MOST_WAITING: Final = 1_024
 MOST_KEY_LENGTH: Final = 255
 MOST_COMMANDS_A_BATCH: Final = 256
 MOST_ENTRIES_A_BATCH: Final = 20_000
-_MOST_SLICE_S: Final = 0.002
 
 
 class Overloaded(RuntimeError):
@@ -84,8 +84,7 @@ class Request:
         return None if self.key is None else (self.actor.person, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of a command: its entries, from position `first` to `last`; with none, `last` is the last position of all."""
 
     first: int
@@ -95,8 +94,7 @@ class Recorded:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A decision with all that will be written for it, and what it was made on."""
 
     read: Mapping[str, int]
@@ -305,7 +303,8 @@ class Writer:
                     begun = perf_counter()
                     while batch:
                         batch = self._write(batch)
-                    self._gather(perf_counter() - begun)
+                    if self._waiting:
+                        linger(perf_counter() - begun, lambda: self.under_way)
             finally:
                 self._writing.release()
 
@@ -344,20 +343,6 @@ class Writer:
     def _moved(self, facts: NotedFacts) -> bool:
         now = self._log.reads.versions(facts.known)
         return any(known.version != now[name] for name, known in facts.known.items())
-
-    def _gather(self, took_s: float) -> None:
-        """Wait a little for those who were answered just now and come again, if others wait already.
-
-        Otherwise a crowd splits into one half that waits while the other half is written, and each commit is for a half. It lasts
-        at most half as long as a commit does, and an eighth if nobody comes; after a commit that took long, as that of a large
-        claim or one that failed, no longer than after a usual one, as others wait already.
-        """
-        slice_s = min(took_s / 8, _MOST_SLICE_S)
-        for _ in range(4 if self._waiting else 0):
-            before = self.under_way
-            sleep(slice_s)
-            if self.under_way == before:
-                return
 
     def _take(self) -> list[Pending]:
         batch: list[Pending] = []

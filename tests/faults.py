@@ -44,15 +44,14 @@ def failing_commit(*, stored: bool, then: Callable[[], None] = lambda: None) -> 
 
 
 def _cut_off(patch: pytest.MonkeyPatch, ledger: Ledger) -> None:
-    connect: Callable[..., Any] = Engine.connect
-
     def refuse(*_: object) -> Any:
         raise _lost()
 
-    def refuse_ours(self: Engine) -> Any:
-        return refuse() if self is ledger.log.engine else connect(self)
+    def refuse_ours(connect: Callable[[Engine], Any]) -> Callable[[Engine], Any]:
+        return lambda engine: refuse() if engine is ledger.log.engine else connect(engine)
 
-    patch.setattr(Engine, "connect", refuse_ours)
+    patch.setattr(Engine, "connect", refuse_ours(Engine.connect))
+    patch.setattr(Engine, "raw_connection", refuse_ours(Engine.raw_connection))
     for said in ("begin", "commit", "ask", "ask_at_once", "say"):
         patch.setattr(Wire, said, refuse)
     patch.setattr(Wire, "roll_back", lambda _: False)

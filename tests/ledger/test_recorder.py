@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.tests.persistence import (
     AggregateRecorderTestCase,
     ApplicationRecorderTestCase,
@@ -98,6 +99,55 @@ class TestAggregateOnSqlite(_OnSqlite, AggregateRecorderTestCase):
 class TestAggregateOnPostgres(_OnPostgres, AggregateRecorderTestCase):
     def create_recorder(self) -> LogRecorder:
         return _WithoutPositions(self.log)
+
+
+class _Together(_OnSqlite):
+    """What threads record at once is committed at once, and who is refused among them harms nobody."""
+
+    threads = 16
+
+    def test_shares_commits(self) -> None:
+        recorder = self.create_recorder()
+
+        def keep(thread: int) -> list[int]:
+            return [
+                position
+                for line in range(1, 21)
+                for position in recorder.insert_events([StoredEvent(f"diary/{thread}", line, "diary.kept", b"{}")]) or ()
+            ]
+
+        with ThreadPoolExecutor(self.threads) as threads:
+            positions = [position for kept in threads.map(keep, range(self.threads)) for position in kept]
+        assert sorted(positions) == list(range(1, self.threads * 20 + 1))
+        assert len(self.log.reads.heads()) < len(positions)
+
+    def test_refuses_all_but_one_who_record_the_same(self) -> None:
+        recorder = self.create_recorder()
+
+        def keep(thread: int) -> bool:
+            try:
+                recorder.insert_events([StoredEvent("diary", 1, "diary.kept", b"{}"), StoredEvent(f"{thread}", 1, "a", b"{}")])
+            except IntegrityError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(self.threads) as threads:
+            assert sum(threads.map(keep, range(self.threads))) == 1
+        assert self.log.head().size == 2
+
+    def test_refuses_a_version_between_others(self) -> None:
+        recorder = self.create_recorder()
+        recorder.insert_events([StoredEvent("diary", 1, "diary.kept", b"{}"), StoredEvent("diary", 4, "diary.kept", b"{}")])
+        recorder.insert_events([StoredEvent("diary", 3, "diary.kept", b"{}")])
+        for taken in (1, 3, 4):
+            with pytest.raises(IntegrityError):
+                recorder.insert_events([StoredEvent("diary", taken, "diary.kept", b"{}")])
+
+
+class TestTogetherOnSqlite(_Together): ...
+
+
+class TestTogetherOnPostgres(_OnPostgres, _Together): ...
 
 
 # The suites themselves are abstract: pytest would try to run them where it finds their names.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 
 from domain.aggregate import Command, Decision, Facts
 from domain.money import Money
@@ -20,7 +20,7 @@ from ledger import merkle
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
-from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded, Pending
+from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
 from tests import postgres
 from tests.faults import failing_commit
 from tests.ledger.conftest import VAULT_KEY, Opening
@@ -400,17 +400,6 @@ with Ledger.open(sys.argv[1], vault_key=VAULT_KEY, registry=POTS, balance_check=
 """
 
 
-def test_nobody_is_kept_waiting_long_after_a_commit_that_took_long(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("ledger.writer.sleep", slept.append)
-    writer = ledger._writer
-    writer._waiting.append(Pending(open_pot, ASKED, dry_run=False, answer=lambda *_: None))
-    writer._gather(took_s=20.0)
-    writer._waiting.clear()
-    assert slept
-    assert sum(slept) <= 0.01
-
-
 @pytest.fixture
 def opening_postgres(postgres_url: str) -> Iterator[Opening]:
     """Opens the test's ledger in PostgreSQL, as often as it is asked."""
@@ -446,20 +435,20 @@ async def _in_one_batch(ledger: Ledger, command: Command, request: Request) -> l
 @contextmanager
 def _counted(ledger: Ledger) -> Iterator[list[str]]:
     said: list[str] = []
-    ask = Wire.ask
+    ask, ask_outside = Wire.ask, ledger.log.reads._ask
 
-    def count(*told: Any) -> None:
-        said.append(told[2])
-
-    def count_asked(self: Wire, sql: str, parameters: tuple[Any, ...]) -> Any:
+    def count(self: Wire, sql: str, parameters: tuple[Any, ...]) -> Any:
         said.append(sql)
         return ask(self, sql, parameters)
 
-    event.listen(ledger.log.engine, "before_cursor_execute", count)
+    def count_outside(sql: str, parameters: tuple[Any, ...]) -> Any:
+        said.append(sql)
+        return ask_outside(sql, parameters)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Wire, "ask", count_asked)
+        patch.setattr(Wire, "ask", count)
+        patch.setattr(ledger.log.reads, "_ask", count_outside)
         yield said
-    event.remove(ledger.log.engine, "before_cursor_execute", count)
 
 
 class _held:  # noqa: N801 (reads as a word)

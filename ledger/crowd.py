@@ -1,0 +1,89 @@
+"""Threads that write at once, as one: whoever comes when nobody writes does it for all who wait, and then hands on.
+
+Each writes one batch, with its own among it, so that nobody is kept by the others' work for longer than that.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Lock
+from time import perf_counter, sleep
+from typing import Final, Generic, TypeVar
+
+J = TypeVar("J")
+
+MOST_AT_ONCE: Final = 256
+_MOST_SLICE_S: Final = 0.002
+
+
+def linger(took_s: float, many: Callable[[], int]) -> None:
+    """Wait a little for those who were answered just now and come again, as `many` counts them, if others wait already.
+
+    Otherwise a crowd splits into one half that waits while the other half is written, and each commit is for a half. It lasts
+    at most half as long as a commit does, and an eighth if nobody comes; after a commit that took long, as that of a large claim
+    or one that failed, no longer than after a usual one, as others wait already.
+    """
+    slice_s = min(took_s / 8, _MOST_SLICE_S)
+    for _ in range(4):
+        before = many()
+        sleep(slice_s)
+        if many() == before:
+            return
+
+
+class _Waiting(Generic[J]):
+    """Somebody's job, and how its thread is woken: to find it done, or to write."""
+
+    __slots__ = ("done", "failure", "job", "woken")
+
+    def __init__(self, job: J) -> None:
+        self.job = job
+        self.done = False
+        self.failure: BaseException | None = None
+        self.woken = Lock()
+        self.woken.acquire()
+
+
+class Crowd(Generic[J]):
+    """`write` is given jobs, by one thread at a time; what it raises is the answer to all of them."""
+
+    def __init__(self, write: Callable[[Sequence[J]], None]) -> None:
+        self._write = write
+        self._lock = Lock()
+        self._waiting: deque[_Waiting[J]] = deque()
+        self._led = False
+        """Whether somebody writes, or is woken to write."""
+        self._took_s, self._together = 0.0, 1
+        """How long the last batch took, and how many jobs it had."""
+
+    def do(self, job: J) -> None:
+        """Have a job done, alone or with others; it is when this returns."""
+        mine = _Waiting(job)
+        with self._lock:
+            self._waiting.append(mine)
+            follows, self._led = self._led, True
+        if follows:
+            mine.woken.acquire()
+        if not mine.done:
+            if self._together > 1:
+                linger(self._took_s, lambda: len(self._waiting))
+            self._lead()
+        if mine.failure is not None:
+            raise mine.failure
+
+    def _lead(self) -> None:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        failure: BaseException | None = None
+        begun = perf_counter()
+        try:
+            self._write([each.job for each in batch])
+        except BaseException as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+            failure = error
+        self._took_s, self._together = perf_counter() - begun, len(batch)
+        with self._lock:
+            self._led = bool(self._waiting)
+            following = [self._waiting[0]] if self._led else []
+        for each in batch:
+            each.done, each.failure = True, failure
+        for each in (*following, *batch):
+            each.woken.release()

@@ -1,0 +1,76 @@
+"""Threads that write at once: every job is done once, by one thread at a time, and whoever fails is told."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ledger import crowd
+from ledger.crowd import Crowd, linger
+
+THREADS = 16
+JOBS_EACH = 100
+
+
+class TestDo:
+    def test_does_every_job_once_with_one_at_a_time(self) -> None:
+        done: list[int] = []
+        alone = threading.Lock()
+
+        def write(jobs: Sequence[int]) -> None:
+            assert alone.acquire(blocking=False)
+            done.extend(jobs)
+            alone.release()
+
+        many = Crowd(write)
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(many.do, range(THREADS * JOBS_EACH)))
+        assert sorted(done) == list(range(THREADS * JOBS_EACH))
+
+    def test_does_what_waits_together(self) -> None:
+        batches: list[list[int]] = []
+        begun, go = threading.Event(), threading.Event()
+
+        def write(jobs: Sequence[int]) -> None:
+            batches.append(list(jobs))
+            begun.set()
+            assert go.wait(60)
+
+        many = Crowd(write)
+        with ThreadPoolExecutor(THREADS) as threads:
+            first = threads.submit(many.do, 0)
+            assert begun.wait(60)
+            others = [threads.submit(many.do, number) for number in range(1, THREADS)]
+            while len(many._waiting) < THREADS - 1:
+                pass
+            go.set()
+            for one in (first, *others):
+                one.result()
+        assert batches[0] == [0]
+        assert sorted(batches[1]) == list(range(1, THREADS))
+
+    def test_tells_whoever_was_in_a_batch_that_failed_and_goes_on(self) -> None:
+        def write(jobs: Sequence[int]) -> None:
+            if 0 in jobs:
+                raise OSError("the disk is full")
+
+        many = Crowd(write)
+        with pytest.raises(OSError, match="the disk is full"):
+            many.do(0)
+        many.do(1)
+
+
+class TestLinger:
+    def test_keeps_nobody_waiting_long_after_a_commit_that_took_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr(crowd, "sleep", slept.append)
+        linger(20.0, lambda: len(slept))
+        assert len(slept) == 4
+        assert sum(slept) <= 0.01
+
+    def test_ends_when_nobody_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr(crowd, "sleep", slept.append)
+        linger(0.001, lambda: 3)
+        assert slept == [0.001 / 8]
