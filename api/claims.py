@@ -235,7 +235,7 @@ _SUBMITTED = (
 )
 
 
-async def _submission(
+async def submission(
     request: Request,
     _caller: TheCaller,
     claim: Annotated[str | None, Query(description="With CSV: the claim's reference")] = None,
@@ -253,19 +253,19 @@ async def _submission(
 
 
 @router.post("", **command(CLAIMANT | ADMINISTRATOR, *_SUBMITTED, body=Submission, csv=True, on_one=False))
-async def submit(award: AwardName, submission: Annotated[Submission, Depends(_submission)], ask: TheAsk) -> Recorded:
+async def submit(award: AwardName, submitted: Annotated[Submission, Depends(submission)], ask: TheAsk) -> Recorded:
     """Submit a claim of up to 5,000 lines, all or nothing.
 
     As CSV its columns are outcome, participant, quantity, achieved_on, evidence_sha256, evidence_title, note.
     """
     if not ask.caller.has(ADMINISTRATOR):
-        if submission.backlog:
+        if submitted.backlog:
             raise BacklogIsForAdministrators
-        if submission.claimant not in {None, ask.by.party}:
-            raise ClaimantOfAnotherParty(claimant=submission.claimant)
-    decide = partial(claims.submit, award=award, submission=submission, by=ask.by, today=ask.today)
+        if submitted.claimant not in {None, ask.by.party}:
+            raise ClaimantOfAnotherParty(claimant=submitted.claimant)
+    decide = partial(claims.submit, award=award, submission=submitted, by=ask.by, today=ask.today)
     done = await ask.done(decide)
-    return ask.tell(done, claim_stream(award, submission.claim), new=address("awards", award, "claims", submission.claim))
+    return ask.tell(done, claim_stream(award, submitted.claim), new=address("awards", award, "claims", submitted.claim))
 
 
 _NAMED = (awards.NoSuchAward, NoSuchClaim)

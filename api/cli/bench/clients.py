@@ -56,3 +56,9 @@ class Caller:
         if len(lengths) != 1:
             raise NotAnswered(f"no answer of a known length to {method} {path}: {head!r}")
         return Answer(int(head[9:12]), await self._reader.readexactly(int(lengths[0])))
+
+
+def expect(status: int, path: str, answer: Answer) -> None:
+    """Refuse to go on measuring when something else came back."""
+    if answer.status != status:
+        raise NotAnswered(f"{path} was answered with {answer.status}: {answer.body.decode()[:500]}")

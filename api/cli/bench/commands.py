@@ -15,7 +15,7 @@ import orjson
 import typer
 
 from api.cli.bench import floor
-from api.cli.bench.clients import Answer, Caller, NotAnswered
+from api.cli.bench.clients import Caller, NotAnswered, expect
 from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, chosen, grounds
 from api.cli.bench.measuring import FLOOR, OURS, Contender, Line, Wanted, compare, of, percentile, take_turns
 from api.cli.bench.served import Ready, make_ready, served
@@ -141,7 +141,7 @@ class Arena:
                 acting = zip(callers, awards_of(self.clients), strict=True)
                 await asyncio.gather(*(self._act(caller, award, turn, prefix) for caller, award in acting))
             rate = len(turn.commands_s) / (perf_counter() - begun)
-            turn.entries_behind = await _let_follow(callers[0])
+            turn.entries_behind = await let_follow(callers[0])
             return rate
 
     async def _act(self, caller: Caller, award: str, turn: _Turn, prefix: str) -> None:
@@ -157,7 +157,7 @@ class Arena:
                 begun = perf_counter()
                 answer = await caller.post(to, key, f"{claim}-{len(to)}", body)
                 turn.commands_s.append(perf_counter() - begun)
-                _expect(_CREATED, to, answer)
+                expect(_CREATED, to, answer)
 
     async def _read(self, caller: Caller, turn: _Turn) -> None:
         """Read what is worked on, one thing after the other, in a steady rhythm."""
@@ -167,7 +167,7 @@ class Arena:
             begun = perf_counter()
             answer = await caller.get(path, self._ready.auditor)
             turn.reads_s.append(perf_counter() - begun)
-            _expect(_OK, path, answer)
+            expect(_OK, path, answer)
             await asyncio.sleep(_READ_EVERY_S)
 
 
@@ -183,13 +183,13 @@ async def _meanwhile(reading: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _let_follow(caller: Caller) -> int:
+async def let_follow(caller: Caller) -> int:
     """Wait until the read models show everything, so that nobody's turn pays for another's; how far they were behind."""
     lags: list[int] = []
     until = perf_counter() + _FOLLOWING_S
     while not lags or lags[-1]:
         answer = await caller.get(_READY, "")
-        _expect(_OK, _READY, answer)
+        expect(_OK, _READY, answer)
         lags.append(orjson.loads(answer.body)["views_lag"])
         if perf_counter() > until:
             raise NotAnswered(f"the read models are {lags[-1]} entries behind, and do not catch up")
@@ -215,8 +215,3 @@ def _submission(claim: str) -> bytes:
 _VERIFICATION: Final = orjson.dumps(
     {"lines": [{"line": 3, "accepted": "18", "rejected": "2", "reason": "not-evidenced"}], "others": "accepted"}
 )
-
-
-def _expect(status: int, path: str, answer: Answer) -> None:
-    if answer.status != status:
-        raise NotAnswered(f"{path} was answered with {answer.status}: {answer.body.decode()[:500]}")

@@ -6,8 +6,9 @@ the product: only `served` has them, in the process that a measurement starts.
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 
+from api.claims import submission as sent_submission
 from api.commands import sent
 from api.identity import TheCaller
 from domain.claim import Submission
@@ -23,7 +24,7 @@ def mount(app: FastAPI) -> None:
 
 
 @_router.post("")
-async def submit(award: str, submission: Annotated[Submission, sent(Submission)], _caller: TheCaller) -> Response:
+async def submit(award: str, submission: Annotated[Submission, Depends(sent_submission)], _caller: TheCaller) -> Response:
     """What submitting a claim costs before anything is decided."""
     return _done(award, submission.claim)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from api.cli.bench import histories
+from api.cli.bench import histories, imports
 from api.cli.bench.commands import Arena, awards_of
 from api.cli.bench.grounds import Database, grounds
+from api.cli.bench.imports import Import
 from api.cli.bench.served import make_ready, served, settings_of
 from api.settings import vault_key
+from domain.claim import Status, claim_stream
 from ledger import yardsticks
 from ledger.ledger import Ledger
 from projections.views import Views
@@ -183,3 +185,29 @@ class TestHistories:
             one, other = views.balances.of(awards[0].award), views.balances.of(awards[-1].award)
             assert one.paid == one.assessed == other.paid > 0
             assert one.trial_balance == 0
+
+
+class TestImport:
+    tiny = ("bench", "import", "--rounds", "1", "--lines", "20")
+
+    def test_measures_ours_beside_the_floor(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        line = line_of(report, "20 lines taken in and assessed")
+        assert (line["unit"], set(line["medians"]), set(line["ratios"])) == ("lines/s", {"ours", "floor"}, {"ours / floor"})
+        assert line["wanted"] == [{"figure": "ours", "bound": 5_000, "at_most": False}]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_what_was_really_assessed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(imports, "MOST_LINES", 4)  # A claim has as many lines at most; 5,000 take their time.
+        with grounds(Database.SQLITE, tmp_path, None) as made:
+            ready = make_ready(Database.SQLITE, made, ["BENCH-IMPORT"])
+            with served(ready.settings) as where:
+                Import(where, ready, 7).contenders()["ours"]()
+            with Ledger.open(ready.settings.log_url, vault_key=vault_key(ready.settings)) as ledger:
+                claims = [ledger.load(claim_stream("BENCH-IMPORT", claim))[0] for claim in ("C1", "C2")]
+        assert [len(claim.lines) for claim in claims] == [4, 3]
+        assert {claim.status for claim in claims} == {Status.ASSESSED}
+        assert all(line.assessed == line.claimed.value > 0 for claim in claims for line in claim.lines)
+        assert sum(line.claimed.note is not None for line in claims[0].lines) == 2
+        assert sum(bool(line.claimed.evidence) for line in claims[0].lines) == 2
