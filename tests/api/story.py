@@ -280,6 +280,26 @@ def _declared() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations) for path, operations in by_literal]
 
 
+def command_of(method: str, path: str) -> str | None:
+    """The route of a command, such as `POST /v1/awards/{award}/claims`; nothing if it is none."""
+    return next((name for name, pattern in _commands().items() if pattern.fullmatch(f"{method} {path}")), None)
+
+
+def every_command() -> frozenset[str]:
+    """The routes of all commands that there are."""
+    return frozenset(_commands())
+
+
+@cache
+def _commands() -> dict[str, re.Pattern[str]]:
+    return {
+        f"{method.upper()} {path}": re.compile(re.sub(r"\{\w+\}", "[^/]+", f"{method.upper()} {path}"))
+        for path, operations in _any_service().openapi()["paths"].items()
+        for method, operation in operations.items()
+        if any(each["name"].lower() == "idempotency-key" for each in operation.get("parameters", ()))
+    }
+
+
 def expect_declared(method: str, path: str, answer: httpx.Response) -> None:
     """Hold an answer against what the document says of its route."""
     bare = path.partition("?")[0]

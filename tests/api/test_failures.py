@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,43 +18,112 @@ from api.settings import vault_key
 from ledger import store
 from ledger.ledger import Ledger
 from tests import postgres
-from tests.api import server, story
+from tests.api import everything, server, story
 from tests.api.story import AWARD, Service, slug
-from tests.faults import LONG_S, cut_in_commit, until
+from tests.faults import LONG_S, cut_in_commit, failing_commit, until
+from tests.relay import relayed
 
 CLAIMS: Final = f"/v1/awards/{AWARD}/claims"
 OTHER_AWARD: Final = {"reference": "INDIGO-POJ-0001", "title": "Somewhere else", "terms": story.TERMS}
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
-    """A service with its story begun, on each database."""
-    settings = {} if request.param == "sqlite" else _on(request.getfixturevalue("postgres_url"))
-    async with story.serving(tmp_path / "ledger", **settings) as service:
-        await story.gather(service)
-        await story.agree_award(service)
-        yield service
 
 
 def _on(url: str) -> dict[str, Any]:
     return {"database_url": url, "vault_key": base64.b64encode(server.VAULT_KEY).decode()}
 
 
-class TestACommitThatFails:
-    @pytest.mark.parametrize("stored", [False, True], ids=["and is not stored", "but is stored"])
-    async def test_is_told_by_the_same_request_again(self, anywhere: Service, stored: bool) -> None:  # noqa: FBT001 (a parameter)
-        before = anywhere.app.state.ledger.head().size
-        with cut_in_commit(anywhere.app.state.ledger, stored=stored):
-            told = await anywhere.cora.post(CLAIMS, story.claim(), key="2021-Q3")
-        assert slug(told) == (503, "outcome-not-known")
+@dataclass
+class Cutting(httpx.AsyncBaseTransport):
+    """Sends every command three times: its commit fails and is not stored, fails but is stored, and then it is sent again.
+
+    Whoever sent it gets the last answer, as if nothing had gone wrong on the way.
+    """
+
+    within: httpx.AsyncBaseTransport
+    cut: Callable[..., AbstractContextManager[None]]
+    ledger: Ledger
+    away: bool
+    """Whether the database cannot be reached for a while either: then nobody can tell what became of it."""
+    seen: set[str] = field(default_factory=set)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        command = story.command_of(request.method, request.url.path)
+        if command is None or _shows_a_secret(command, request):
+            return await self.within.handle_async_request(request)
+        self.seen.add(command)
+        before = self.ledger.head().size
+        with self.cut(stored=False):
+            failed = await self._sent(request)
+        self._expect_failure(failed)
+        assert self.ledger.head().size == before, command
+        with self.cut(stored=True):
+            failed = await self._sent(request)
+        if self.away:
+            self._expect_failure(failed)
+        else:  # The service has looked it up by itself.
+            assert (failed.status_code, failed.headers.get("Idempotency-Hit")) == (201, None), failed.text
+        first, second = await self._sent(request), await self._sent(request)
+        assert (first.status_code, second.status_code) == (201, 201), first.text
+        assert first.json() == second.json()
+        assert self.away or {**failed.json(), **SHOWN_ONCE} == {**first.json(), **SHOWN_ONCE}
+        assert {answer.headers["Idempotency-Hit"] for answer in (first, second)} == {"true"}
+        assert first.headers["Ledger-Position"] == second.headers["Ledger-Position"]
+        assert first.json()["position"] == self.ledger.head().size == before + first.json()["count"], command
+        return second
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.within.handle_async_request(request)
+        await answer.aread()
+        story.expect_declared(request.method, request.url.path, answer)
+        return answer
+
+    def _expect_failure(self, told: httpx.Response) -> None:
+        assert slug(told) == (503, "outcome-not-known" if self.away else "database-unavailable")
         assert int(told.headers["Retry-After"]) > 0
-        assert "Idempotency-Key" in told.json()["title"]
-        again = [await anywhere.cora.post(CLAIMS, story.claim(), key="2021-Q3") for _ in range(2)]
-        assert [answer.status_code for answer in again] == [201, 201]
-        assert again[0].json() == again[1].json()
-        assert [answer.headers.get("Idempotency-Hit") for answer in again] == ["true" if stored else None, "true"]
-        assert again[0].json()["position"] == anywhere.app.state.ledger.head().size == before + again[0].json()["count"]
-        await story.verify(anywhere)
+        assert "Idempotency-Key" in told.json()["title"] or not self.away
+
+
+SHOWN_ONCE: Final = {"secret": None}
+
+
+def _shows_a_secret(command: str, request: httpx.Request) -> bool:
+    """Whether the answer shows a key, which no repeat does: all but one are kept by those who hold them."""
+    return command == "POST /v1/keys" and request.headers["Idempotency-Key"] != everything.LOST
+
+
+class TestEveryCommand:
+    """Each of its commits fails, and is not stored; fails, but is stored; then the same is sent again: once, the same answer."""
+
+    AWAY = pytest.mark.parametrize("away", [False, True], ids=["and the database is there", "and the database is away"])
+
+    @AWAY
+    async def test_is_recorded_once_on_sqlite(self, tmp_path: Path, away: bool) -> None:  # noqa: FBT001 (a parameter)
+        async with story.serving(tmp_path / "ledger") as service:
+            ledger: Ledger = service.app.state.ledger
+            cut = partial(cut_in_commit, ledger) if away else failing_commit
+            await self._all(service, cut, away=away)
+
+    @pytest.mark.long
+    @AWAY
+    async def test_is_recorded_once_on_postgresql(
+        self,
+        tmp_path: Path,
+        postgres_server: postgres.Server,
+        away: bool,  # noqa: FBT001 (a parameter)
+    ) -> None:
+        name = postgres_server.create()
+        with relayed(postgres_server) as relay:
+            async with story.serving(tmp_path / "ledger", **_on(relay.url(name))) as service:
+                await self._all(service, partial(relay.cut_in_commit, away=away), away=away)
+        postgres_server.drop(name)
+
+    async def _all(self, service: Service, cut: Callable[..., AbstractContextManager[None]], *, away: bool) -> None:
+        cutting = Cutting(service.http._transport, cut, service.app.state.ledger, away)
+        service.http._transport = cutting
+        await everything.happen(service)
+        assert story.every_command() - cutting.seen == set()
+        views = service.app.state.views
+        await asyncio.to_thread(views.catch_up)
+        assert [each for each in views.check() if not each.agrees] == []
 
 
 class TestADatabaseThatStops:
