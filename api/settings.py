@@ -19,9 +19,12 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger import durable_file
+
 PREFIX: Final = "LCLEDGER_"
 KEY_BYTES: Final = 32
 """The length of the vault's key: AES-256."""
+VAULT_KEY_FILE: Final = "vault.key"
 _MIB: Final = 1024 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
@@ -81,6 +84,11 @@ class Settings(BaseSettings):
     oidc_audience: str | None = Field(None, description="What tokens must name in `aud`: this service, as the provider knows it.")
     oidc_jwks_url: str | None = Field(
         None, description="Where the provider publishes its keys. Not set: found through its `/.well-known/openid-configuration`."
+    )
+    head_file: Path | None = Field(
+        None,
+        description="File to which `serve` publishes the log's last head, and against which it starts: better on another disk"
+        " than the database's. Not set: `published-head.json` in `data_dir`.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -177,6 +185,11 @@ class Settings(BaseSettings):
         """The SQLite file of the log and the vault."""
         return self.data_dir / "ledger.sqlite3"
 
+    @property
+    def published_head_file(self) -> Path:
+        """The file to which the last head of the log is published."""
+        return self.head_file or self.data_dir / "published-head.json"
+
     def _postgresql(self) -> str | None:
         if self.database_url is None:
             return None
@@ -224,7 +237,7 @@ def vault_key(settings: Settings) -> bytes:
         return _decoded(settings.vault_key.get_secret_value())
     if not settings.embedded:
         raise NotSetUp(f"{PREFIX}VAULT_KEY_FILE or {PREFIX}VAULT_KEY must be set with PostgreSQL")
-    file = settings.data_dir / "vault.key"
+    file = settings.data_dir / VAULT_KEY_FILE
     begun = settings.log_file.exists()  # asked before the key, which is made before the log: so two that start together agree
     if not file.exists():
         if begun:
@@ -286,27 +299,8 @@ def _decoded(key: str) -> bytes:
 def _make_key(file: Path) -> None:
     """Make a key. Of several processes that start together one makes it, whole, and the others read that one."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
+        with durable_file.written(file) as out:
             out.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(draft, file)  # appears whole or not at all, and never over another's
-        except FileExistsError:
-            return
-        _sync_folder(file.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name durable, where the system can."""
-    if os.name == "nt":
+    except FileExistsError:
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -143,6 +143,22 @@ def place(drafted: Draft, position: int, recorded_at: str, award_sequence: int, 
     return Row(position, stream, version, kind, recorded_at, award, award_sequence if award else None, header, state, leaf)
 
 
+def row_of(header: bytes, state: bytes) -> Row:
+    """An entry as it stands in its table, worked out from its bytes alone; `ValueError` if they are none of an entry."""
+    try:
+        prefix, position, recorded_at, award, sequence, _ = header.decode("ascii").split(" ")
+        said = orjson.loads(state)
+        stream, version, kind = said["stream"], said["version"], said["type"]
+    except (KeyError, TypeError) as wrong:
+        raise ValueError(f"the entry does not say its {wrong}") from wrong
+    if prefix != PREFIX:
+        raise ValueError(f"no entry begins with {prefix!r}")
+    if (award_named(stream) or "-") != award:
+        raise ValueError(f"an entry of {stream} is no entry of {award}")
+    named, number = (None, None) if award == "-" else (award, int(sequence))
+    return Row(int(position), stream, version, kind, recorded_at, named, number, header, state, leaf_of(header, state))
+
+
 def leaf_of(header: bytes, state: bytes) -> bytes:
     """SHA-256(0x00 ‖ entry), as in RFC 6962."""
     hashed = sha256(b"\0" + header)
