@@ -11,6 +11,7 @@ from domain.clawback import ClawbackEvent
 from domain.erasure import ErasureEvent
 from domain.event import Event
 from domain.key import KeyEvent, SignInEvent
+from domain.log import LogEvent
 from domain.opening_position import OpeningPositionEvent
 from domain.other_payment import OtherPaymentEvent
 from domain.participant import ParticipantEvent
@@ -39,7 +40,8 @@ AnyEvent = Annotated[
     | ReceivableEvent
     | ReconsiderationEvent
     | RunEvent
-    | SettlementEvent,
+    | SettlementEvent
+    | LogEvent,
     Field(discriminator="type"),
 ]
 """What the log can hold."""

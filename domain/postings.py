@@ -39,6 +39,7 @@ from domain import (
     clawback,
     erasure,
     key,
+    log,
     opening_position,
     other_payment,
     participant,
@@ -201,6 +202,7 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             | run.RunSettlementRecorded()
             | run.RunReturnRecorded()
             | settlement.SettlementRecorded()
+            | log.LogRestored()
         ):
             return
 

@@ -154,9 +154,9 @@ ENTRY: Final = tuple(
     for name in _COLUMNS.split(",")
 )
 HEAD: Final = (("size", "bigint"), ("frontier", "bytea"), ("root", "bytea"), ("recorded_at", "text"))
-_RECEIPT: Final = (("person", "text"), ("key", "text"), ("fingerprint", "text"), ("first", "bigint"), ("last", "bigint"))
-_TEXT: Final = (("commitment", "text"), ("award", "text"), ("salt", "bytea"), ("sealed", "bytea"))
-_PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), ("sealed", "bytea"))
+RECEIPT: Final = (("person", "text"), ("key", "text"), ("fingerprint", "text"), ("first", "bigint"), ("last", "bigint"))
+TEXT: Final = (("commitment", "text"), ("award", "text"), ("salt", "bytea"), ("sealed", "bytea"))
+PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), ("sealed", "bytea"))
 
 
 class Reads:
@@ -501,9 +501,9 @@ class Turn(Reads):
             yield from insertions("entries", ENTRY, self.placed)
             yield from insertions("heads", HEAD, [head])
         for table, columns, rows in (
-            ("receipts", _RECEIPT, self.receipts_made),
-            ("texts", _TEXT, self.texts_made),
-            ("participants", _PARTICIPANT, self.participants_made),
+            ("receipts", RECEIPT, self.receipts_made),
+            ("texts", TEXT, self.texts_made),
+            ("participants", PARTICIPANT, self.participants_made),
         ):
             if rows:
                 yield from insertions(table, columns, rows)

@@ -58,6 +58,7 @@ from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, Clawb
 from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
+from domain.log import LogEvent, LogRestored
 from domain.money import NOTHING, PENCE_A_POUND, Money
 from domain.opening_position import (
     OpeningFiguresListed,
@@ -138,6 +139,7 @@ _AnyEvent = (
     | ReconsiderationEvent
     | RunEvent
     | SettlementEvent
+    | LogEvent
 )
 
 
@@ -420,6 +422,10 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Revoked key {name}."
         case SignInGiven(key=key):
             return f"Let somebody use key {key} by signing in."
+        # The log
+        case LogRestored(head=head, backed_up_at=moment, lost=lost):
+            then = f"; entries up to {lost.size:,}, whose root was {lost.root}, are lost" if lost else ""
+            return f"Restored the log from its backup of {moment}, up to entry {head.size:,} with root {head.root}{then}."
 
 
 _WHY: Final[Mapping[Kind, str]] = {
