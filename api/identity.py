@@ -33,6 +33,7 @@ from domain.party import PartyExists, party_stream
 from domain.person import person_stream
 from domain.reference import canonical
 from domain.refusal import Absent, Fault, NotAllowed
+from ledger.backup import Source
 from ledger.ledger import Ledger
 from ledger.ledger import Request as LedgerRequest
 
@@ -127,17 +128,18 @@ class Caller:
             raise NoSuchAward(name=canonical(award))
 
 
-def _recognise(ledger: Ledger, shown: str) -> Caller:
+def recognise(source: Source, shown: str) -> Caller:
+    """Who has the key that was shown; `KeyIsWrong` if it opens nothing."""
     found = _KEY.fullmatch(shown)
     if found is None:
         raise KeyIsWrong
     key: Key | None = None
     with suppress(Absent):
-        key, _ = ledger.load(key_stream(found[1]))
+        key, _ = source.load(key_stream(found[1]))
     same = hmac.compare_digest(key.hash if key else _NO_HASH, _hash(found[2]))
     if key is None or not same or not key.usable or key.opened_by is not Opener.SECRET:
         raise KeyIsWrong
-    return _caller(ledger, key)
+    return _caller(source, key)
 
 
 def _recognise_subject(ledger: Ledger, issuer: str, subject: str) -> Caller:
@@ -154,8 +156,8 @@ def _recognise_subject(ledger: Ledger, issuer: str, subject: str) -> Caller:
     return _caller(ledger, key)
 
 
-def _caller(ledger: Ledger, key: Key) -> Caller:
-    person, _ = ledger.load(person_stream(key.person))
+def _caller(source: Source, key: Key) -> Caller:
+    person, _ = source.load(person_stream(key.person))
     return Caller(person.person, person.party, key)
 
 
@@ -180,7 +182,7 @@ async def identify(request: Request, shown: Annotated[str | None, Depends(_shown
     ledger: Ledger = request.app.state.ledger
     issuer: Issuer | None = request.app.state.issuer
     if issuer is None or shown.startswith(f"{PREFIX}_"):
-        caller = await run_in_threadpool(_recognise, ledger, shown)
+        caller = await run_in_threadpool(recognise, ledger, shown)
     else:
         caller = await run_in_threadpool(_recognise_subject, ledger, issuer.name, await issuer.subject(shown))
     request.scope["person"] = caller.person
@@ -257,7 +259,7 @@ def _recover(ledger: Ledger, file: Path) -> None:
     """Finish a first start that was cut off between the ledger's record and the file's name."""
     for draft in file.parent.glob(f"{file.name}.*"):
         with suppress(OSError, TurnedAway):
-            _recognise(ledger, draft.read_text("utf-8").strip())
+            recognise(ledger, draft.read_text("utf-8").strip())
             draft.replace(file)
 
 

@@ -56,6 +56,7 @@ app: Final = typer.Typer(
 def _assemble() -> None:
     from api.cli import (
         awards,
+        backups,
         bank_details,
         bench,
         claims,
@@ -96,6 +97,7 @@ def _assemble() -> None:
         people,
         keys,
         entries,
+        backups,
         exports,
         bench,
     ):

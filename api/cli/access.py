@@ -7,7 +7,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -23,6 +23,7 @@ from api.identity import FIRST_KEY_FILE, first_administrator
 from api.settings import Settings, settings, vault_key
 from ledger.ledger import Ledger
 from ledger.log import Clock
+from ledger.published_head import PublishedHead, Publishing
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -184,8 +185,10 @@ async def running(ours: Settings, *, clock: Clock | None = None, serving: bool =
     ledger = await asyncio.to_thread(open_ledger, ours, clock=clock, serving=serving)
     try:
         app = create_app(ours, ledger)
-        async with app.router.lifespan_context(app):
-            yield app
+        publishing = Publishing(ledger, PublishedHead(ours.published_head_file)) if serving else nullcontext()
+        with publishing:
+            async with app.router.lifespan_context(app):
+                yield app
     finally:
         await asyncio.to_thread(ledger.close)
 

@@ -7,8 +7,11 @@ from pydantic import ValidationError
 from api.cli.access import Declined, Mistaken
 from api.settings import NotSetUp
 from domain.refusal import Refused
+from ledger.backup import AnotherLog, BackupDamaged, NotABackup, NotEmpty, NotSealed
 from ledger.failures import Unavailable
 from ledger.lock_file import ServedElsewhere
+from ledger.log import Damaged
+from ledger.published_head import EntriesLost, HeadUnreadable
 from ledger.schema import NotMigrated, Unprotected
 from ledger.vault import WrongVaultKey
 from projections.rebuilding import RebuildFailed
@@ -22,6 +25,14 @@ _IN_WORDS = (
     NotMigrated,
     Unprotected,
     WrongVaultKey,
+    Damaged,
+    NotSealed,
+    NotABackup,
+    BackupDamaged,
+    NotEmpty,
+    AnotherLog,
+    EntriesLost,
+    HeadUnreadable,
     RebuildFailed,
     ViewsLag,
 )

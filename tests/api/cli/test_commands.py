@@ -57,6 +57,8 @@ class TestHelp:
             ("rebuild",),
             ("check",),
             ("roots",),
+            ("backup",),
+            ("restore",),
             ("openapi",),
         ],
     )
@@ -65,7 +67,9 @@ class TestHelp:
         assert done.exit_code == 0
         assert "Usage: " in done.stdout
 
-    @pytest.mark.parametrize("asked", [("balances",), ("import", "claims"), ("keys", "issue"), ("demo",), *BY_TWO])
+    @pytest.mark.parametrize(
+        "asked", [("balances",), ("import", "claims"), ("keys", "issue"), ("demo",), ("backup",), ("restore",), *BY_TWO]
+    )
     def test_teaches_by_examples(self, asked: tuple[str, ...]) -> None:
         assert f"lcledger {' '.join(asked)} " in run(*asked, "--help").stdout.replace("│", "")
 
