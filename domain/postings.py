@@ -27,7 +27,6 @@ the receivable makes `due` good again.
 `payment.fell-due` moves nothing either: its amount was posted to `due` line by line when it was assessed.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final, NamedTuple, cast
@@ -88,15 +87,25 @@ class Posting(NamedTuple):
     amount: Money
 
 
+Account = tuple[str, str | None, str | None, str, date]
+"""Stage, outcome, payer, financial year, effective date."""
+_Move = tuple[Account, int]
+
+
 def postings(event: Event) -> list[Posting]:
     """The postings of an event, one for each account and effective date, none of nothing; they sum to zero."""
-    sums: Counter[tuple[str, str | None, str | None, str, date]] = Counter()
-    for posting in _each(cast("AnyEvent", event)):
-        sums[posting[:-1]] += posting.amount
-    return [Posting(*account, Money(amount)) for account, amount in sums.items() if amount]
+    return [Posting(*account, Money(amount)) for account, amount in sums(event).items()]
 
 
-def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one case an event)
+def sums(event: Event) -> dict[Account, int]:
+    """The postings of an event as pence by account, for whoever adds up a great many."""
+    found: dict[Account, int] = {}
+    for account, amount in _each(cast("AnyEvent", event)):
+        found[account] = found.get(account, 0) + int(amount)
+    return {account: amount for account, amount in found.items() if amount}
+
+
+def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case an event)
     match event:
         case claim.ClaimLinesListed(lines=listed):
             for row in listed:
@@ -207,10 +216,10 @@ def _each(event: AnyEvent) -> Iterable[Posting]:  # noqa: C901, PLR0912 (one cas
             return
 
 
-def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[Posting]:
+def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[_Move]:
     year = financial_year(line.achieved_on)
     for stage, amount in stages.items():
-        yield Posting(stage, line.outcome, None, year, line.achieved_on, amount)
+        yield (stage, line.outcome, None, year, line.achieved_on), amount
 
 
 _Line = claim.ClaimLine | claim.Moved | claim.DecidedLine | claim.RestatedLine | AssessedLine | ReversedLine
@@ -221,39 +230,39 @@ def _decided(decision: claim.DecidedLine) -> dict[str, Money]:
     return {**stages, "undecided": -sum(stages.values(), Money(0))}
 
 
-def _assessed(line: AssessedLine) -> Iterator[Posting]:
+def _assessed(line: AssessedLine) -> Iterator[_Move]:
     cut = {f"curtailed.{limit.limit}": limit.curtailed for limit in line.limits}
     yield from _claim(line, {"awaiting": -line.accepted, "assessed": line.assessed, **cut})
     year, on = financial_year(line.achieved_on), line.achieved_on
-    yield Posting("apportioned", None, None, year, on, -line.assessed)
-    yield Posting("unfunded", None, None, year, on, line.unfunded)
+    yield ("apportioned", None, None, year, on), -line.assessed
+    yield ("unfunded", None, None, year, on), line.unfunded
     for allotment in line.allotments:
-        yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
+        yield ("due", None, allotment.payer, year, on), allotment.allotted
 
 
-def _reversed(line: ReversedLine, goes_to: str) -> Iterator[Posting]:
+def _reversed(line: ReversedLine, goes_to: str) -> Iterator[_Move]:
     less = {f"curtailed.{limit.limit}": -limit.amount for limit in line.limits}
     yield from _claim(line, {goes_to: line.worth, "assessed": -line.reversed, **less})
     year, on = financial_year(line.achieved_on), line.achieved_on
-    yield Posting("apportioned", None, None, year, on, line.reversed)
-    yield Posting("unfunded", None, None, year, on, -line.unfunded)
+    yield ("apportioned", None, None, year, on), line.reversed
+    yield ("unfunded", None, None, year, on), -line.unfunded
     for each in line.reversals:
-        yield Posting("due", None, each.payer, year, on, -each.reversed)
+        yield ("due", None, each.payer, year, on), -each.reversed
 
 
-def _stated(event: other_payment.OtherPaymentAgreed) -> Iterator[Posting]:
+def _stated(event: other_payment.OtherPaymentAgreed) -> Iterator[_Move]:
     year, on, split = financial_year(event.dated), event.dated, event.split
-    yield Posting("other-payments", None, None, year, on, -split.amount)
-    yield Posting("unfunded", None, None, year, on, split.unfunded)
+    yield ("other-payments", None, None, year, on), -split.amount
+    yield ("unfunded", None, None, year, on), split.unfunded
     for allotment in split.allotments:
-        yield Posting("due", None, allotment.payer, year, on, allotment.allotted)
+        yield ("due", None, allotment.payer, year, on), allotment.allotted
 
 
-def _opened(event: opening_position.OpeningFiguresOpened) -> Iterator[Posting]:
+def _opened(event: opening_position.OpeningFiguresOpened) -> Iterator[_Move]:
     """Each figure by itself sums to nothing on each day, so that it may stand in any of the entries that hold them."""
 
-    def post(stage: str, year: str, amount: Money, *, outcome: str | None = None, payer: str | None = None) -> Posting:
-        return Posting(stage, outcome, payer, year, min(last_day(year), event.stands_on), amount)
+    def post(stage: str, year: str, amount: Money, *, outcome: str | None = None, payer: str | None = None) -> _Move:
+        return (stage, outcome, payer, year, min(last_day(year), event.stands_on)), amount
 
     for done in event.outcomes:
         yield post("claimed", done.year, -done.assessed, outcome=done.outcome)
@@ -263,8 +272,8 @@ def _opened(event: opening_position.OpeningFiguresOpened) -> Iterator[Posting]:
         yield post("paid", given.year, given.paid - given.owed_back, payer=given.payer)
         yield post("due", given.year, given.due, payer=given.payer)
         # What is owed back becomes a receivable by the same decision, and so was nobody's debt on any day before it.
-        yield Posting("paid", None, given.payer, given.year, event.on, given.owed_back)
-        yield Posting("due", None, given.payer, given.year, event.on, -given.owed_back)
+        yield ("paid", None, given.payer, given.year, event.on), given.owed_back
+        yield ("due", None, given.payer, given.year, event.on), -given.owed_back
     for other in event.years:
         yield post("other-payments", other.year, -other.other_payments)
         yield post("unfunded", other.year, other.unfunded)
@@ -297,7 +306,7 @@ _STEPS: dict[type[payment.PaymentMoved], tuple[str, str]] = {
 }
 
 
-def _moved(event: payment.PaymentMoved) -> Iterator[Posting]:
+def _moved(event: payment.PaymentMoved) -> Iterator[_Move]:
     if isinstance(event, payment.PaymentReturned | payment.PaymentStopped):
         return _by_year(event, event.was, event.leads_to)
     return _by_year(event, *_STEPS[type(event)])
@@ -313,7 +322,7 @@ _ByYear = (
 )
 
 
-def _by_year(event: _ByYear, source: str, target: str) -> Iterator[Posting]:
+def _by_year(event: _ByYear, source: str, target: str) -> Iterator[_Move]:
     for year, amount in event.years.items():
-        yield Posting(source, None, event.payer, year, event.on, -amount)
-        yield Posting(target, None, event.payer, year, event.on, amount)
+        yield (source, None, event.payer, year, event.on), -amount
+        yield (target, None, event.payer, year, event.on), amount

@@ -72,6 +72,18 @@ class Row(NamedTuple):
     leaf: bytes
 
 
+class Seen(NamedTuple):
+    """As much of a stored entry as those who follow the log look at."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    recorded_at: str
+    award: str | None
+    state: bytes
+
+
 class Entry(NamedTuple):
     """One thing that happened: what, where in the log, when, by whom, and because of what."""
 

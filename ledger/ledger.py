@@ -199,9 +199,9 @@ class Ledger:
 
 def balances(event: Event) -> None:
     """Raise `DoesNotBalance` unless the postings of an event sum to zero."""
-    from domain.postings import postings
+    from domain.postings import sums
 
-    if over := sum(posting.amount for posting in postings(event)):
+    if over := sum(sums(event).values()):
         raise DoesNotBalance(f"{DoesNotBalance.__doc__} ({event.type} is {over} pence out)")
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
-from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, moment_of, place, written
+from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, Seen, moment_of, place, written
 from ledger.failures import OutcomeUnknown, Unavailable
 from ledger.wire import Question, Rows, Wire
 
@@ -259,6 +259,17 @@ class Reads:
             limit,
         )
         return [Row._make((*row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9]))) for row in found]
+
+    def seen(self, after: int, upto: int, passing: Iterable[str] = ()) -> list[Seen]:
+        """Entries in order of position, after one and up to one, but for those of some types."""
+        found = self._rows(
+            "SELECT position, stream, version, type, recorded_at, award, state FROM entries "
+            "WHERE position > ? AND position <= ? AND type NOT IN {any} ORDER BY position",
+            after,
+            upto,
+            self._sql.texts(passing),
+        )
+        return [Seen._make(row) for row in found]
 
     def stored(
         self, stream: str, after: int | None, upto: int | None, *, desc: bool, limit: int | None

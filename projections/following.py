@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from ledger.entry import Row
+from ledger.entry import Seen
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from projections.models import Folding, Moved, Standing, Tables
@@ -20,35 +20,47 @@ BATCH_REBUILDING: Final = 5_000
 
 
 def fold(
-    tables: Tables, ledger: Ledger, standings: Sequence[Standing], rows: Sequence[Row], connection: Connection | None = None
+    tables: Tables, ledger: Ledger, standings: Sequence[Standing], entries: range, connection: Connection | None = None
 ) -> list[Folding]:
-    """Take each model through a batch of entries. Nothing is written; a model that fails stops, and the others go on."""
+    """Take each model through the entries of some positions. Nothing is written; one that fails stops, and the others go on."""
 
     def before(standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
         return tables.fetch(connection, standing, streams)
 
     foldings = [Folding(standing, before) for standing in standings]
-    routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in {row.type for row in rows}}
-    known, unknown = _known(ledger, rows)
+    known, unknown = _read(ledger, foldings, entries)
+    streams = _streams(known)
     for each in foldings:
-        each.expect(known)
-    for row in known:
-        if route := routes[row.type]:
-            # One at a time: a batch of events kept in memory would cost more in garbage collection than in folding.
-            happened = Happened(row, ledger.registry)
-            for each in route:
-                each.take(happened)
+        each.expect(streams)
+    routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in streams}
+    for seen in known:
+        # One at a time: a batch of events kept in memory would cost more in garbage collection than in folding.
+        happened = Happened(seen, ledger.registry)
+        for each in routes[seen.type]:
+            each.take(happened)
     if unknown is not None:
         for each in foldings:
             each.fail(*unknown)
     return foldings
 
 
-def _known(ledger: Ledger, rows: Sequence[Row]) -> tuple[Sequence[Row], tuple[int, str] | None]:
-    for number, row in enumerate(rows):
-        if row.type not in ledger.registry:
-            return rows[:number], (row.position, f"{row.type} at {row.position}: this release does not know such events")
-    return rows, None
+def _read(ledger: Ledger, foldings: Sequence[Folding], entries: range) -> tuple[Sequence[Seen], tuple[int, str] | None]:
+    """The entries that matter to somebody; and where there is one of which nobody can say whether it does, if there is."""
+    matter = frozenset[str]().union(*(each.was.model.folds for each in foldings))
+    found = ledger.log.reads.seen(entries.start - 1, entries.stop - 1, passing=ledger.registry.keys() - matter)
+    for number, seen in enumerate(found):
+        if seen.type not in ledger.registry:
+            why = f"{seen.type} at {seen.position}: this release does not know such events"
+            return found[:number], (seen.position, why)
+    return found, None
+
+
+def _streams(entries: Sequence[Seen]) -> dict[str, set[str]]:
+    """The streams of entries, by type."""
+    streams: dict[str, set[str]] = {}
+    for each in entries:
+        streams.setdefault(each.type, set()).add(each.stream)
+    return streams
 
 
 class Follower:
@@ -82,9 +94,10 @@ class Follower:
             start = min((each.position for each in running), default=head.size)
             if start >= head.size:
                 return False
-            rows = self._ledger.log.reads.rows(start, limit, upto=head.size)
-            last = rows[-1].position
-            foldings = fold(self._tables, self._ledger, [each for each in running if each.position < last], rows)
+            last = min(start + limit, head.size)
+            foldings = fold(
+                self._tables, self._ledger, [each for each in running if each.position < last], range(start + 1, last + 1)
+            )
             try:
                 self._write([(each, each.finish(last, head.root.hex() if last == head.size else None)) for each in foldings])
             except Moved:

@@ -21,7 +21,6 @@ from domain.calendar import london_day
 from domain.event import in_effect
 from domain.reference import canonical
 from ledger import failures, store
-from ledger.entry import Row
 from ledger.failures import Unavailable
 from ledger.lock_file import LockFile
 from ledger.log import Statements
@@ -270,11 +269,11 @@ class Folding:
         self._rows: dict[str, Any] = {}
         self._added: list[Stored] = []
 
-    def expect(self, entries: Iterable[Row]) -> None:
-        """Look up the rows that entries will touch, at once."""
+    def expect(self, streams_of: Mapping[str, Collection[str]]) -> None:
+        """Look up the rows that entries will touch, at once; their streams by type."""
         model = self.was.model
         if isinstance(model, Projection):
-            streams = {each.stream for each in entries if each.type in model.folds}
+            streams = set[str]().union(*(streams for kind, streams in streams_of.items() if kind in model.folds))
             try:
                 self._known = self._before(self.was, streams) if streams else {}
             except Unavailable:

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import ClassVar
 
-from domain.postings import Moving, postings
+from domain.postings import Moving, sums
 from projections.projection import Column, Happened, Journal, Stored, names_of, unchanged
 
 
@@ -34,6 +34,6 @@ class PostingsJournal(Journal):
         """The postings of an entry, numbered from 1; amounts are in pence, days are ISO dates."""
         award, position = happened.award, happened.position
         return [
-            (award, position, number, stage, outcome, payer, year, date.isoformat(effective), int(amount))
-            for number, (stage, outcome, payer, year, effective, amount) in enumerate(postings(happened.event), start=1)
+            (award, position, number, stage, outcome, payer, year, date.isoformat(effective), amount)
+            for number, ((stage, outcome, payer, year, effective), amount) in enumerate(sums(happened.event).items(), start=1)
         ]

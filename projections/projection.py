@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
+from operator import attrgetter
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
@@ -28,7 +29,7 @@ class Happened:
 
     __slots__ = ("_event", "_of", "_said", "award", "position", "recorded", "stream", "type", "version")
 
-    def __init__(self, row: entry.Row, registry: Registry) -> None:
+    def __init__(self, row: entry.Row | entry.Seen, registry: Registry) -> None:
         """Raise `EventUnknown` for a type that this release does not know: nobody can say that it would not have mattered."""
         of = registry.get(row.type)
         if of is None:
@@ -175,12 +176,15 @@ class Projection(Model, Generic[R]):
 
     row: ClassVar[type[Row]]
     key: ClassVar[tuple[str, ...]] = ("stream",)
+    _otherwise: ClassVar[tuple[tuple[int, Callable[[Any], Any]], ...]]
+    """The columns whose values are not stored as they are."""
 
     def __init_subclass__(cls, **of: Any) -> None:
         super().__init_subclass__(**of)
         hints = get_type_hints(cls.row)
         cls.columns = tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(cls.row))
         cls.indexes = tuple(dict.fromkeys((("first",), *cls.indexes)))
+        cls._otherwise = tuple((place, each.store) for place, each in enumerate(cls.columns) if each.store is not unchanged)
 
     @abstractmethod
     def become(self, before: R | None, happened: Happened) -> R:
@@ -188,7 +192,10 @@ class Projection(Model, Generic[R]):
 
     def store(self, row: R) -> Stored:
         """A row as its table holds it."""
-        return tuple(column.store(getattr(row, column.name)) for column in self.columns)
+        values = list(_FIELDS[self.row][1](row))
+        for place, store in self._otherwise:
+            values[place] = store(values[place])
+        return tuple(values)
 
     def load(self, stored: Stored) -> R:
         """A stored row."""
@@ -214,11 +221,11 @@ def _names(kind: type[Event]) -> Iterable[str]:
     return (default,) if isinstance(default, str) else (name for each in kind.__subclasses__() for name in _names(each))
 
 
-def traced(happened: Happened, first: int | None = None) -> dict[str, Any]:
-    """What every row says of where it comes from."""
+def traced(happened: Happened) -> dict[str, Any]:
+    """What the first entry of a stream says of where its row comes from."""
     return {
         "stream": happened.stream,
-        "first": happened.position if first is None else first,
+        "first": happened.position,
         "position": happened.position,
         "version": happened.version,
         "changed_at": happened.recorded_at,
@@ -227,4 +234,21 @@ def traced(happened: Happened, first: int | None = None) -> dict[str, Any]:
 
 def moved(row: R, happened: Happened, **changes: Any) -> R:
     """A row after an entry, with what it changes."""
-    return dataclasses.replace(row, **traced(happened, row.first), **changes)
+    # Not dataclasses.replace, which looks the fields up one by one: nothing is done more often than this.
+    of = type(row)
+    names, values_of = _FIELDS[of]
+    fields = dict(zip(names, values_of(row), strict=True))
+    fields.update(position=happened.position, version=happened.version, changed_at=happened.recorded_at, **changes)
+    return of(**fields)
+
+
+class _Fields(dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]):
+    """The names of the fields of each kind of row, and what gives their values at once."""
+
+    def __missing__(self, row: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+        names = tuple(field.name for field in dataclasses.fields(row))
+        self[row] = names, attrgetter(*names)
+        return self[row]
+
+
+_FIELDS: Final = _Fields()

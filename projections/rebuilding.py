@@ -58,13 +58,11 @@ def _begin(tables: Tables, only: Collection[str] | None) -> list[Standing]:
 
 def _step(tables: Tables, ledger: Ledger, new: list[Standing], connection: Connection | None = None) -> list[Standing]:
     head = ledger.head()
-    rows = ledger.log.reads.rows(_done(new), BATCH_REBUILDING, upto=head.size)
-    if not rows:
-        return new
-    last = rows[-1].position
+    done = _done(new)
+    last = min(done + BATCH_REBUILDING, head.size)
     folded = [
         (each, each.finish(last, head.root.hex() if last == head.size else None))
-        for each in fold(tables, ledger, new, rows, connection)
+        for each in fold(tables, ledger, new, range(done + 1, last + 1), connection)
     ]
     if connection is not None:
         for each, changed in folded:
