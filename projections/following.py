@@ -4,13 +4,14 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from ledger.entry import Seen
+from ledger.entry import Registry, Seen
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from ledger.log import Log
 from projections.models import Folding, Moved, Standing, Tables
 from projections.projection import Happened, Stored
 
@@ -19,8 +20,20 @@ BATCH_LIVE: Final = 500
 BATCH_REBUILDING: Final = 5_000
 
 
+class Source(Protocol):
+    """Where entries come from: a ledger, or as much of one."""
+
+    @property
+    def log(self) -> Log:
+        """Its log."""
+
+    @property
+    def registry(self) -> Registry:
+        """The events that are known."""
+
+
 def fold(
-    tables: Tables, ledger: Ledger, standings: Sequence[Standing], entries: range, connection: Connection | None = None
+    tables: Tables, source: Source, standings: Sequence[Standing], entries: range, connection: Connection | None = None
 ) -> list[Folding]:
     """Take each model through the entries of some positions. Nothing is written; one that fails stops, and the others go on."""
 
@@ -28,14 +41,14 @@ def fold(
         return tables.fetch(connection, standing, streams)
 
     foldings = [Folding(standing, before) for standing in standings]
-    known, unknown = _read(ledger, foldings, entries)
+    known, unknown = _read(source, foldings, entries)
     streams = _streams(known)
     for each in foldings:
         each.expect(streams)
     routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in streams}
     for seen in known:
         # One at a time: a batch of events kept in memory would cost more in garbage collection than in folding.
-        happened = Happened(seen, ledger.registry)
+        happened = Happened(seen, source.registry)
         for each in routes[seen.type]:
             each.take(happened)
     if unknown is not None:
@@ -44,12 +57,12 @@ def fold(
     return foldings
 
 
-def _read(ledger: Ledger, foldings: Sequence[Folding], entries: range) -> tuple[Sequence[Seen], tuple[int, str] | None]:
+def _read(source: Source, foldings: Sequence[Folding], entries: range) -> tuple[Sequence[Seen], tuple[int, str] | None]:
     """The entries that matter to somebody; and where there is one of which nobody can say whether it does, if there is."""
     matter = frozenset[str]().union(*(each.was.model.folds for each in foldings))
-    found = ledger.log.reads.seen(entries.start - 1, entries.stop - 1, passing=ledger.registry.keys() - matter)
+    found = source.log.reads.seen(entries.start - 1, entries.stop - 1, passing=source.registry.keys() - matter)
     for number, seen in enumerate(found):
-        if seen.type not in ledger.registry:
+        if seen.type not in source.registry:
             why = f"{seen.type} at {seen.position}: this release does not know such events"
             return found[:number], (seen.position, why)
     return found, None

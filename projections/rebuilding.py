@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from ledger import store
 from ledger.ledger import Ledger
 from ledger.lock_file import LockFile
-from projections.following import BATCH_REBUILDING, fold
+from projections import abreast
+from projections.following import BATCH_REBUILDING, Source, fold
 from projections.models import Standing, Tables
 
 Progress = Callable[[int, int], None]
@@ -24,11 +25,19 @@ class RebuildFailed(RuntimeError):
     """A projection failed while it was rebuilt; what was there before stays in its place."""
 
 
-def rebuild(tables: Tables, ledger: Ledger, progress: Progress, only: Collection[str] | None = None) -> int:
-    """Make models anew, catch up, and put them in the place of the old ones; the position that was reached."""
+def rebuild(tables: Tables, ledger: Ledger, progress: Progress, only: Collection[str] | None = None, processes: int = 1) -> int:
+    """Make models anew, catch up, and put them in the place of the old ones; the position that was reached.
+
+    With two processes or more, postings are made in one and the others in another, where the log is long enough for that.
+    """
     with _alone(tables):
         _tidy(tables)
         new = _begin(tables, only)
+        if processes > 1 and ledger.head().size >= abreast.WORTH_IT:
+            try:
+                new = _abreast(tables, ledger, new, progress)
+            except abreast.Fallen as fallen:
+                raise RebuildFailed(f"{fallen}") from None
         while (size := ledger.head().size) > _done(new):
             new = _step(tables, ledger, new)
             _expect_sound(tables, new)
@@ -41,6 +50,24 @@ def rebuild(tables: Tables, ledger: Ledger, progress: Progress, only: Collection
         _expect_sound(tables, new)
         progress(_done(new), _done(new))
         return _done(new)
+
+
+def _abreast(tables: Tables, ledger: Ledger, new: list[Standing], progress: Progress) -> list[Standing]:
+    here, there = abreast.halves(new)
+    if not here or not there:
+        return new
+    size = ledger.head().size
+    with abreast.elsewhere(_step, ledger, there, size) as other:
+        while _done(new) < size:
+            if _done(here) < size:
+                here = _step(tables, ledger, here)
+                other.look()
+            else:
+                other.wait()
+            new = [*here, *other.standings]
+            _expect_sound(tables, new)
+            progress(_done(new), size)
+    return new
 
 
 def _done(new: list[Standing]) -> int:
@@ -56,13 +83,13 @@ def _begin(tables: Tables, only: Collection[str] | None) -> list[Standing]:
     return new
 
 
-def _step(tables: Tables, ledger: Ledger, new: list[Standing], connection: Connection | None = None) -> list[Standing]:
-    head = ledger.head()
+def _step(tables: Tables, source: Source, new: list[Standing], connection: Connection | None = None) -> list[Standing]:
+    head = source.log.head()
     done = _done(new)
     last = min(done + BATCH_REBUILDING, head.size)
     folded = [
         (each, each.finish(last, head.root.hex() if last == head.size else None))
-        for each in fold(tables, ledger, new, range(done + 1, last + 1), connection)
+        for each in fold(tables, source, new, range(done + 1, last + 1), connection)
     ]
     if connection is not None:
         for each, changed in folded:

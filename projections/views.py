@@ -213,13 +213,14 @@ class Views:
 
     # Rebuilding and checking.
 
-    def rebuild(self, progress: Progress | None = None, *, only: Collection[str] | None = None) -> int:
+    def rebuild(self, progress: Progress | None = None, *, only: Collection[str] | None = None, processes: int = 1) -> int:
         """Make all models, or `only` some, anew beside the old ones, and put them in their place in one transaction.
 
-        The service may run meanwhile. `progress` is told entries done and entries in all. Gives the position that was reached.
+        The service may run meanwhile. `progress` is told entries done and entries in all. With two `processes` a second core
+        works too, if the log is long. Gives the position that was reached.
         Raises `RebuildFailed` if a projection fails: the old one then stays, and so do the others.
         """
-        return rebuild(self._tables, self._ledger, progress or _unheard, only)
+        return rebuild(self._tables, self._ledger, progress or _unheard, only, processes)
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> tuple[Checked, ...]:
         """Replay the log and compare it with each model: where they differ, the answer says which row does."""

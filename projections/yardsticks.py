@@ -59,11 +59,11 @@ def _most_bytes() -> int | None:
 # Ours -------------------------------------------------------------------------------------------------------------------
 
 
-def rebuilt(url: str, vault_key: bytes) -> Done:
-    """Rebuild all read models of a ledger, as `lcledger rebuild` does."""
+def rebuilt(url: str, vault_key: bytes, processes: int = 1) -> Done:
+    """Rebuild all read models of a ledger, as `lcledger rebuild` does; of two processes the memory is this one's."""
     with Ledger.open(url, vault_key=vault_key) as ledger, Views.open(url, ledger) as views:
         begun = perf_counter()
-        entries = views.rebuild()
+        entries = views.rebuild(processes=processes)
         return _done(entries, perf_counter() - begun)
 
 

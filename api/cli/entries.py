@@ -1,7 +1,7 @@
 """`check`, `roots`, `rebuild`: the log and its read models, looked over by whoever runs them."""
 
 from dataclasses import asdict
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -61,7 +61,10 @@ def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         raise typer.Exit(REFUSED)
 
 
-def rebuild(data_dir: DataDir = None) -> None:
+def rebuild(
+    data_dir: DataDir = None,
+    processes: Annotated[int, typer.Option(min=1, max=2, help="With two, a second core works too, if the log is long.")] = 2,
+) -> None:
     """Make the read models anew from the log, beside the old ones, while the service runs; then put them in their place."""
     from projections.views import Views
 
@@ -69,7 +72,7 @@ def rebuild(data_dir: DataDir = None) -> None:
     expect_ledger(ours)
     with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
         task = progress.add_task("Entries", total=None)
-        position = views.rebuild(lambda done, size: progress.update(task, completed=done, total=size))
+        position = views.rebuild(lambda done, size: progress.update(task, completed=done, total=size), processes=processes)
     say(f"✓ The read models are rebuilt, up to entry {position:,}.")
 
 

@@ -1,15 +1,17 @@
 """The read models follow the log exactly once, are rebuilt to the same rows, and tell when they are wrong."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing import parent_process
 from typing import Any
 
 import pytest
 
 from domain.money import Money
 from ledger.ledger import Ledger
-from projections import following
+from projections import abreast, following
 from projections.claims import ClaimsProjection
 from projections.models import Tables
 from projections.parties import PartiesProjection
@@ -143,6 +145,71 @@ class TestABatchThatIsCutOff:
         assert {each.position for each in views.health()} == {position}
         views.catch_up()
         assert all(each.agrees for each in views.check())
+
+
+class Leaving(PartiesProjection):
+    """Takes its process with it."""
+
+    name = "leaving"
+
+    def become(self, before: Any, happened: Happened) -> Any:
+        if parent_process() is not None:
+            os._exit(1)
+        return super().become(before, happened)
+
+
+class TestRebuildAbreast:
+    """With two processes: postings are made in this one, the others in another."""
+
+    @pytest.fixture(autouse=True)
+    def short_logs_are_long_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(abreast, "WORTH_IT", 1)
+
+    def test_makes_the_same_rows_and_digests(self, story: Story, views: Views) -> None:
+        story.whole().correct()
+        views.catch_up()
+        followed = rows_of(views), digests(views)
+        told: list[tuple[int, int]] = []
+        assert views.rebuild(lambda done, total: told.append((done, total)), processes=2) == views.position
+        assert (rows_of(views), digests(views)) == followed
+        assert told[-1] == (views.position, views.position)
+        assert all(each.agrees for each in views.check())
+
+    def test_catches_up_with_what_is_recorded_meanwhile(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole()
+        said: list[int] = []
+
+        def interrupt(done: int, _: int) -> None:
+            if not said:
+                story.submit(line(), name="2022-Q1")
+            said.append(done)
+
+        assert views.rebuild(interrupt, processes=2) == ledger.head().size
+        assert all(each.agrees for each in views.check())
+
+    @pytest.mark.parametrize(
+        ("broken", "why"),
+        [(Falling(), r"falling: party\.registered at \d+: ArithmeticError"), (Leaving(), "ended before its models were made")],
+        ids=["a projection fails", "the other process dies"],
+    )
+    def test_leaves_the_old_ones_where_the_other_process_fails(
+        self, story: Story, database_url: str, ledger: Ledger, broken: PartiesProjection, why: str
+    ) -> None:
+        story.whole()
+        with Views.open(database_url, ledger, models=[*all_models(), broken]) as views:
+            views.catch_up()
+            before = rows_of(views)
+            with pytest.raises(RebuildFailed, match=why):
+                views.rebuild(processes=2)
+            assert rows_of(views) == before
+            views.rebuild(only=["claims"])
+            assert views._tables.leftovers() == []
+
+    def test_is_not_worth_it_for_a_short_log(self, story: Story, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(abreast, "WORTH_IT", 1_000_000)
+        monkeypatch.delattr(abreast, "elsewhere")
+        story.whole()
+        assert views.rebuild(processes=2) == views.position > 0
 
 
 class TestRebuild:

@@ -26,6 +26,8 @@ from projections.yardsticks import Done
 SHORTEST: Final = 10_000
 """The shortest log: there is one ten times as long after it, and so on, up to the longest."""
 _TEN: Final = 10
+BOTH: Final = "both cores"
+"""Ours with two processes."""
 _SLICE: Final = 10_000
 """As far into the log the library's runner goes: it would take minutes for all."""
 _OF_FLOOR: Final = 0.6
@@ -53,9 +55,9 @@ def bench_rebuild(
     """Make all read models anew, from logs of 10,000 entries, ten times as many, and so on.
 
     Entries are those of one award's history, decided by the rules, under as many awards' names. Each turn is a process of its
-    own, and its memory is the most that it had at once. The floor reads and decodes the entries that matter and puts the rows
-    that ours made, as they are, in as many batches; the library's runner follows the payments among the first 10,000 entries,
-    into a table like ours. Examples:
+    own, and its memory is the most that it had at once; `both cores` is ours with a second process, as `lcledger rebuild` does
+    it. The floor reads and decodes the entries that matter and puts the rows that ours made, as they are, in as many batches; the
+    library's runner follows the payments among the first 10,000 entries, into a table like ours. Examples:
 
       lcledger bench rebuild --postgres postgresql://postgres@127.0.0.1:5432/postgres
       lcledger bench rebuild --on sqlite --entries 100000 --rounds 1 --folder /var/lib
@@ -123,6 +125,7 @@ class _Arena:
         """Those who take turns."""
         return {
             OURS: partial(self._measured, OURS, yardsticks.rebuilt, self._url, self._key),
+            BOTH: partial(self._measured, BOTH, yardsticks.rebuilt, self._url, self._key, 2),
             FLOOR: partial(self._measured, FLOOR, yardsticks.laid, self._url, self._notes),
             LIBRARY: partial(self._measured, LIBRARY, yardsticks.run_by_library, self._url, min(self._size, _SLICE)),
         }
