@@ -9,6 +9,11 @@ from ledger import schema, store
 from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypothesis)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills 200`: more of what the tests do only as often as everybody has the time for."""
+    parser.addoption("--kills", type=int, default=20, help="how often processes are killed under load (tests/api/test_kill.py)")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """A PostgreSQL with a template in which the ledger's tables are; the tests fail where there is none."""

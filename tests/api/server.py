@@ -1,15 +1,17 @@
-"""`lcledger serve` as a process of its own, asked over loopback, killed, and started again on the same files."""
+"""`lcledger` as a process of its own: serving, asked over loopback, killed, and started again on the same files."""
 
 import base64
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,8 @@ TOP: Final = Path(__file__).parents[2]
 VAULT_KEY: Final = b"thirty-two bytes of a test's key"
 START_TIMEOUT_S: Final = 60
 _KIB: Final = 1024
+_FORKING: Final = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(["tests.api.server", "api.cli.serving", "projections.views"])
 # The story's award, open on whatever day the tests run: a real process has the real clock.
 STILL_OPEN: Final[dict[str, Any]] = {
     "service_window": {"first": "2019-09-01", "last": "2099-08-31"},
@@ -65,11 +69,9 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Serving:
-    """A process that serves."""
+class Logged:
+    """A process that writes a log."""
 
-    process: "subprocess.Popen[bytes]"
-    address: str
     log: Path
 
     def said(self, event: str) -> list[dict[str, Any]]:
@@ -78,6 +80,14 @@ class Serving:
         return [
             told for line in lines if f'"{event}"' in line and line.endswith("\n") if (told := json.loads(line))["event"] == event
         ]
+
+
+@dataclass(frozen=True)
+class Serving(Logged):
+    """A process that serves."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -105,25 +115,72 @@ def served(place: Place) -> Iterator[Serving]:
         command = [*program, "serve", "--port", "0", "--workers", str(place.workers)]
         process = subprocess.Popen(command, cwd=TOP, env=place.environment, stdout=log, stderr=log)
     try:
-        yield Serving(process, _address(process, told), told)
+        said = _said(Logged(told), "serving", lambda: process.poll() is None)
+        yield Serving(told, process, said["address"])
     finally:
         process.kill()
         process.wait()
 
 
-def _address(process: "subprocess.Popen[bytes]", told: Path) -> str:
-    """Where it serves, as it says in its log."""
+@dataclass(frozen=True)
+class Forked(Logged):
+    """`lcledger` in a process that was forked from one in which everything is imported: it starts in a fraction of the time."""
+
+    process: ForkServerProcess
+
+    @property
+    def address(self) -> str:
+        """Where it serves, when it does."""
+        return str(self.wait("serving")["address"])
+
+    def wait(self, event: str) -> dict[str, Any]:
+        """Wait until its log tells of an event."""
+        return _said(self, event, self.process.is_alive)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.join()
+
+
+@contextmanager
+def forked(place: Place, *command: str) -> Iterator[Forked]:
+    """`lcledger` on a ledger, until the end of the block at the latest."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    told = place.folder / f"{time.time_ns()}.log"
+    told.touch()
+    process = _FORKING.Process(target=_run, args=(command, place.environment, told))
+    process.start()
+    started = Forked(told, process)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], told: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with told.open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    from api.cli import app
+
+    app(command)
+
+
+def _said(who: Logged, event: str, lives: Callable[[], bool]) -> dict[str, Any]:
+    """The first line of a process's log that tells of an event."""
     until = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < until and process.poll() is None:
-        for line in told.read_text("utf-8").splitlines(keepends=True):
-            if '"serving"' in line and line.endswith("\n"):
-                return str(json.loads(line)["address"])
-        time.sleep(0.02)
-    raise AssertionError(f"it does not serve: {told.read_text('utf-8')}")
+    while time.monotonic() < until and lives():
+        if found := who.said(event):
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError(f"it does not say {event!r}: {who.log.read_text('utf-8')}")
 
 
 @asynccontextmanager
-async def asked(place: Place, serving: Serving) -> AsyncIterator[Service]:
+async def asked(place: Place, serving: Serving | Forked) -> AsyncIterator[Service]:
     """Whoever has the first administrator's key, asking a process that serves."""
     app = create_app(place.settings)  # Never started: it is asked only what it declares.
     async with httpx.AsyncClient(base_url=serving.address, timeout=60, limits=httpx.Limits(max_connections=64)) as http:
