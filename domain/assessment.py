@@ -10,14 +10,14 @@ from datetime import date
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache, partial
-from typing import Final, Literal, TypeVar, get_args
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 from domain.aggregate import Token
 from domain.calendar import Day, financial_year
-from domain.money import NONE, NOTHING, Money, Quantity, Share, largest_remainder, value, whole_weights
+from domain.money import NONE, NOTHING, Money, Quantity, Share, largest_remainder, total, value, whole_weights
 from domain.record import Record
 from domain.reference import canonical
-from domain.terms import Agreement, Outcome, Payer, Terms
+from domain.terms import Agreement, Outcome, Payer, Terms, Version
 
 
 class Kind(StrEnum):
@@ -85,7 +85,7 @@ class AssessedLine(Record):
     @property
     def curtailed(self) -> Money:
         """What the limits took off the accepted value together."""
-        return sum((limit.curtailed for limit in self.limits), NOTHING)
+        return total(limit.curtailed for limit in self.limits)
 
 
 class StatedAmount(Record):
@@ -293,11 +293,25 @@ def assess(
     return Assessment(assessed, sheet.standing(), sheet.participants)
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(NamedTuple):
     name: LimitName
     most: Money
     consumed: Money
+
+
+class _Split(NamedTuple):
+    """How a version splits an amount, worked out once for all of the lines that are split by it."""
+
+    key: str
+    payers: tuple[Payer, ...]
+    weights: tuple[int, ...]
+    residual: Payer | None
+    """Who takes what others cannot be allotted, if somebody does (M7)."""
+
+    @classmethod
+    def of(cls, terms: Terms) -> "_Split":
+        residual = terms.payer(terms.takes_shortfalls) if terms.takes_shortfalls else None
+        return cls(shares_key(shares_of(terms)), terms.payers, whole_weights([each.share for each in terms.payers]), residual)
 
 
 class Sheet:
@@ -308,6 +322,7 @@ class Sheet:
         self.limits = agreement.on(decided_on).terms
         self.outcome_limits = cache(partial(agreement.outcome_limits, day=decided_on))
         self.payer_limits = cache(partial(agreement.payer_limits, day=decided_on))
+        self.splits: dict[int, _Split] = {}
         self.participants = dict(participants)
         self.quantities = dict(standing.quantities)
         self.outcomes = dict(standing.outcomes)
@@ -334,14 +349,15 @@ class Sheet:
     def assess(self, line: AcceptedLine, received_on: date) -> AssessedLine:
         """Assess what was accepted of a line, of a claim that was received on a day."""
         version = self.agreement.on(line.achieved_on)
-        priced = version.terms.outcome(line.outcome)
+        priced = self.agreement.priced(line.outcome, line.achieved_on)
         if priced is None:
             raise LookupError(f"line {line.line} was accepted for {line.outcome}, which version {version.number} does not name")
         payable, limits = self._curtail(line, priced)
-        assessed = line.accepted - sum(limit.curtailed for limit in limits)
+        assessed = line.accepted - total(limit.curtailed for limit in limits)
         self._consume(line, payable, assessed)
-        before, parts = self._parts(version.terms, assessed)
-        allotments, unfunded = self._allot(version.terms, parts, received_on)
+        split = self._split(version)
+        before, parts = self._parts(split, assessed)
+        allotments, unfunded = self._allot(split, parts, received_on)
         return AssessedLine(
             line=line.line,
             outcome=priced.code,
@@ -365,8 +381,9 @@ class Sheet:
         version, year = self.agreement.on(dated), financial_year(dated)
         self.years[year] = self.years.get(year, NOTHING) + amount
         self.others += amount
-        before, parts = self._parts(version.terms, amount)
-        allotments, unfunded = self._allot(version.terms, parts, dated)
+        split = self._split(version)
+        before, parts = self._parts(split, amount)
+        allotments, unfunded = self._allot(split, parts, dated)
         return StatedAmount(
             version=version.number,
             amount=amount,
@@ -433,7 +450,7 @@ class Sheet:
 
     def _curtail(self, line: AcceptedLine, priced: Outcome) -> tuple[Quantity, tuple[Curtailment, ...]]:
         payable, curtailments = self._cut_quantity(line, priced)
-        remaining = line.accepted - sum(each.curtailed for each in curtailments)
+        remaining = line.accepted - total(each.curtailed for each in curtailments)
         for limit in self._amount_limits(line):
             left = max(limit.most - limit.consumed, NOTHING)
             cut = max(remaining - left, NOTHING)
@@ -481,26 +498,29 @@ class Sheet:
 
     # M6: the split of the cumulative amount, less the parts given before.
 
-    def _parts(self, terms: Terms, assessed: Money) -> tuple[Money, list[Money]]:
-        key = shares_key(shares_of(terms))
-        so_far = self.accumulators.get(key) or Accumulator(parts=(NOTHING,) * len(terms.payers))
-        weights = whole_weights([payer.share for payer in terms.payers])
-        parts = next_parts(so_far, assessed, weights)
+    def _split(self, version: Version) -> _Split:
+        found = self.splits.get(version.number)
+        if found is None:
+            found = self.splits[version.number] = _Split.of(version.terms)
+        return found
+
+    def _parts(self, split: _Split, assessed: Money) -> tuple[Money, list[Money]]:
+        so_far = self.accumulators.get(split.key) or Accumulator(parts=(NOTHING,) * len(split.payers))
+        parts = next_parts(so_far, assessed, split.weights)
         given = tuple(had + part for had, part in zip(so_far.parts, parts, strict=True))
-        self.accumulators[key] = Accumulator(so_far.assessed + assessed, given)
+        self.accumulators[split.key] = Accumulator(so_far.assessed + assessed, given)
         return so_far.assessed, parts
 
     # M7: what each payer is allotted, at most what is left of its maximum.
 
-    def _allot(self, terms: Terms, parts: Sequence[Money], received_on: date) -> tuple[tuple[Allotment, ...], Money]:
-        left = {payer.party: self._left(payer, received_on) for payer in terms.payers}
-        pays = {payer.party: min(part, left[payer.party]) for payer, part in zip(terms.payers, parts, strict=True)}
-        shortfalls = [part - pays[payer.party] for payer, part in zip(terms.payers, parts, strict=True)]
+    def _allot(self, split: _Split, parts: Sequence[Money], received_on: date) -> tuple[tuple[Allotment, ...], Money]:
+        left = {payer.party: self._left(payer, received_on) for payer in split.payers}
+        pays = {payer.party: min(part, left[payer.party]) for payer, part in zip(split.payers, parts, strict=True)}
+        shortfalls = [part - pays[payer.party] for payer, part in zip(split.payers, parts, strict=True)]
         for party, amount in pays.items():
             self.allotted[party] = self.allotted.get(party, NOTHING) + amount
-        unfunded = sum(shortfalls, NOTHING)
-        residual = terms.takes_shortfalls and terms.payer(terms.takes_shortfalls)
-        if residual and unfunded:
+        unfunded = total(shortfalls)
+        if (residual := split.residual) and unfunded:
             taken = min(unfunded, self._left(residual, received_on))
             pays[residual.party] += taken
             self.allotted[residual.party] += taken
@@ -515,7 +535,7 @@ class Sheet:
                 shortfall=short,
                 allotted=pays[payer.party],
             )
-            for payer, part, short in zip(terms.payers, parts, shortfalls, strict=True)
+            for payer, part, short in zip(split.payers, parts, shortfalls, strict=True)
         )
         return allotments, unfunded
 

@@ -23,7 +23,7 @@ from domain.claim import (
     declined_lines,
 )
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import Money, total
 from domain.obligation import Cause, Obligations, assessed, given
 from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
 from domain.record import Record
@@ -85,7 +85,7 @@ def _bereft(facts: Facts, award: Award, claim: Claim, today: date) -> Iterator[F
     streams = {token: participant_stream(award.reference, token) for _, token in waiting if token}
     facts.prefetch(streams.values())
     for claimed, token in waiting:
-        priced = award.agreement.on(claimed.achieved_on).terms.outcome(claimed.outcome)
+        priced = award.agreement.priced(claimed.outcome, claimed.achieved_on)
         if token and priced:
             for wanted in facts[streams[token]].lacking(priced.prerequisites, by=claimed.achieved_on):
                 yield Fault(f"lines.{claimed.line}", f"needs {wanted}, of which nothing stands accepted any more")
@@ -97,7 +97,7 @@ def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate,
         on=today,
         reason=certificate.reason or ReasonCode.OTHER,
         note=facts.conceal(certificate.note, canonical(award.reference)) if certificate.note else None,
-        value=sum((each.amount for each in moved), NOTHING),
+        value=total(each.amount for each in moved),
     )
     released: defaultdict[Token, list[Achievement]] = defaultdict(list)
     for line in claim.awaiting:
@@ -132,7 +132,7 @@ def conclude(facts: Facts, award: Award, claim: Claim, *, today: date) -> Decisi
         assessment.standing,
         owed,
         kind=Kind.DEFERRED_DECISION if claim.assessments else Kind.CLAIM,
-        curtailed=sum((line.curtailed for line in assessment.lines), NOTHING),
+        curtailed=total(line.curtailed for line in assessment.lines),
         claim=claim.submitted.claim,
         today=today,
     )

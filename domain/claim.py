@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -16,7 +16,7 @@ from domain.assessment import AssessedLine, ReversedLine, Stands
 from domain.award import Award, ClaimConcluded, ClaimOpened, award_stream
 from domain.calendar import Day
 from domain.event import Event
-from domain.money import MOST, NONE, NOTHING, Money, PositiveQuantity, Quantity, value
+from domain.money import MOST, NONE, NOTHING, Money, PositiveQuantity, Quantity, total, value
 from domain.record import Record
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, NotAllowed, Refused
@@ -340,7 +340,7 @@ def chunks(rows: Sequence[R]) -> Iterator[tuple[R, ...]]:
     chunk: list[R] = []
     size = 0
     for row in rows:
-        weight = len(row.model_dump_json())
+        weight = len(row.__pydantic_serializer__.to_json(row))
         if chunk and size + weight > _CHUNK_BYTES:
             yield tuple(chunk)
             chunk, size = [], 0
@@ -440,8 +440,7 @@ class Status(StrEnum):
 UNDECIDED = frozenset({Status.SUBMITTED, Status.QUERIED, Status.ANSWERED})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A claim's line and what became of it. Quantities and values are sums over all decisions."""
 
     claimed: ClaimLine
@@ -493,7 +492,7 @@ class Claim(Aggregate):
     @property
     def value(self) -> Money:
         """What is claimed, at the prices in force now."""
-        return sum((line.claimed.value for line in self.lines), NOTHING)
+        return total(line.claimed.value for line in self.lines)
 
     def confirm_receipt(self, by: Actor) -> ClaimReceiptConfirmed:
         """Confirm the earlier day of receipt, as a second person."""
@@ -616,8 +615,7 @@ def _moved(line: ClaimLine, amount: Money) -> Moved:
 
 
 def _decided(line: Line, decided: DecidedLine) -> Line:
-    return replace(
-        line,
+    return line._replace(
         accepted=line.accepted + decided.accepted,
         rejected=line.rejected + decided.rejected,
         deferred=decided.deferred,
@@ -631,8 +629,7 @@ def _decided(line: Line, decided: DecidedLine) -> Line:
 
 
 def _declined(line: Line) -> Line:
-    return replace(
-        line,
+    return line._replace(
         awaiting=NONE,
         awaiting_value=NOTHING,
         declined=line.declined + line.awaiting,
@@ -641,8 +638,7 @@ def _declined(line: Line) -> Line:
 
 
 def _assessed(line: Line, number: int, assessed: AssessedLine) -> Line:
-    return replace(
-        line,
+    return line._replace(
         awaiting=line.awaiting - assessed.quantity,
         awaiting_value=line.awaiting_value - assessed.accepted,
         payable=line.payable + assessed.payable,
@@ -653,17 +649,15 @@ def _assessed(line: Line, number: int, assessed: AssessedLine) -> Line:
 
 
 def _reversed(line: Line, number: int, taken: ReversedLine, *, clawed: bool) -> Line:
-    after = replace(
-        line,
+    after = line._replace(
         payable=line.payable - taken.payable,
         assessed=line.assessed - taken.reversed,
         curtailed=line.curtailed - (taken.worth - taken.reversed),
         assessments=(*line.assessments, (number, taken)),
     )
     if not clawed:
-        return replace(after, awaiting=line.awaiting + taken.quantity, awaiting_value=line.awaiting_value + taken.worth)
-    return replace(
-        after,
+        return after._replace(awaiting=line.awaiting + taken.quantity, awaiting_value=line.awaiting_value + taken.worth)
+    return after._replace(
         clawed_back=line.clawed_back + taken.quantity,
         accepted=line.accepted - taken.quantity,
         accepted_value=line.accepted_value - taken.worth,
@@ -673,8 +667,7 @@ def _reversed(line: Line, number: int, taken: ReversedLine, *, clawed: bool) -> 
 
 
 def _restated(line: Line, by: RestatedLine) -> Line:
-    return replace(
-        line,
+    return line._replace(
         claimed=line.claimed.model_copy(update={"value": line.claimed.value + by.claimed}),
         accepted_value=line.accepted_value + by.awaiting + by.declined,
         awaiting_value=line.awaiting_value + by.awaiting,
@@ -708,9 +701,9 @@ def submit(facts: Facts, award: str, submission: Submission, *, by: Actor, today
     claimant = submission.claimant or by.party
     _expect_in_time(under, submission, claimant, received_on, today)
     lines = tuple(_list_lines(facts, _Rates(under, today), submission, received_on))
-    total = sum((line.value for line in lines), NOTHING)
-    if total > MOST:
-        raise ClaimIsTooLarge(value=total)
+    worth = total(line.value for line in lines)
+    if worth > MOST:
+        raise ClaimIsTooLarge(value=worth)
     backlog = facts.conceal(submission.backlog.reason, under.reference) if submission.backlog else None
     submitted = ClaimSubmitted(
         award=under.reference,
@@ -721,7 +714,7 @@ def submit(facts: Facts, award: str, submission: Submission, *, by: Actor, today
         on=today,
         backlog_reason=backlog,
         lines=len(lines),
-        value=total,
+        value=worth,
     )
     return {
         stream: (submitted, *(ClaimLinesListed(lines=chunk) for chunk in chunks(lines))),

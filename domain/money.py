@@ -5,7 +5,7 @@ them: it has been through a binary float, or may be next time.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
@@ -49,8 +49,15 @@ class _Exact(int):
     def __neg__(self) -> Self:
         return type(self)(int.__neg__(self))
 
+    def __str__(self) -> str:
+        """The same few amounts stand in each of a claim's thousands of lines; they are written once."""
+        return _written(self)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+    def _written(self) -> str:
+        raise NotImplementedError
 
     @classmethod
     def _validate(cls, value: Any) -> Self:
@@ -93,7 +100,7 @@ class Money(_Exact):
         whole = int(pounds) * PENCE_A_POUND + int(pence)
         return cls(-whole if sign else whole)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         pounds, pence = divmod(abs(int(self)), PENCE_A_POUND)
         return f"{'-' if self < 0 else ''}{pounds}.{pence:02d}"
 
@@ -119,10 +126,18 @@ class Quantity(_Exact):
         units = int(whole) * UNITS_A_WHOLE + int((places or "").ljust(4, "0"))
         return cls(-units if sign else units)
 
-    def __str__(self) -> str:
+    def _written(self) -> str:
         whole, places = divmod(abs(int(self)), UNITS_A_WHOLE)
         decimals = f".{places:04d}".rstrip("0").rstrip(".")
         return f"{'-' if self < 0 else ''}{whole}{decimals}"
+
+
+_WRITTEN: Final = 16_384
+
+
+@lru_cache(_WRITTEN, typed=True)
+def _written(exact: _Exact) -> str:
+    return exact._written()  # noqa: SLF001 (it is of this module)
 
 
 NOTHING: Final = Money(0)
@@ -194,6 +209,15 @@ class Share(Fraction):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,11})(/[1-9][0-9]{0,11})?$", "examples": ["180/619"]}
+
+
+def total(amounts: Iterable[Money]) -> Money:
+    """The sum of many amounts, added up as whole numbers.
+
+    >>> total([Money.parse("1234.50"), Money.parse("-0.50")])
+    Money('1234.00')
+    """
+    return Money(sum(map(int, amounts)))
 
 
 def value(price: Money, quantity: Quantity, per: int = 1) -> Money:

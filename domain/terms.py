@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Final, Literal, TypeGuard, TypeVar
 
@@ -253,24 +254,43 @@ class Version(BaseModel):
     decommitment: bool = False
 
 
+_REMEMBERED: Final = 1_024
+"""Answers of an agreement of each kind."""
+
+
 class Agreement:
     """The agreed versions in the order of M2, answering what is in force on a day."""
 
-    __slots__ = ("_order",)
+    __slots__ = ("_on", "_order", "_outcome_limits", "_payer_limits", "_priced")
 
     def __init__(self, agreed: Sequence[Version]) -> None:
         """Take the agreed versions in the order in which they were agreed."""
         self._order = sorted(agreed, key=lambda version: version.terms.effective_from)
+        # A claim asks for the same few days and codes in each of its thousands of lines.
+        self._on = lru_cache(_REMEMBERED)(self._find)
+        self._priced = lru_cache(_REMEMBERED)(self._find_priced)
+        self._outcome_limits = lru_cache(_REMEMBERED)(self._find_outcome_limits)
+        self._payer_limits = lru_cache(_REMEMBERED)(self._find_payer_limits)
 
     def on(self, day: date) -> Version:
         """The version in force: the latest `effective_from` not after the day, of equal ones the one agreed last (M2).
 
         Raises `NoTermsInForce`.
         """
+        return self._on(day)
+
+    def _find(self, day: date) -> Version:
         found = next((version for version in reversed(self._order) if version.terms.effective_from <= day), None)
         if not found:
             raise NoTermsInForce(day=day)
         return found
+
+    def priced(self, code: str, day: date) -> Outcome | None:
+        """The outcome as it is priced on a day, if the version in force names it; raises `NoTermsInForce`."""
+        return self._priced(code, day)
+
+    def _find_priced(self, code: str, day: date) -> Outcome | None:
+        return self.on(day).terms.outcome(code)
 
     def naming_order(self, day: date) -> Iterator[Terms]:
         """The terms in force on a day, then those that would be if these were not there, and so on (M2)."""
@@ -283,6 +303,9 @@ class Agreement:
 
         Raises `LookupError` if none in force by then names it.
         """
+        return self._outcome_limits(code, day)
+
+    def _find_outcome_limits(self, code: str, day: date) -> Outcome:
         return _first(terms.outcome(code) for terms in self.naming_order(day))
 
     def payer_limits(self, party: str, day: date) -> Payer:
@@ -290,6 +313,9 @@ class Agreement:
 
         Raises `LookupError` if none in force by then names it.
         """
+        return self._payer_limits(party, day)
+
+    def _find_payer_limits(self, party: str, day: date) -> Payer:
         return _first(terms.payer(party) for terms in self.naming_order(day))
 
 

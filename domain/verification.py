@@ -32,7 +32,7 @@ from domain.claim import (
     claim_stream,
 )
 from domain.event import Event
-from domain.money import NONE, NOTHING, Money, Quantity, SomeQuantity, value
+from domain.money import NONE, NOTHING, Money, Quantity, SomeQuantity, total, value
 from domain.participant import Achievement, Participant, ParticipantRecognised, participant_stream
 from domain.record import Record
 from domain.reference import canonical
@@ -84,9 +84,9 @@ def verify(facts: Facts, award: str, claim: str, verification: Verification, *, 
     verified = ClaimVerified(
         round=on.rounds + 1,
         on=today,
-        accepted=sum((each.accepted_value for each in decided), NOTHING),
-        rejected=sum((each.rejected_value for each in decided), NOTHING),
-        deferred=sum((each.deferred_value for each in decided), NOTHING),
+        accepted=total(each.accepted_value for each in decided),
+        rejected=total(each.rejected_value for each in decided),
+        deferred=total(each.deferred_value for each in decided),
     )
     events: tuple[ClaimLinesDecided | ClaimVerified, ...] = (
         *(ClaimLinesDecided(lines=chunk) for chunk in chunks(decided)),
@@ -190,7 +190,7 @@ class Prices:
 
     def value(self, line: Line, quantity: Quantity) -> Money:
         """What a quantity of the line is worth, by the version in force when it was achieved (M2, M3)."""
-        outcome = self.award.agreement.on(line.claimed.achieved_on).terms.outcome(line.claimed.outcome)
+        outcome = self.award.agreement.priced(line.claimed.outcome, line.claimed.achieved_on)
         if outcome is None:
             raise LookupError(line.claimed.outcome)
         return value(outcome.price, quantity, outcome.per)
@@ -274,6 +274,6 @@ def _broken(award: Award, participant: Participant, outcome: str, achieved_on: d
     stands = participant.accepted(outcome)
     if most and stands > most:
         yield f"the participant would stand accepted for {stands} of {outcome}, more than {most}"
-    priced = award.agreement.on(achieved_on).terms.outcome(outcome)
+    priced = award.agreement.priced(outcome, achieved_on)
     for wanted in participant.lacking(priced.prerequisites if priced else (), by=achieved_on):
         yield f"{outcome} needs {wanted} accepted for the participant, achieved on {achieved_on} or before"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from domain.money import MOST, Amount, Money, PositiveQuantity, Quantity, Share
+from domain.money import MOST, Amount, Money, PositiveQuantity, Quantity, Share, total
 
 
 class Priced(BaseModel):
@@ -35,9 +35,17 @@ class TestMoney:
             Priced.model_validate({"amount": wrong})
         assert Money(MOST + 1) == Money.parse("1000000000.00")
 
+    def test_is_written_as_what_it_is_though_a_quantity_of_the_same_units_was_written_before(self) -> None:
+        assert [str(Quantity(40_000)), str(Money(40_000)), str(Quantity(40_000))] == ["4", "400.00", "4"]
+        assert [str(Money(True)), str(Money(-5)), f"{Money(1_000)}"] == ["0.01", "-0.05", "10.00"]
+
+    def test_adds_up_to_money(self) -> None:
+        added = total(Money(amount) for amount in (1, -4, 2))
+        assert (type(added), str(added), str(total([]))) == (Money, "-0.01", "0.00")
+
     def test_stays_money_through_sums(self) -> None:
-        total = sum([Money(1), Money(2)], Money(0)) - Money(4)
-        assert (type(total), str(total), str(-total)) == (Money, "-0.01", "0.01")
+        added = sum([Money(1), Money(2)], Money(0)) - Money(4)
+        assert (type(added), str(added), str(-added)) == (Money, "-0.01", "0.01")
 
 
 class TestQuantity:
