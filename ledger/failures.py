@@ -6,7 +6,8 @@ result codes; messages are for people, and come in many languages.
 """
 
 import sqlite3
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import exc
@@ -61,14 +62,16 @@ class OutcomeUnknown(Unavailable):
     """The database failed while it was recording: the same request under the same idempotency key tells what became of it."""
 
 
-class told:  # noqa: N801 (reads as a word: `with failures.told():`)
+@contextmanager
+def told() -> Iterator[None]:
     """Raise `Unavailable` for what is the database's failure; anything else as it is."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
-        if isinstance(error, Exception) and (reason := reason_of(error)) is not None:
-            raise Unavailable(reason) from error
+    try:
+        yield
+    except Exception as error:
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        raise Unavailable(reason) from error
 
 
 def reason_of(error: BaseException) -> str | None:

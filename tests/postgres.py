@@ -150,11 +150,11 @@ class Server:
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
     """A server for as long as the tests run."""
-    as_somebody = _somebody_else()
+    as_somebody = somebody_else()
     # A socket's path holds 107 bytes at most: so straight under /tmp, whatever pytest's own folder is called.
     folder = Path(tempfile.mkdtemp(prefix="lcl-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
     try:
-        binaries = _reachable(programs(), folder, as_somebody)
+        binaries = reachable(programs(), folder, as_somebody)
         if as_somebody:
             os.chown(folder, as_somebody["user"], as_somebody["group"])
         folder.chmod(0o755)
@@ -169,7 +169,8 @@ def running() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _somebody_else() -> dict[str, Any]:
+def somebody_else() -> dict[str, Any]:
+    """As whom PostgreSQL's programs run, for `subprocess`: they refuse to run as root."""
     if os.geteuid() != 0:
         return {}
     import pwd
@@ -178,7 +179,7 @@ def _somebody_else() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _reachable(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Path:
+def reachable(binaries: Path, folder: Path, as_somebody: dict[str, Any]) -> Path:
     """The programs themselves, or a copy where somebody else cannot reach them (a home of root's, say)."""
     if not as_somebody:
         return binaries

@@ -23,6 +23,7 @@ from api import counters, logs
 from api.cli import faults, serving
 from api.cli.access import Mistaken, open_ledger
 from api.settings import Settings, count_together
+from ledger.published_head import PublishedHead
 from projections.views import Views
 
 FIRST_PAUSE_S: Final = 0.5
@@ -53,6 +54,7 @@ def serve(ours: Settings, workers: int) -> None:
 def _look_over(ours: Settings) -> None:
     """Say what is wrong once and in words, rather than by every worker; and make what is missing on a first start."""
     with open_ledger(ours, serving=True) as ledger:
+        PublishedHead(ours.published_head_file).publish(ledger)
         Views.open(ours.log_url, ledger).close()
 
 

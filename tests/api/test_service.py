@@ -1,7 +1,9 @@
 """`lcledger serve` under load, told to stop: what it took in is answered. `test_kill.py` kills it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.long
 WRITERS: Final = 8
 ENOUGH: Final = 60
 """Commands that are acknowledged before the process is ended."""
+AGAIN_S: Final = 0.1
+"""After how long a patient client sends the same again."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,26 @@ class Load:
                 claimed = await self.send(service.vera, f"{claims}/{reference}/verification", {"others": "accepted"})
             if not claimed.acknowledged:
                 return
+
+
+@dataclass
+class Patient(Load):
+    """A load whose clients send what was not answered, or only told to come again, once more, as clients should."""
+
+    ending: bool = False
+    acknowledged_at: list[float] = field(default_factory=list)
+    """When each command was acknowledged, in seconds of the monotonic clock."""
+
+    async def send(self, who: Holder, path: str, body: dict[str, Any]) -> Sent:
+        asked = await super().send(who, path, body)
+        place = len(self.sent) - 1
+        while not self.ending and (asked.answer is None or asked.answer.status_code in {429, 503}):
+            await asyncio.sleep(AGAIN_S)
+            with suppress(httpx.TransportError):
+                self.sent[place] = asked = replace(asked, answer=await asked.repeat(who.http))
+        if asked.acknowledged:
+            self.acknowledged_at.append(time.monotonic())
+        return asked
 
 
 @dataclass

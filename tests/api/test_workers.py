@@ -5,9 +5,9 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,8 +17,7 @@ from tests import postgres
 from tests.api import server, story
 from tests.api.cli.conftest import lcledger
 from tests.api.server import Place, Serving
-from tests.api.story import Holder
-from tests.api.test_service import Load, Sent, Story
+from tests.api.test_service import Load, Patient, Story
 from tests.faults import until
 
 pytestmark = pytest.mark.long
@@ -26,23 +25,6 @@ pytestmark = pytest.mark.long
 WORKERS: Final = 2
 MORE: Final = 40
 """Commands that are acknowledged after a worker was killed."""
-
-
-@dataclass
-class Patient(Load):
-    """A load whose clients send what was not answered again, as clients should."""
-
-    ending: bool = False
-
-    async def send(self, who: Holder, path: str, body: dict[str, Any]) -> Sent:
-        asked = await super().send(who, path, body)
-        while asked.answer is None and not self.ending:
-            try:
-                asked = Sent(asked.secret, path, body, asked.key, await asked.repeat(who.http))
-            except httpx.TransportError:
-                continue
-            self.sent[next(n for n, sent in enumerate(self.sent) if sent.key == asked.key)] = asked
-        return asked
 
 
 @pytest.fixture
