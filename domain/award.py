@@ -572,6 +572,44 @@ class Award(Aggregate):
                 return replace(state, status=Status.COMPLETED, proposed_step=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Contract(Aggregate):
+    """What of an award was agreed, whatever was claimed under it: a few entries of its stream, however long that is."""
+
+    missing = NoSuchAward
+    made_of = frozenset({"award.registered", "award.terms-proposed", "award.agreed", "award.terms-agreed"})
+
+    award: Award
+    """Of these entries alone: what stands assessed, claimed or owed is not in it."""
+
+    @property
+    def title(self) -> str:
+        """What the award is called."""
+        return self.award.title
+
+    @property
+    def agreement(self) -> Agreement:
+        """The agreed versions of the terms."""
+        return self.award.agreement
+
+    @property
+    def agreed_first(self) -> Terms | None:
+        """The terms that were agreed first, if any were agreed."""
+        return self.award.versions[self.award.agreed[0] - 1].terms if self.award.agreed else None
+
+    @classmethod
+    def evolve(cls, state: "Contract | None", event: AwardEvent, by: PersonId) -> "Contract":
+        """The contract after an event."""
+        if state is not None and event.type not in cls.made_of:
+            return state
+        return cls(Award.evolve(state.award if state else None, event, by))
+
+
+def contract_stream(reference: str) -> Stream[Contract]:
+    """An award's stream, read for what was agreed only."""
+    return Stream(award_stream(reference).name, Contract)
+
+
 def _with_agreed(award: Award, number: int, by: PersonId) -> Award:
     numbers = (*award.agreed, number)
     versions = tuple(

@@ -64,7 +64,13 @@ class Folder:
         self._states = states
 
     def fold(self, stream: Stream[S], base: Known[S] | None, upto: int | None = None) -> Known[S]:
-        """A stream as it is now, or after the log's first so many entries, from as it once was."""
+        """A stream as it is now, or after the log's first so many entries, from as it once was.
+
+        What is `made_of` some of its entries only is not remembered, nor made from what is: under its name another thing may be.
+        Its version is that of the last of these.
+        """
+        if stream.of.made_of is not None:
+            return self._folded(stream, ABSENT, self._reads.states(stream.name, 0, upto, stream.of.made_of))
         base = base or ABSENT
         found = self._reads.states(stream.name, base.version, upto)
         known = self._folded(stream, base, found)
@@ -74,8 +80,18 @@ class Folder:
 
     def fold_effective(self, stream: Stream[S], on: date, upto: int | None = None) -> Known[S]:
         """A stream as it was in effect by the end of a day, of all that is recorded or of the log's first so many entries."""
-        dated = ((row, self._read(row.state)[0], london_day(moment_of(row.recorded_at))) for row in self._rows(stream, upto))
-        return self._folded(stream, ABSENT, [(row.version, row.state) for row in in_effect(dated, on)])
+        state: S | None = None
+        version = weight = 0
+        for row, event, by in in_effect(self._dated(stream, upto), on):
+            state = stream.of.evolve(state, event, by)
+            version, weight = row.version, weight + len(row.state)
+        return Known(state, version, weight)
+
+    def _dated(self, stream: Stream[Any], upto: int | None) -> Iterator[tuple[tuple[Row, Event, PersonId], Event, date]]:
+        """What happened, each with the London day on which it was recorded."""
+        for row in self._rows(stream, upto):
+            event, said = self._read(row.state)
+            yield (row, event, PersonId(said["person"])), event, london_day(moment_of(row.recorded_at))
 
     def events(self, stream: Stream[Any]) -> Iterator[Event]:
         """What happened to a stream, in order."""

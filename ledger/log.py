@@ -220,13 +220,19 @@ class Reads:
         )
         return {award: (sequence, bytes(leaf)) for award, sequence, leaf in found}
 
-    def states(self, stream: str, after: int = 0, upto: int | None = None) -> list[tuple[int, bytes]]:
-        """A stream's versions and states, in order; only those at positions up to one, if one is given."""
+    def states(
+        self, stream: str, after: int = 0, upto: int | None = None, types: Collection[str] | None = None
+    ) -> list[tuple[int, bytes]]:
+        """A stream's versions and states, in order; only those at positions up to one, and of some types, if they are given."""
         sql = "SELECT version, state FROM entries WHERE stream = ? AND version > ?"
-        if upto is None:
-            return [(version, bytes(state)) for version, state in self._rows(f"{sql} ORDER BY version", stream, after)]
-        found = self._rows(f"{sql} AND position <= ? ORDER BY version", stream, after, upto)
-        return [(version, bytes(state)) for version, state in found]
+        parameters: list[Any] = [stream, after]
+        if upto is not None:
+            sql += " AND position <= ?"
+            parameters.append(upto)
+        if types is not None:
+            sql += " AND type IN {any}"
+            parameters.append(self._sql.texts(types))
+        return [(version, bytes(state)) for version, state in self._rows(f"{sql} ORDER BY version", *parameters)]
 
     def states_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
         """The versions and states of many streams, each stream's in order."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from domain.accrual import expected
-from domain.award import Award
 from domain.money import NOTHING, Money, Share
 from projections.balances import Account, Known
 
@@ -84,7 +83,7 @@ class FundAccrual(AccrualFigures):
 
 def accrual(known: Known) -> Accrual:
     """An award's accrual, from its postings."""
-    outcomes, by_year = _expected(known.award, known.accounts, known.day)
+    outcomes, by_year = _expected(known)
     years = tuple(
         YearAccrual(year=year, **_figures(stages, by_year[year])) for year, stages in sorted(_stages(known.accounts, 3).items())
     )
@@ -122,15 +121,15 @@ def _stages(accounts: Mapping[Account, Money], by: int) -> dict[str, Counter[str
     return found
 
 
-def _expected(award: Award, accounts: Mapping[Account, Money], day: date) -> tuple[tuple[ExpectedOutcome, ...], Counter[str]]:
+def _expected(known: Known) -> tuple[tuple[ExpectedOutcome, ...], Counter[str]]:
     undecided: defaultdict[str, dict[str, Money]] = defaultdict(dict)
-    for (stage, outcome, _, year), amount in accounts.items():
+    for (stage, outcome, _, year), amount in known.accounts.items():
         if stage == "undecided" and outcome and amount:
             undecided[outcome][year] = amount
     outcomes: list[ExpectedOutcome] = []
     years: Counter[str] = Counter()
     for outcome, value in sorted(undecided.items()):
-        rate = award.agreement.outcome_limits(outcome, day).acceptance_rate
+        rate = known.contract.agreement.outcome_limits(outcome, known.day).acceptance_rate
         by_year = expected(value, rate)
         years.update({year: int(amount) for year, amount in by_year.items()})
         outcomes.append(

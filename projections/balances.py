@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from domain.award import Award, NoSuchAward, award_stream
+from domain.award import Award, Contract, NoSuchAward, award_stream, contract_stream
 from domain.calendar import london_day
 from domain.money import NOTHING, Money
 from domain.reference import canonical
@@ -125,7 +125,7 @@ class Known(NamedTuple):
     """What figures of an award are made of: its terms, and the sums of its postings."""
 
     name: str
-    award: Award
+    contract: Contract
     accounts: Mapping[Account, Money]
     position: int
     """The entry up to which everything is counted."""
@@ -150,11 +150,11 @@ class BalanceSheet:
     def known(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Known:
         """What an award's figures are made of. Raises `NoSuchAward`."""
         name = canonical(award)
-        known, _ = self._ledger.load(award_stream(name), as_of)
+        contract, _ = self._ledger.load(contract_stream(name), as_of)
         accounts, position = self._accounts(name, as_of, effective_on)
         if effective_on is not None:
             accounts = owed_back_apart(accounts)
-        return Known(name, known, accounts, position, effective_on or self.day_of(as_of))
+        return Known(name, contract, accounts, position, effective_on or self.day_of(as_of))
 
     def in_effect(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Award | None:
         """An award as it was in effect on a day, or nothing if it was not registered by then."""
@@ -245,12 +245,12 @@ def _conditions(award: str, as_of: int | None, effective_on: date | None) -> tup
 
 
 def _balances(of: Known, effective_on: date | None) -> Balances:
-    known, accounts, day = of.award, of.accounts, of.day
+    contract, accounts, day = of.contract, of.accounts, of.day
     outcomes = _grouped((outcome, stage, amount) for (stage, outcome, _, _), amount in accounts.items() if outcome)
     payers = _grouped((payer, stage, amount) for (stage, _, payer, _), amount in accounts.items() if payer)
     years = _grouped((year, stage, amount) for (stage, _, _, year), amount in accounts.items())
     stages = _grouped(("", stage, amount) for (stage, _, _, _), amount in accounts.items())[""]
-    terms = terms_on(known, day)
+    terms = terms_on(contract, day)
     return Balances(
         award=of.name,
         position=of.position,
@@ -263,10 +263,10 @@ def _balances(of: Known, effective_on: date | None) -> Balances:
         unfunded=Money(stages["unfunded"]),
         trial_balance=sum(accounts.values(), NOTHING),
         outcomes=tuple(
-            OutcomeBalance(outcome=code, **_claims(each), **_limited(_outcome_limit(known, code, day), Money(each["assessed"])))
+            OutcomeBalance(outcome=code, **_claims(each), **_limited(_maximum(contract, code, day), Money(each["assessed"])))
             for code, each in sorted(outcomes.items())
         ),
-        payers=tuple(_payer(known, party, each, day) for party, each in sorted(payers.items())),
+        payers=tuple(_payer(contract, party, each, day) for party, each in sorted(payers.items())),
         years=tuple(
             YearBalance(
                 year=year,
@@ -322,10 +322,10 @@ def _limited(limit: Money | None, consumed: Money) -> dict[str, Any]:
     return {"limit": limit, "remaining": None if limit is None else limit - consumed}
 
 
-def _payer(known: Award, party: str, stages: Counter[str], day: date) -> PayerBalance:
+def _payer(contract: Contract, party: str, stages: Counter[str], day: date) -> PayerBalance:
     figures = _payments(stages)
     try:
-        maximum = known.agreement.payer_limits(party, day).maximum
+        maximum = contract.agreement.payer_limits(party, day).maximum
     except LookupError:
         maximum = None
     return PayerBalance(payer=party, **figures, **_limited(maximum, _consumed(figures)))
@@ -341,16 +341,16 @@ def _counted(stages: Counter[str]) -> Money:
     return Money(stages["assessed"] - stages["other-payments"])
 
 
-def _outcome_limit(known: Award, code: str, day: date) -> Money | None:
+def _maximum(contract: Contract, code: str, day: date) -> Money | None:
     try:
-        return known.agreement.outcome_limits(code, day).max_amount
+        return contract.agreement.outcome_limits(code, day).max_amount
     except LookupError:
         return None
 
 
-def terms_on(known: Award, day: date) -> Terms | None:
+def terms_on(contract: Contract, day: date) -> Terms | None:
     """The terms in force on a day; those agreed first where the day lies before all, or nothing where none are agreed."""
     try:
-        return known.agreement.on(day).terms
+        return contract.agreement.on(day).terms
     except NoTermsInForce:
-        return known.versions[known.agreed[0] - 1].terms if known.agreed else None
+        return contract.agreed_first

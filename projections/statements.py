@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from domain.award import Award, Status
+from domain.award import Award, Contract, Status
 from domain.calendar import financial_year
 from domain.money import NOTHING, Money
 from domain.terms import NoTermsInForce
@@ -140,7 +140,7 @@ def _position(known: Known, in_effect: Award | None) -> AwardPosition:
     released = max(limit - assessed - others, NOTHING) if closed else NOTHING
     return AwardPosition(
         award=known.name,
-        title=known.award.title,
+        title=known.contract.title,
         status=in_effect.status if in_effect else None,
         limit=limit,
         released=released,
@@ -158,7 +158,7 @@ def _position(known: Known, in_effect: Award | None) -> AwardPosition:
 def _limit(known: Known, in_effect: Award | None) -> Money:
     """What was committed: by the terms in force on the day, which may have been agreed later, else by what was agreed by then."""
     try:
-        return known.award.agreement.on(known.day).terms.award_amount
+        return known.contract.agreement.on(known.day).terms.award_amount
     except NoTermsInForce:
-        terms = terms_on(in_effect, known.day) if in_effect else None
+        terms = terms_on(Contract(in_effect), known.day) if in_effect else None
         return terms.award_amount if terms else NOTHING

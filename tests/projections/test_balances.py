@@ -2,17 +2,19 @@
 
 from datetime import date
 from functools import partial
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
 
-from domain import opening_position
-from domain.award import NoSuchAward
+from domain import opening_position, variation
+from domain.aggregate import Commitment
+from domain.award import Contract, NoSuchAward, award_stream, contract_stream
 from domain.money import NOTHING, Money
-from ledger.ledger import Ledger
-from projections.balances import Balances, ClaimFigures, PaymentFigures
+from ledger.ledger import Ledger, Request
+from projections.balances import Balances, ClaimFigures, PaymentFigures, terms_on
 from projections.views import Views
-from tests.domain.kirklees import AMINA, BEN, COUNCIL, FUND, REFERENCE
+from tests.domain.kirklees import AMINA, BEN, COUNCIL, FUND, REFERENCE, terms
 from tests.domain.test_opening_position import owing
 from tests.projections.conftest import TODAY, Story
 
@@ -117,6 +119,27 @@ class TestOf:
         (row,) = views.awards.page().rows
         assert (row.assessments, row.assessed) == (2, balances.assessed)
         assert [each.name for each in views.check() if not each.agrees] == []
+
+    def test_reads_of_the_award_only_what_was_agreed(self, story: Story, ledger: Ledger, views: Views) -> None:
+        story.whole().correct()
+        more = terms(effective_from="2021-08-01", award_amount="30000000.00")
+        reason = Commitment(sha256(b"dearer rents").hexdigest())
+        ledger.change_now(award_stream(REFERENCE), lambda under: under.propose(more, reason=reason, today=TODAY), Request(AMINA))
+        story.tell(BEN, partial(variation.agree, award=REFERENCE, number=2, by=BEN, today=TODAY))
+        for position in range(1, ledger.head().size + 1):
+            try:
+                whole = ledger.load(award_stream(REFERENCE), as_of=position)[0]
+            except NoSuchAward:
+                with pytest.raises(NoSuchAward):
+                    ledger.load(contract_stream(REFERENCE), as_of=position)
+                continue
+            contract = ledger.load(contract_stream(REFERENCE), as_of=position)[0]
+            assert (contract.title, contract.award.versions, contract.award.agreed) == (whole.title, whole.versions, whole.agreed)
+            for day in (date(2019, 8, 31), date(2021, 7, 14), TODAY):
+                assert terms_on(contract, day) == terms_on(Contract(whole), day)
+        # And what is remembered under the stream's name is the whole award, whichever was read last.
+        assert ledger.load(award_stream(REFERENCE))[0].assessments > 0
+        assert ledger.load(contract_stream(REFERENCE))[0].award.assessments == 0
 
     def test_refuses_an_award_that_is_not_there(self, views: Views) -> None:
         with pytest.raises(NoSuchAward):

@@ -32,13 +32,14 @@ NAME: Final = "BENCH-0000000"
 """The award whose history the rules decide; another's name, as long, takes its place."""
 QUARTERS: Final = 8
 """Claims of an award: one a quarter."""
+SHORTEST: Final = 10_000
 _TOGETHER: Final = 50
 """Awards that run at the same time: their quarters take turns in the log."""
 _AT_ONCE: Final = 2_000
 """Entries that are written in one turn."""
 _ROUNDS_A_YEAR: Final = 4
 _QUARTER: Final = timedelta(days=91)
-_STARTS: Final = date(2024, 4, 1)
+STARTS: Final = date(2024, 4, 1)
 _YOUNG: Final = 8
 _REGISTRATION: Final[dict[str, Any]] = packaged()["open"]["registration"]
 _COUNCIL, _FUND, _PROVIDER = (str(each["party"]) for each in _REGISTRATION["terms"]["parties"])
@@ -58,8 +59,12 @@ class History:
     quarters: tuple[tuple[Draft, ...], ...]
 
     def entries(self) -> Iterator[Draft]:
-        """Entries without end: those before any award, and then awards that run together, some after others."""
+        """Entries without end: those before any award, and then those of awards."""
         yield from self.before
+        yield from self.of_awards()
+
+    def of_awards(self) -> Iterator[Draft]:
+        """Entries without end of awards of which some run together, and others after them."""
         number = 0
         while True:
             names = [f"BENCH-{each:07d}" for each in range(number + 1, number + 1 + _TOGETHER)]
@@ -76,6 +81,14 @@ def _renamed(entries: Iterable[Draft], name: str) -> Iterator[Draft]:
         yield Draft(stream, each.version, each.type, each.state.replace(pattern, other), award_named(stream))
 
 
+def sizes(entries: int, at_least: int = 0) -> list[int]:
+    """The lengths of the logs to measure in: 10,000 entries, or as many as there are, ten times as many, up to the longest."""
+    found = [min(max(SHORTEST, at_least), entries)]
+    while found[-1] < entries:
+        found.append(min(10 ** len(str(found[-1])), entries))
+    return found
+
+
 def fill(ledger: Ledger, entries: Iterator[Draft], upto: int) -> None:
     """Write entries into a log until it has so many, each batch in a turn."""
     while (missing := upto - ledger.head().size) > 0:
@@ -85,7 +98,7 @@ def fill(ledger: Ledger, entries: Iterator[Draft], upto: int) -> None:
 
 def decided(url: str) -> History:
     """A history, as the rules decide it in an empty ledger of its own."""
-    calendar = Calendar(_STARTS)
+    calendar = Calendar(STARTS)
     with Ledger.open(url, vault_key=token_bytes(32), clock=calendar) as ledger:
         story = Story(ledger, calendar)
         story.begin()
@@ -106,7 +119,7 @@ def _drafts(rows: Sequence[Row]) -> tuple[Draft, ...]:
 
 def _lines(quarter: int) -> list[dict[str, Any]]:
     """A plan for each of some young people once a year; else a term in school; a home for one, and workshops."""
-    first = _STARTS + _QUARTER * quarter
+    first = STARTS + _QUARTER * quarter
     year, term = divmod(quarter, _ROUNDS_A_YEAR)
     young = [f"NEXT-{year}-{number:03d}" for number in range(_YOUNG)]
     evidence = [{"sha256": digest("Attendance register"), "title": "Attendance register"}]
@@ -142,14 +155,16 @@ class Story:
         self._tell(_FIRST, partial(award.register, registration=registration, terms=terms))
         self._ledger.change_now(award_stream(name), lambda registered: registered.agree(_SECOND), Request(_SECOND))
 
-    def claim(self, name: str, number: int, lines: Sequence[dict[str, Any]]) -> None:
+    def claim(
+        self, name: str, number: int, lines: Sequence[dict[str, Any]], decided_after: timedelta = timedelta(days=14)
+    ) -> None:
         """Submit a claim a while after the last of its lines, and verify it, which assesses it."""
         days = [date.fromisoformat(line["achieved_on"]) for line in lines]
         period = {"first": min(days), "last": max(days)}
         self._calendar.turn(max(days) + timedelta(days=10))
         submission = Submission.model_validate({"claim": f"C{number:05d}", "period": period, "lines": lines})
         self._tell(_CLAIMANT, partial(claim.submit, award=name, submission=submission, by=_CLAIMANT, today=self._calendar.today))
-        self._calendar.turn(self._calendar.today + timedelta(days=14))
+        self._calendar.turn(self._calendar.today + decided_after)
         accepted = partial(verification.verify, award=name, claim=submission.claim, by=_VERIFIER, today=self._calendar.today)
         self._tell(_VERIFIER, partial(accepted, verification=Verification(others="accepted")))
 

@@ -23,9 +23,6 @@ from ledger.yardsticks import Scratch, described
 from projections import yardsticks
 from projections.yardsticks import Done
 
-SHORTEST: Final = 10_000
-"""The shortest log: there is one ten times as long after it, and so on, up to the longest."""
-_TEN: Final = 10
 BOTH: Final = "both cores"
 """Ours with two processes."""
 _SLICE: Final = 10_000
@@ -65,17 +62,10 @@ def bench_rebuild(
     report = Report("Rebuilding all read models", rounds)
     for database in chosen(on, postgres):
         with grounds(database, folder, postgres) as made, _arena(made, report, database, folder) as arena:
-            for size in _sizes(entries):
+            for size in histories.sizes(entries):
                 report.lines.append(_line(arena, database, rounds, size))
             report.lines.extend(_memory(arena, database))
     tell(report, as_json=as_json)
-
-
-def _sizes(entries: int) -> list[int]:
-    sizes = [min(SHORTEST, entries)]
-    while sizes[-1] < entries:
-        sizes.append(min(sizes[-1] * _TEN, entries))
-    return sizes
 
 
 def _line(arena: "_Arena", database: Database, rounds: int, size: int) -> Line:

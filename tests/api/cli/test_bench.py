@@ -169,6 +169,27 @@ class TestRebuild:
             assert connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lcledger_bench%'").fetchall() == []
 
 
+class TestLoad:
+    tiny = ("bench", "load", "--rounds", "1", "--entries", "1000", "--of-award", "120")
+
+    def expect_everything_read(self, report: Any) -> None:
+        works = [line["work"] for line in report["lines"]]
+        assert works[0] == "a stream of 1,000 entries, cold, 1,000 entries"
+        assert {"balances, 1,000 entries", "claims, 1,000 entries", "trail, 1,000 entries"} < set(works)
+        assert all(line["unit"] == "ms" and line["medians"]["ours"] > 0 for line in report["lines"])
+
+    def test_measures_how_long_reading_takes(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        self.expect_everything_read(report)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
+        expect_grounds(report, "postgresql", "ours")
+        self.expect_everything_read(report)
+
+
 class TestHistories:
     """What is measured on is what the rules decide, with other names."""
 
