@@ -2,12 +2,15 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Final
 
 from ledger.writer import Pending, Writer
 
 DECIDERS: Final = 4
 """So many commands can be decided at once; one of the threads writes."""
+PATIENCE_S: Final = 0.02
+"""How long a thread waits at most for the one that decides."""
 
 
 class Deciders:
@@ -15,6 +18,9 @@ class Deciders:
 
     A thread goes through all that has arrived before it writes, so that a crowd wakes one thread and becomes one batch. In case
     one of them takes long, another thread is called in for whatever is left behind it, and for what is decided and not written.
+
+    It has some patience first. Only one Python thread computes at a time, so that several who decide are no quicker than one; and
+    of commands on one stream each must be decided on what the one before it made of the stream, or again when they are written.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -22,6 +28,7 @@ class Deciders:
         self._arrived: deque[Pending] = deque()
         self._called = False
         """Whether a thread is called in that has not come yet: it will find what arrives meanwhile."""
+        self._deciding = Lock()
         self._threads = ThreadPoolExecutor(DECIDERS, thread_name_prefix="decider")
 
     def take(self, pending: Pending) -> None:
@@ -48,9 +55,14 @@ class Deciders:
                 raise
 
     def _serve(self) -> None:
-        self._called = False  # Before looking: what arrives after this calls in the next one.
-        while pending := self._next():
-            self._writer.decide(pending)
+        alone = self._deciding.acquire(timeout=PATIENCE_S)
+        try:
+            self._called = False  # Before looking: what arrives after this calls in the next one.
+            while pending := self._next():
+                self._writer.decide(pending)
+        finally:
+            if alone:
+                self._deciding.release()
         self._writer.write_what_waits()
 
     def _next(self) -> Pending | None:

@@ -24,8 +24,16 @@ _SINGLY: Final = 8
 """References that are looked up one by one before all of an award are."""
 
 
+class NotYetWritten(Exception):
+    """A decision that was made on what waits to be written asked the log itself, which does not have it yet."""
+
+
 class Shelf(Protocol):
     """Where folded streams are looked for before they are read."""
+
+    @property
+    def ahead(self) -> Mapping[str, Known[Any]]:
+        """The streams that were given as they will be when what waits is written."""
 
     def known(self, stream: Stream[Any], /) -> Known[Any] | None:
         """The stream as it is now, as far as is known without reading."""
@@ -36,21 +44,42 @@ class Shelf(Protocol):
     def expect(self, streams: Iterable[str], /) -> None:
         """Hear which streams will be looked for."""
 
+    def settle(self) -> None:
+        """Hear that the log itself is asked, so that all must be as it is there; raises `NotYetWritten` if it is not."""
+
 
 class Remembered:
-    """What this process remembers, taken as it is: the writer checks it."""
+    """What this process remembers, taken as it is, and what it is about to write, as if it were written: the writer checks both.
 
-    def __init__(self, states: States) -> None:
+    Of commands that wait together on one stream each is decided on what the one before it made of the stream. So none of them
+    need be decided again in the writer's turn, as long as all goes well.
+    """
+
+    def __init__(self, states: States, waiting: Mapping[str, Known[Any]]) -> None:
         self._states = states
+        self._waiting = waiting
+        self.ahead: dict[str, Known[Any]] = {}
 
     def known(self, stream: Stream[Any], /) -> Known[Any] | None:
+        """What waits, or is remembered."""
+        found = self._waiting.get(stream.name)
+        if found is None:
+            return self._states.get(stream.name)
+        self.ahead[stream.name] = found
+        return found
+
+    def base(self, stream: Stream[Any], /) -> Known[Any] | None:
         """What is remembered."""
         return self._states.get(stream.name)
 
-    base = known
-
     def expect(self, streams: Iterable[str], /) -> None:
         """What is remembered needs no preparation."""
+
+    def settle(self) -> None:
+        """Give nothing more that waits; refuse if something was given."""
+        if self.ahead:
+            raise NotYetWritten
+        self._waiting = {}
 
 
 class Folder:
@@ -171,6 +200,11 @@ class NotedFacts:
             self.known[stream.name] = found
         return cast("Known[S]", found)
 
+    @property
+    def ahead(self) -> Mapping[str, Known[Any]]:
+        """Those of the streams that were read as they will be when what waits is written."""
+        return self._shelf.ahead
+
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         """Read streams that will be asked for, at once."""
         unknown = []
@@ -208,28 +242,33 @@ class NotedFacts:
         """The text behind a commitment, or nothing if it was erased."""
         if commitment in self._concealed:
             return self._concealed[commitment]
+        self._shelf.settle()
         for kept in self._reads.texts([commitment]):
             return self._seals.reveal(kept)
         return None
 
     def events(self, stream: Stream[Any], /) -> Iterable[Event]:
         """What happened to a stream, in order."""
+        self._shelf.settle()
         self.look(stream)
         return self._folder.events(stream)
 
     def recognised(self, award: str, reference: str, /) -> Token | None:
         """The token of a participant of an award, if the reference is recognised."""
+        self._shelf.settle()
         token = self._recognised(award, self._seals.mark(award, reference))
         return None if token is None else Token(token)
 
     def met(self, award: str, tokens: Iterable[Token], /) -> frozenset[Token]:
         """Those of the tokens that are an award's participants."""
+        self._shelf.settle()
         wanted = list(tokens)
         here = (each.token for each in self._met.values() if each.award == award and each.token in wanted)
         return frozenset(map(Token, (*here, *(each.token for each in self._reads.participants(award, wanted)))))
 
     def kept(self, texts: Iterable[Commitment], /) -> Mapping[Commitment, str | None]:
         """The award of each of these texts, or that it is of none, where the vault knows it."""
+        self._shelf.settle()
         return {Commitment(each.commitment): each.award for each in self._reads.texts(texts)}
 
     def erase(self, texts: Iterable[Commitment], /) -> None:

@@ -23,7 +23,7 @@ from domain.event import Event
 from domain.refusal import Invalid, Refused
 from ledger.crowd import linger
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
-from ledger.facts import Folder, NotedFacts, Remembered
+from ledger.facts import Folder, NotedFacts, NotYetWritten, Remembered
 from ledger.failures import Unavailable
 from ledger.log import Erasure, Expected, Log, Participant, Receipt, Text, Turn
 from ledger.states import ABSENT, Known, States
@@ -98,6 +98,8 @@ class Prepared(NamedTuple):
     """A decision with all that will be written for it, and what it was made on."""
 
     read: Mapping[str, int]
+    ahead: Mapping[str, Known[Any]]
+    """Those of the streams that were read as they will be when what waited then is written."""
     strangers: Mapping[str, Participant]
     texts: Sequence[Text]
     erasure: Erasure
@@ -124,6 +126,8 @@ class Pending:
     loop: AbstractEventLoop | None = None
     """The event loop in which the answer is given; without one, it is given by whoever writes."""
     prepared: Prepared | None = None
+    promised: Mapping[str, Known[Any]] = field(default_factory=dict)
+    """What others may take for what it makes of its streams, while it waits."""
     rows: Sequence[Row] = ()
     repeats: Receipt | None = None
     failure: BaseException | None = None
@@ -170,7 +174,7 @@ class Rules:
             drafts += made
             happened += events
         read = {name: known.version for name, known in facts.known.items()}
-        return Prepared(read, facts.strangers, facts.made, facts.erasure, drafts, happened, after)
+        return Prepared(read, facts.ahead, facts.strangers, facts.made, facts.erasure, drafts, happened, after)
 
     def _draft(self, stream: Stream[Any], version: int, event: Event, request: Request) -> Draft:
         self._check(event)
@@ -189,6 +193,7 @@ class _Batch:
         self.met: dict[str, Participant] = {}
         self.recognised: Mapping[str, str] = turn.recognised_found
         self._after: dict[str, Known[Any]] = {}
+        self.ahead: Mapping[str, Known[Any]] = {}
 
     def known(self, stream: Stream[Any], /) -> Known[Any] | None:
         """What the batch made of a stream, or what is remembered of it if that is how it is now."""
@@ -207,6 +212,9 @@ class _Batch:
         """Look up the versions of streams at once, rather than one by one while everybody waits."""
         self.turn.learn(streams)
 
+    def settle(self) -> None:
+        """Everything is as it is in the turn."""
+
     def decide(self, pending: Pending) -> Prepared:
         """Decide a command again, under the lock."""
         folder = Folder(self.turn, self._rules.registry, self._rules.states, self.turn.placed)
@@ -215,9 +223,15 @@ class _Batch:
 
     def holds(self, prepared: Prepared) -> bool:
         """Whether everything that a decision was made on still holds."""
-        return all(self.turn.version(stream) == version for stream, version in prepared.read.items()) and not any(
-            mark in self.met or mark in self.recognised for mark in prepared.strangers
+        return (
+            all(self.turn.version(stream) == version for stream, version in prepared.read.items())
+            and not any(mark in self.met or mark in self.recognised for mark in prepared.strangers)
+            and all(self._came(stream, known) for stream, known in prepared.ahead.items())
         )
+
+    def _came(self, stream: str, known: Known[Any]) -> bool:
+        """Whether a stream became what it was taken for: not another state at the same version."""
+        return (self._after.get(stream) or self._rules.states.get(stream)) is known
 
     def keep(self, pending: Pending, prepared: Prepared) -> None:
         """Let a decision be written with this turn."""
@@ -252,6 +266,8 @@ class Writer:
         self._changed = Condition()
         self._closed = False
         self._waiting: deque[Pending] = deque()
+        self._ahead: dict[str, Known[Any]] = {}
+        """What those who wait, or are being written, will have made of streams, if all goes well."""
         self._writing = Lock()
 
     def admit(self, pending: Pending) -> Pending:
@@ -293,6 +309,7 @@ class Writer:
             pending.failure = failure
             self._answer([pending])
         else:
+            self._promise(pending)
             self._waiting.append(pending)
 
     def write_what_waits(self) -> None:
@@ -316,20 +333,28 @@ class Writer:
 
     def _decide(self, pending: Pending) -> None:
         """Decide outside the lock."""
+        _refuse_unfit(pending.request)
+        try:
+            self._decide_on(pending, self._ahead)
+        except NotYetWritten:
+            self._decide_on(pending, {})
+
+    def _decide_on(self, pending: Pending, waiting: Mapping[str, Known[Any]]) -> None:
         facts = NotedFacts(
-            Remembered(self._rules.states),
+            Remembered(self._rules.states, waiting),
             Folder(self._log.reads, self._rules.registry, self._rules.states),
             self._log.reads,
             self._rules.seals,
         )
         request = pending.request
-        _refuse_unfit(request)
         try:
             self._refuse_moved(request)
             pending.prepared = self._rules.prepare(pending.command, request, facts)
-        except Unavailable:
+        except (Unavailable, NotYetWritten):
             raise  # There is nobody to ask what follows.
         except Exception:
+            if facts.ahead:
+                return  # Refused on what may never be: it is decided again in the writer's turn.
             if request.spent is not None and self._log.reads.receipts([request.spent]):
                 return  # It is answered in the writer's turn, on the connection on which what is seen was confirmed.
             if self._moved(facts):
@@ -401,6 +426,8 @@ class Writer:
         prepared = pending.prepared
         if prepared is None or not made.holds(prepared):
             prepared = pending.prepared = made.decide(pending)
+            self._take_back([pending])
+            self._promise(pending)
         pending.position = turn.position
         if pending.dry_run:
             pending.rows = turn.place(prepared.drafts, keep=False)
@@ -434,6 +461,7 @@ class Writer:
         return Recorded(receipt.first, receipt.last, entries, repeated=True, dry_run=dry_run)
 
     def _answer(self, batch: list[Pending]) -> None:
+        self._take_back(batch)
         self._release_persons(batch)  # Before the answer: whoever has it may send the next command at once.
         by_loop: dict[AbstractEventLoop | None, list[Pending]] = {}
         for pending in batch:
@@ -446,6 +474,19 @@ class Writer:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_give, some)
         self._release_places(batch)  # After it: whoever closes the ledger waits until everybody is told.
+
+    def _promise(self, pending: Pending) -> None:
+        """Let others take for so what a command that waits will make of its streams."""
+        if pending.prepared is not None and not pending.dry_run:
+            pending.promised = pending.prepared.after
+            self._ahead.update(pending.promised)
+
+    def _take_back(self, batch: Iterable[Pending]) -> None:
+        """What was promised is so, and remembered, or will never be."""
+        for pending in batch:
+            for stream, known in pending.promised.items():
+                if self._ahead.get(stream) is known:
+                    self._ahead.pop(stream, None)
 
 
 def _expected(batch: Iterable[Pending]) -> Expected:

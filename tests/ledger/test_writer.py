@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from sqlalchemy import make_url
 
-from domain.aggregate import Command, Decision, Facts
+from domain.aggregate import Command, Commitment, Decision, Facts
 from domain.money import Money
 from domain.refusal import Refused
 from ledger import merkle
+from ledger.entry import draft
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
 from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
 from tests import postgres
-from tests.faults import failing_commit
+from tests.faults import failing_commit, until
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import (
     KIRKLEES,
@@ -195,6 +196,140 @@ class TestReadSet:
         assert decided == 2
         assert one.load(pot("line-7"))[0].amount == 2
         assert len(statements) < 50
+
+
+class TestAhead:
+    """Of commands that wait, each is decided on what those before it will have made."""
+
+    async def test_on_one_stream_each_is_decided_once(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        with _held(ledger) as go:
+            waiting = [await _decided(ledger, partial(_fill_by, seen, lambda _: 1), seen) for _ in range(5)]
+            go()
+        await asyncio.gather(*waiting)
+        assert seen == [0, 1, 2, 3, 4]
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(5)), 6)
+        assert is_whole(ledger)
+
+    async def test_another_state_at_the_same_version_is_not_taken_for_it(self, ledger: Ledger) -> None:
+        """The first is refused when it is decided again, so that the second stands on a version that somebody else made."""
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        with _held(ledger) as go:
+            first = await _decided(ledger, partial(_fill_by, seen, _a_penny_into_an_empty_pot), seen)
+            second = await _decided(ledger, partial(_fill_by, seen, lambda amount: amount), seen)
+            go.turn.place([draft(pot("2021-Q3").name, 2, PotFilled(amount=Money(100)), KIRKLEES.person)])
+            go()
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [PotIsClosed, Recorded]
+        assert seen == [0, 1, 100, 100]
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(200)), 3)
+
+    async def test_a_refusal_on_what_never_came_is_decided_again(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        with _held(ledger) as go:
+            first = await _decided(ledger, partial(_fill_by, seen, _a_penny_into_an_empty_pot), seen)
+            second = await _decided(ledger, partial(_fill_by, seen, _twopence_unless_there_is_a_penny), seen)
+            go.turn.place([draft(pot("2021-Q3").name, 2, PotFilled(amount=Money(100)), KIRKLEES.person)])
+            go()
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [PotIsClosed, Recorded]
+        assert ledger.load(pot("2021-Q3"))[0].amount == 102
+
+    async def test_one_that_is_not_stored_was_nothing_to_stand_on(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        with _held(ledger) as go:
+            first = await _decided(ledger, partial(_fill_by, seen, lambda _: 1), seen)
+            second = await _decided(ledger, partial(_fill_by, seen, lambda _: 1), seen)
+            go.turn.place([draft(pot("other").name, 1, PotOpened(amount=Money(0)), KIRKLEES.person)])
+            fails = iter([False, True])
+            grow = merkle.root_of
+            monkeypatch.setattr(merkle, "root_of", lambda frontier: 1 // 0 if next(fails, False) else grow(frontier))
+            go()
+            answers = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ZeroDivisionError, Recorded]
+        assert seen == [0, 1, 0]
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
+        assert is_whole(ledger)
+
+    async def test_a_dry_run_is_nothing_to_stand_on(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        with _held(ledger) as go:
+            first = await _decided(ledger, partial(_fill_by, seen, lambda _: 1), seen, dry_run=True)
+            second = await _decided(ledger, partial(_fill_by, seen, lambda _: 1), seen)
+            go()
+        await asyncio.gather(first, second)
+        assert seen == [0, 0]
+        assert ledger.load(pot("2021-Q3"))[0].amount == 1
+
+    async def test_what_only_the_log_knows_is_asked_of_it_when_it_is_there(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+        seen: list[int] = []
+        revealed: list[str | None] = []
+
+        def name_holder(facts: Facts) -> Decision:
+            seen.append(facts[pot("2021-Q3")].amount)
+            holder = facts.conceal("the hostel's treasurer", "INDIGO-POJ-0175")
+            return {pot("2021-Q3"): (PotOpened(amount=Money(7), holder=holder),)}
+
+        def ask_holder(facts: Facts) -> Decision:
+            it = facts[pot("2021-Q3")]
+            seen.append(it.amount)
+            revealed.append(facts.reveal(Commitment(it.holder)) if it.holder else "nobody")
+            return {pot("2021-Q3"): (it.fill(),)}
+
+        with _held(ledger) as go:
+            first = await _decided(ledger, name_holder, seen)
+            second = await _decided(ledger, ask_holder, revealed)
+            go()
+        await asyncio.gather(first, second)
+        assert revealed == ["nobody", "the hostel's treasurer"]
+        assert seen == [0, 7, 0, 7]
+
+    async def test_nothing_is_kept_of_those_that_are_done(self, ledger: Ledger) -> None:
+        await ledger.record(open_pot, ASKED)
+        fills = (ledger.change(pot("2021-Q3"), partial(_fill_up_to, 10), ASKED) for _ in range(WRITERS))
+        await asyncio.gather(*fills, return_exceptions=True)
+        assert ledger.load(pot("2021-Q3"))[0].amount == 10
+        await until(lambda: ledger.under_way == 0)
+        assert ledger._writer._ahead == {}
+
+
+async def _decided(ledger: Ledger, command: Command, told: list[Any], *, dry_run: bool = False) -> "asyncio.Task[Recorded]":
+    """A command that was decided once and waits; it tells when it is decided."""
+    before = len(told)
+    task = asyncio.create_task(ledger.record(command, ASKED, dry_run=dry_run))
+    await until(lambda: len(told) > before)
+    await asyncio.sleep(0.05)  # It waits when it is decided.
+    return task
+
+
+def _fill_by(seen: list[int], pence: Callable[[int], int], facts: Facts) -> Decision:
+    it = facts[pot("2021-Q3")]
+    seen.append(int(it.amount))
+    return {pot("2021-Q3"): (it.fill(pence(int(it.amount))),)}
+
+
+def _a_penny_into_an_empty_pot(amount: int) -> int:
+    if amount:
+        raise PotIsClosed
+    return 1
+
+
+def _twopence_unless_there_is_a_penny(amount: int) -> int:
+    if amount == 1:
+        raise PotIsClosed
+    return 2
+
+
+def _fill_up_to(most: int, it: Pot) -> PotFilled:
+    if it.amount >= most:
+        raise PotIsClosed
+    return it.fill()
 
 
 class TestBatch:
@@ -457,10 +592,13 @@ class _held:  # noqa: N801 (reads as a word)
     def __init__(self, ledger: Ledger) -> None:
         self._turn = ledger.log.turn()
 
-    def __enter__(self) -> Callable[[], None]:
-        self._turn.__enter__()
+    def __enter__(self) -> Self:
+        self.turn = self._turn.__enter__()
         self._held = True
-        return self._let_go
+        return self
+
+    def __call__(self) -> None:
+        self._let_go()
 
     def __exit__(self, *_: object) -> None:
         self._let_go()
