@@ -185,7 +185,7 @@ def written(moment: datetime) -> str:
     '2024-07-01T09:30:00.000000Z'
     """
     # Not strftime, whose years before 1000 have fewer than four digits: moments are compared as texts.
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def moment_of(text: str) -> datetime:

@@ -112,9 +112,16 @@ class Statements:
 
     def __init__(self, dialect: str) -> None:
         self.sqlite = dialect == "sqlite"
+        self._said: dict[str, str] = {}
 
     def __call__(self, sql: str) -> str:
         """A statement as the driver takes it."""
+        found = self._said.get(sql)
+        if found is None:
+            found = self._said[sql] = self._translated(sql)
+        return found
+
+    def _translated(self, sql: str) -> str:
         if self.sqlite:
             return sql.replace("{texts}", "json_each(?) AS n").replace("{any}", "(SELECT value FROM json_each(?))")
         return (
@@ -135,16 +142,22 @@ class Statements:
 
         Columns: (name, PostgreSQL's type).
         """
-        names = ", ".join(name for name, _ in columns)
+        sql = self._said.get(table)
+        if sql is None:
+            sql = self._said[table] = self._insertion(table, columns)
         if self.sqlite:
-            marks = ", ".join("?" * len(columns))
-            yield f"INSERT INTO {table} ({names}) VALUES ({marks})", rows if isinstance(rows, list) else list(rows)  # noqa: S608 (our own names)
+            yield sql, rows if isinstance(rows, list) else list(rows)
             return
-        arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
-        sql = f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our own names)
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             yield sql, tuple(list(column) for column in zip(*some, strict=True))
+
+    def _insertion(self, table: str, columns: Sequence[tuple[str, str]]) -> str:
+        names = ", ".join(name for name, _ in columns)
+        if self.sqlite:
+            return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 (our own names)
+        arrays = ", ".join(f"%b::{kind}[]" for _, kind in columns)
+        return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our own names)
 
 
 ENTRY: Final = tuple(

@@ -27,6 +27,8 @@ _POSTGRESQL: Final = {
 """When a server counts as gone, unless the address says otherwise: a machine that dies closes no connection."""
 _SESSION: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 """When we count as gone, for the server: what a process of a dead machine had locked is free then."""
+_CHECKPOINT_PAGES: Final = 8_192
+"""After so many pages (32 MiB) SQLite copies its write-ahead log into the file: seldom, as most pages of a log are hot."""
 SQLITE_ASKED: Final = ("PRAGMA journal_mode", "PRAGMA synchronous")
 POSTGRESQL_ASKED: Final = ("SHOW fsync", "SHOW full_page_writes", "SHOW synchronous_commit")
 _SAFE: Final = {
@@ -112,6 +114,7 @@ def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
     def _settle(connection: _Connection, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA synchronous={synchronous}")
+        cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         if part == "log":  # The vault is in this file: what is erased is overwritten with noughts, not left in free space (L5).
             cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()

@@ -28,31 +28,33 @@ class Wire:
         raw: Any = connection.connection.driver_connection
         self._raw = raw
         self._sqlite = connection.dialect.name == "sqlite"
+        self._say: Any = raw.cursor() if self._sqlite else raw
+        """What takes statements: an SQLite connection would make a cursor for each."""
 
     def begin(self, statements: Iterable[str], questions: Iterable[Question[Any]]) -> list[Any]:
         """Begin a transaction with some statements, and what is told of questions in it; one way there and back for all."""
         with self.at_once():
             for statement in statements:
-                self._raw.execute(statement)
+                self._say.execute(statement)
             return self._told(questions)
 
     def commit(self, statements: Iterable[tuple[str, Any]]) -> None:
         """Say statements and commit, one way there and back for all."""
         with self.at_once():
             self.say(statements)
-            self._raw.execute("COMMIT")
+            self._say.execute("COMMIT")
 
     def roll_back(self) -> bool:
         """Undo what was said since the beginning; whether the connection is still good for anything."""
         try:
-            self._raw.execute("ROLLBACK")
+            self._say.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 (whatever it is that it says: it cannot even forget)
             return False
         return True
 
     def ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         """The rows that answer a statement."""
-        rows: Rows = self._raw.execute(sql, parameters).fetchall()
+        rows: Rows = self._say.execute(sql, parameters).fetchall()
         return rows
 
     def ask_at_once(self, questions: Iterable[Question[Any]]) -> list[Any]:
@@ -64,9 +66,9 @@ class Wire:
         """Say statements; for SQLite with a list of parameters once for each of it."""
         for sql, parameters in statements:
             if isinstance(parameters, list):
-                self._raw.executemany(sql, parameters)
+                self._say.executemany(sql, parameters)
             else:
-                self._raw.execute(sql, parameters)
+                self._say.execute(sql, parameters)
 
     def at_once(self) -> AbstractContextManager[object]:
         """Send what is said to PostgreSQL without waiting for each answer: each would be a way there and back."""
@@ -85,5 +87,5 @@ class Wire:
     def _told(self, questions: Iterable[Question[Any]]) -> list[Any]:
         if self._sqlite:
             return [question.told(self.ask(question.sql, question.parameters)) for question in questions]
-        asked = [(question, self._raw.execute(question.sql, question.parameters)) for question in questions]
+        asked = [(question, self._say.execute(question.sql, question.parameters)) for question in questions]
         return [question.told(answer.fetchall()) for question, answer in asked]

@@ -12,12 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory
 from eventsourcing.utils import Environment
 from sqlalchemy import URL
 
 from ledger import schema, store
-from ledger.entry import Draft, Row
+from ledger.entry import Row
 from ledger.log import ENTRY, HEAD, Log, Statements
 
 _AT_ONCE: Final = 5_000
@@ -180,11 +180,7 @@ class Library:
             raise LibraryUnfit(LibraryUnfit.__doc__)
         self._sqlite = store.is_sqlite(address)
         self._factory: Any = InfrastructureFactory.construct(Environment("bench", environment_of(address)))
-        self._recorder: ApplicationRecorder = self._factory.application_recorder()
-
-    def append(self, drafts: Iterable[Draft]) -> None:
-        """Record events together; the library's `IntegrityError` if one's version of its stream is taken."""
-        self._recorder.insert_events([StoredEvent(each.stream, each.version, each.type, each.state) for each in drafts])
+        self.recorder: ApplicationRecorder = self._factory.application_recorder()
 
     def durability(self) -> dict[str, str]:
         """The settings on which durability depends, as the library's own connections have them."""

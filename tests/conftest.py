@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from ledger import schema, store
 from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypothesis)
@@ -50,6 +51,22 @@ def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
     name = postgres_server.create()
     yield postgres_server.url(name)
     postgres_server.drop(name)
+
+
+@pytest.fixture
+def service_url(postgres_server: postgres.Server, postgres_url: str) -> Iterator[str]:
+    """The same database, for a role that may serve it and owns nothing of the log."""
+    name = str(make_url(postgres_url).database)
+    role = f"service_of_{name}"
+    with postgres_server.connect() as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+    owner = store.engine(postgres_url)
+    schema.migrate(owner, grant_to=role)
+    owner.dispose()
+    yield postgres_server.url(name, role)
+    with postgres_server.connect(name) as connection:
+        connection.execute(f"DROP OWNED BY {role}".encode())
+        connection.execute(f"DROP ROLE {role}".encode())
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,17 +1,29 @@
 """What goes wrong, made to."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine, exc, make_url
 
+from ledger import log, store
 from ledger.ledger import Ledger
 from ledger.wire import Wire
 
 LONG_S: Final = 60
+SOMEBODY_ELSE: Final = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @contextmanager
@@ -62,6 +74,124 @@ async def until(there: Callable[[], bool]) -> None:
     async with asyncio.timeout(LONG_S):
         while not there():  # noqa: ASYNC110 (another thread makes it so)
             await asyncio.sleep(0.01)
+
+
+# A database that takes no writes for a while --------------------------------------------------------------------------
+
+
+def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a ledger from now on waits a fifth of a second for others, rather than half a minute."""
+    impatient = tuple(each.replace(f"{store.BUSY_TIMEOUT_S}s", "200ms") for each in log._POSTGRESQL_BEGIN)
+    monkeypatch.setattr(log, "_POSTGRESQL_BEGIN", impatient)
+    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
+
+
+@contextmanager
+def full(ledger: Ledger, url: str) -> Iterator[None]:
+    """Its disk is full, as far as the database can tell."""
+    if ledger.log.statements.sqlite:
+        with ledger.log.turn() as turn:
+            pages = turn.connection.exec_driver_sql("PRAGMA page_count").scalar()
+            turn.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        yield
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
+        return
+    with own_connection(url) as connection:
+        connection.execute(
+            "CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
+        )
+        connection.execute("CREATE TRIGGER full_ BEFORE INSERT ON heads EXECUTE FUNCTION full_()")
+        yield
+        connection.execute("DROP TRIGGER full_ ON heads")
+
+
+@contextmanager
+def read_only(ledger: Ledger, url: str) -> Iterator[None]:
+    """It can only be read: as a standby, or a file on a disk that has become so."""
+    if ledger.log.statements.sqlite:
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA query_only = 1")
+        yield
+        with ledger.log.turn() as turn:
+            turn.connection.exec_driver_sql("PRAGMA query_only = 0")
+        return
+    name = make_url(url).database
+    with own_connection(url) as connection:
+        for read_only in ("on", "off"):
+            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}".encode())
+            end_others(connection)
+            if read_only == "on":
+                yield
+
+
+@contextmanager
+def locked(_ledger: Ledger, url: str) -> Iterator[None]:
+    """Another process holds the turn to write."""
+    address = make_url(url)
+    if not store.is_sqlite(address):
+        with own_connection(url) as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (log._TURN,))
+            yield
+        return
+    command = [sys.executable, "-c", SOMEBODY_ELSE, str(address.database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+        other.kill()
+
+
+@contextmanager
+def crowded(_ledger: Ledger, url: str) -> Iterator[None]:
+    """PostgreSQL takes no more connections of the service's role, and has none."""
+    role = make_url(url).username
+    with own_connection(make_url(url).set(username="postgres").render_as_string()) as connection:
+        for most in (0, -1):
+            connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT {most}".encode())
+            end_others(connection)
+            if most == 0:
+                yield
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of a few MiB in memory; skips the test where none may be mounted."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"whoever runs the tests may not mount a disk: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """A disk without a byte left."""
+    rest = disk / "rest"
+    with rest.open("wb", buffering=0) as out, suppress(OSError):
+        while True:
+            out.write(bytes(1024))
+    yield
+    rest.unlink()
+
+
+def end_others(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    """End every other connection to the same database."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()"
+    )
+
+
+def own_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A connection of a test's own, which commits at once."""
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(address, autocommit=True, options="-csearch_path=log")
 
 
 def _lost() -> Exception:

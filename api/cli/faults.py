@@ -54,7 +54,8 @@ def told(fault: BaseException) -> Said | None:  # noqa: PLR0911 (one case a faul
         case _ if type(fault).__name__ == "OperationalError":  # of SQLAlchemy, which only `ledger` and `projections` import
             return f"The database cannot be used: {str(getattr(fault, 'orig', fault)).partition(chr(10))[0]}.", ()
         case OSError():
-            return f"{fault.strerror or fault}: {fault.filename}" if fault.filename else str(fault), ()
+            said = fault.strerror or str(fault)
+            return f"{said}: {fault.filename}" if fault.filename else said, ()
         case _ if isinstance(fault, _IN_WORDS):
             return str(fault), ()
         case _:

@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,24 @@ from typing import Any, Final
 import httpx
 import pytest
 import structlog
-from sqlalchemy import make_url
 
-from api.settings import vault_key
-from ledger import store
 from ledger.ledger import Ledger
 from tests import postgres
 from tests.api import everything, server, story
 from tests.api.story import AWARD, Service, slug
-from tests.faults import LONG_S, cut_in_commit, failing_commit, until
+from tests.faults import (
+    LONG_S,
+    be_impatient,
+    crowded,
+    cut_in_commit,
+    failing_commit,
+    filled,
+    full,
+    locked,
+    read_only,
+    small_disk,
+    until,
+)
 from tests.relay import relayed
 
 CLAIMS: Final = f"/v1/awards/{AWARD}/claims"
@@ -151,51 +160,96 @@ class TestADatabaseThatStops:
             assert 'lcledger_database_failures_total{reason="' in numbers
 
 
-class TestADatabaseThatCanOnlyBeRead:
-    """As a standby is, or a primary that has become one."""
+class TestADatabaseThatTakesNoWrites:
+    """It can be read as ever; what is refused is whole when it is sent again, and the service was never started anew."""
 
-    async def test_is_told_and_the_service_is_not_ready(
-        self, postgres_server: postgres.Server, postgres_url: str, tmp_path: Path
-    ) -> None:
-        async with story.serving(tmp_path / "ledger", **_on(postgres_url)) as service:
+    @pytest.fixture(params=["sqlite", "postgres"])
+    async def anywhere(
+        self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Service]:
+        be_impatient(monkeypatch)
+        settings = {} if request.param == "sqlite" else _on(request.getfixturevalue("postgres_url"))
+        async with story.serving(tmp_path / "ledger", **settings) as service:
             await story.gather(service)
             await story.agree_award(service)
-            _set_read_only(postgres_server, postgres_url, "on")
-            answer = await service.cora.post(CLAIMS, story.claim(), key="k")
-            assert slug(answer) == (503, "database-unavailable")
-            assert answer.headers["Retry-After"] == "5"
-            ready = await service.nobody.get("/v1/health/ready")
-            assert (ready.status_code, ready.json()["log_writable"]) == (503, False)
-            assert "can only be read" in ready.json()["reasons"][0]
-            _set_read_only(postgres_server, postgres_url, "off")
-            assert (await service.cora.post(CLAIMS, story.claim(), key="k")).status_code == 201
-            assert (await service.nobody.get("/v1/health/ready")).status_code == 200
+            yield service
 
-
-def _set_read_only(server: postgres.Server, url: str, value: str) -> None:
-    name = make_url(url).database
-    with server.connect() as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}".encode())
-        connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'".encode())
-
-
-class TestAFileThatSomebodyElseHolds:
-    async def test_is_told_and_the_service_goes_on_when_it_is_free(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
-        async with story.serving(tmp_path / "ledger") as service:
-            await story.gather(service)
-            await story.agree_award(service)
-            beside = Ledger.open(service.settings.log_url, vault_key=vault_key(service.settings))
-            with beside.log.turn():
-                told = await service.cora.post(CLAIMS, story.claim(), key="k")
-                assert slug(told) == (503, "database-unavailable")
-                assert "locked" in told.json()["details"]["reason"]
-                assert (await service.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
-                ready = await service.nobody.get("/v1/health/ready")
+    @pytest.mark.parametrize(
+        ("broken", "reason"),
+        [(full, "disk is full"), (read_only, "only be read"), (locked, "holds it locked")],
+        ids=["full", "read only", "locked"],
+    )
+    async def test_is_told_and_the_service_goes_on(self, anywhere: Service, broken: Any, reason: str) -> None:
+        ledger: Ledger = anywhere.app.state.ledger
+        size = ledger.head().size
+        with broken(ledger, anywhere.settings.log_url):
+            told = await anywhere.cora.post(CLAIMS, large_claim(), key="k")
+            assert slug(told) == (503, "database-unavailable")
+            assert (told.headers["Retry-After"], told.headers["Content-Type"]) == ("5", "application/problem+json")
+            assert reason in told.json()["details"]["reason"]
+            assert ledger.head().size == size
+            assert (await anywhere.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
+            if broken is locked or (broken is read_only and not anywhere.settings.embedded):  # Others show only in a commit.
+                ready = await anywhere.nobody.get("/v1/health/ready")
                 assert (ready.status_code, ready.json()["log_writable"]) == (503, False)
-            beside.close()
-            assert (await service.cora.post(CLAIMS, story.claim(), key="k")).status_code == 201
-            assert (await service.nobody.get("/v1/health/ready")).status_code == 200
+                assert reason in ready.json()["reasons"][0]
+        await _expect_to_go_on(anywhere, large_claim())
+
+    async def test_because_its_disk_really_is_full(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            disk = stack.enter_context(small_disk(tmp_path))
+            service = await stack.enter_async_context(story.serving(disk / "ledger"))
+            await story.gather(service)
+            await story.agree_award(service)
+            size = service.app.state.ledger.head().size
+            with filled(disk):
+                told = await service.cora.post(CLAIMS, large_claim(), key="k")
+                assert slug(told) == (503, "database-unavailable")
+                assert "disk is full" in told.json()["details"]["reason"]
+                assert service.app.state.ledger.head().size == size
+                assert (await service.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
+            await _expect_to_go_on(service, large_claim())
+
+    async def test_because_it_takes_no_connection(self, service_url: str, tmp_path: Path) -> None:
+        async with story.serving(tmp_path / "ledger", **_on(service_url)) as service:
+            await story.gather(service)
+            await story.agree_award(service)
+            with crowded(service.app.state.ledger, service_url):
+                for answer in (await service.cora.post(CLAIMS, story.claim(), key="k"), await service.cora.get(CLAIMS)):
+                    assert slug(answer) == (503, "database-unavailable")
+                    assert answer.headers["Retry-After"] == "5"
+                assert (await service.nobody.get("/v1/health/ready")).status_code == 503
+            await _expect_to_go_on(service, story.claim())
+
+
+async def _expect_to_go_on(service: Service, claim: dict[str, Any]) -> None:
+    """The same request is recorded now, and whatever follows from it."""
+    claimed = await service.cora.post(CLAIMS, claim, key="k")
+    assert (claimed.status_code, claimed.headers.get("Idempotency-Hit")) == (201, None)
+    await story.verify(service)
+    assert [each["status"] for each in (await _read_at_last(service, CLAIMS))["rows"]] == ["assessed"]
+    assert (await service.nobody.get("/v1/health/ready")).json()["reasons"] == []
+
+
+def large_claim() -> dict[str, Any]:
+    """A claim that needs new pages."""
+    return story.claim(lines=[story.line(participant=f"KIR-{number:04}") for number in range(300)])
+
+
+class TestAClockThatStepsBack:
+    async def test_moves_no_entry_before_another(self, service: Service) -> None:
+        await story.submit(service)
+        service.clock.forward(days=-2)
+        await story.verify(service)
+        await story.approve(service)
+        await story.draw_up(service)
+        await service.rhea.does("/v1/payment-runs/KIR-2021-10/release")
+        service.clock.forward(days=1)
+        await story.settle(service, "1985.78")
+        moments = [entry.recorded_at for entry in service.app.state.ledger.entries(0, 1_000)]
+        assert moments == sorted(moments)
+        told = await service.first.reads(f"/v1/awards/{AWARD}/balances")
+        assert (told["paid"], told["trial_balance"]) == ("1985.78", "0.00")
 
 
 class TestOnePerson:
@@ -240,7 +294,8 @@ class TestAnAddress:
 async def _read_at_last(service: Service, path: str) -> Any:
     """What the follower shows when it has come back too."""
     async with asyncio.timeout(LONG_S):
-        while (answer := await service.cora.get(path)).status_code != httpx.codes.OK:
+        told = {"Ledger-Min-Position": str(service.app.state.told)}
+        while (answer := await service.cora.get(path, headers=told)).status_code != httpx.codes.OK:
             assert slug(answer) in {(503, "position-not-reached"), (503, "database-unavailable")}
             await asyncio.sleep(0.1)
         return answer.json()

@@ -19,7 +19,7 @@ from ledger.ledger import Ledger, Recorded, Request
 from ledger.log import Turn
 from ledger.writer import TooManyOfOne, Written
 from tests import postgres
-from tests.faults import cut_in_commit, until
+from tests.faults import be_impatient, cut_in_commit, end_others, full, locked, own_connection, read_only, until
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, open_pots, pot
 from tests.ledger.test_writer import ASKED, is_whole
@@ -75,25 +75,24 @@ class TestAServerThatStops:
 class TestADatabaseThatTakesNoWrites:
     def test_because_its_disk_is_full(self, ledger: Ledger, database_url: str) -> None:
         ledger.record_now(open_pot, ASKED)
-        with _full(ledger, database_url), pytest.raises(Unavailable, match="disk is full"):
+        with full(ledger, database_url), pytest.raises(Unavailable, match="disk is full"):
             ledger.record_now(partial(open_pots, names=map(str, range(3_000))), KEYED)
         assert ledger.head().size == 1
         self._goes_on(ledger)
 
     def test_because_it_can_only_be_read(self, ledger: Ledger, database_url: str) -> None:
         ledger.record_now(open_pot, ASKED)
-        with _read_only(ledger, database_url):
+        with read_only(ledger, database_url):
             with pytest.raises(Unavailable, match="only be read"):
                 ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
             assert ledger.load(pot("2021-Q3"))[1] == 1
         self._goes_on(ledger)
 
     def test_because_somebody_else_holds_it(self, opening: Opening, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
-        monkeypatch.setattr("ledger.log._POSTGRESQL_BEGIN", ("BEGIN", "SET LOCAL lock_timeout = '200ms'", "LOCK TABLE heads"))
+        be_impatient(monkeypatch)
         ledger = opening()
         ledger.record_now(open_pot, ASKED)
-        with _locked(database_url), pytest.raises(Unavailable, match="holds it locked"):
+        with locked(ledger, database_url), pytest.raises(Unavailable, match="holds it locked"):
             ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
         self._goes_on(ledger)
 
@@ -106,11 +105,11 @@ class TestADatabaseThatTakesNoWrites:
 class TestAConnectionThatIsNew:
     def test_is_looked_over_before_anything_is_written_on_it(self, postgres_url: str, postgres_server: postgres.Server) -> None:
         name = make_url(postgres_url).database
-        with _opened(postgres_url) as ledger, _own_connection(postgres_url) as connection:
+        with _opened(postgres_url) as ledger, own_connection(postgres_url) as connection:
             ledger.record_now(open_pot, ASKED)
             for value in ("off", "local"):
                 connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {value}".encode())
-                _end_others(connection)
+                end_others(connection)
                 with pytest.raises(store.NotDurable, match=f"synchronous_commit is {value}"):
                     ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
                 assert ledger.head().size == 1
@@ -250,69 +249,6 @@ def _every_call(ledger: Ledger) -> list[Callable[[], Any]]:
         lambda: ledger.reveal(["00"]),  # type: ignore[list-item]
         lambda: ledger.references("INDIGO-POJ-0175", ["00"]),  # type: ignore[list-item]
     ]
-
-
-@contextmanager
-def _full(ledger: Ledger, url: str) -> Iterator[None]:
-    if ledger.log.statements.sqlite:
-        with ledger.log.turn() as turn:
-            pages = turn.connection.exec_driver_sql("PRAGMA page_count").scalar()
-            turn.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        yield
-        with ledger.log.turn() as turn:
-            turn.connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
-        return
-    with _own_connection(url) as connection:
-        connection.execute(
-            "CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
-        )
-        connection.execute("CREATE TRIGGER full_ BEFORE INSERT ON heads EXECUTE FUNCTION full_()")
-        yield
-        connection.execute("DROP TRIGGER full_ ON heads")
-
-
-@contextmanager
-def _read_only(ledger: Ledger, url: str) -> Iterator[None]:
-    if ledger.log.statements.sqlite:
-        with ledger.log.turn() as turn:
-            turn.connection.exec_driver_sql("PRAGMA query_only = 1")
-        yield
-        with ledger.log.turn() as turn:
-            turn.connection.exec_driver_sql("PRAGMA query_only = 0")
-        return
-    name = make_url(url).database
-    with _own_connection(url) as connection:
-        for read_only in ("on", "off"):
-            connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}".encode())
-            _end_others(connection)
-            if read_only == "on":
-                yield
-
-
-@contextmanager
-def _locked(url: str) -> Iterator[None]:
-    address = make_url(url)
-    if store.is_sqlite(address):
-        connection = sqlite3.connect(str(address.database), isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.close()
-        return
-    with _own_connection(url) as other, other.transaction():
-        other.execute("LOCK TABLE heads")
-        yield
-
-
-def _end_others(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-    connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND pid <> pg_backend_pid()"
-    )
-
-
-def _own_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    return psycopg.connect(url, autocommit=True, options="-csearch_path=log")
 
 
 async def _in_one_batch(ledger: Ledger, commands: list[Any]) -> list[Recorded | BaseException]:

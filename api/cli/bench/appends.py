@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from time import perf_counter
 from typing import Annotated, Final, Literal, Self
 
 import typer
+from eventsourcing.persistence import ApplicationRecorder, StoredEvent
 
 from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, chosen, grounds
-from api.cli.bench.measuring import FLOOR, LIBRARY, OURS, Contender, Line, Wanted, compare, of, take_turns
+from api.cli.bench.measuring import FLOOR, LIBRARY, OURS, Contender, Line, Samples, Wanted, compare, of, take_turns
 from api.cli.bench.telling import Report, tell
 from api.cli.screen import AsJson
 from api.cli.serving import run
@@ -23,7 +24,7 @@ from domain.aggregate import Actor, Aggregate, Decision, Facts, PersonId, Stream
 from domain.event import Event
 from ledger.entry import draft
 from ledger.ledger import Ledger, Request
-from ledger.writer import Written
+from ledger.recorder import LogRecorder
 from ledger.yardsticks import Floor, Library, LibraryUnfit, Scratch, committed, described
 
 BATCH: Final = 100
@@ -79,11 +80,12 @@ def bench_append(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Append durably with many writers at once: single events, and batches of 100.
+    """Append durably with many writers at once: single events, batches of 100, and whole commands.
 
-    Ours is the whole way of a command: decided, checked, sealed and on disk before it is answered. Beside it the library's own
-    recorder is given the same events, made and serialised alike, by as many threads; and the floor writes what ours wrote, as
-    the bytes that they are, in as many commits, with nothing looked up, checked, hashed or guarded. Examples:
+    Ours is our recorder, which checks every version, chains and seals. Beside it the library's own recorder is given the same
+    events by as many threads, through the same interface; and the floor writes what ours wrote, as the bytes that they are, in as
+    many commits, with nothing looked up, checked, hashed or guarded. The lines of commands measure the whole way of a command
+    within the process beside the same: folded, decided, recorded and answered, under one event loop. Examples:
 
       lcledger bench append --postgres postgresql://postgres@127.0.0.1:5432/postgres
       lcledger bench append --on sqlite --writers 16 --folder /var/lib
@@ -93,24 +95,28 @@ def bench_append(
         with grounds(database, folder, postgres) as made, _arena(made, report, database, seconds) as arena:
             report.lines.extend(_line(arena, database, rounds, many) for many in writers or WRITERS)
             report.lines.append(_line(arena, database, rounds, 1, BATCH))
+            report.lines.extend(_commands(arena, database, rounds, many) for many in writers or WRITERS)
     tell(report, as_json=as_json)
 
 
 def _line(arena: "_Arena", database: Database, rounds: int, writers: int, batch: int = 1) -> Line:
-    arena.commits.clear()
-    samples = take_turns(rounds, arena.contenders(writers, batch))
     wanted = {
         FLOOR: _OF_FLOOR.get(writers),
         LIBRARY: _OF_LIBRARY.get((database, writers)) if batch == 1 else _BATCH_OF_LIBRARY[database],
     }
-    return compare(
-        str(database),
-        f"{writers} writer{'s' if writers > 1 else ''}, {f'{batch} events' if batch > 1 else '1 event'} each",
-        "entries/s",
-        samples,
-        *(Wanted(of(name), bound) for name, bound in wanted.items() if bound is not None),
-        remark=f"{arena.commits['entries'] / arena.commits['commits']:.1f} entries a commit",
-    )
+    samples = arena.measured(arena.ours, rounds, writers, batch)
+    work = f"{_many(writers)}, {f'{batch} events' if batch > 1 else '1 event'} each"
+    bounds = (Wanted(of(name), bound) for name, bound in wanted.items() if bound is not None)
+    return compare(str(database), work, "entries/s", samples, *bounds, remark=arena.entries_a_commit())
+
+
+def _commands(arena: "_Arena", database: Database, rounds: int, writers: int) -> Line:
+    samples = arena.measured(arena.commands, rounds, writers, 1)
+    return compare(str(database), f"{_many(writers)}, 1 command each", "entries/s", samples, remark=arena.entries_a_commit())
+
+
+def _many(writers: int) -> str:
+    return f"{writers} writer{'s' if writers > 1 else ''}"
 
 
 def _keep(diary: Stream[Diary], batch: int, facts: Facts) -> Decision:
@@ -144,27 +150,51 @@ class _Arena:
     """Our ledger, the library's recorder where there is one, and the floor, each in a database of its own."""
 
     def __init__(self, ledger: Ledger, library: Library | None, floor: Floor, seconds: float) -> None:
-        self.commits: Counter[str] = Counter()
-        """How many commits of ours there were, and how many entries they had."""
         self._ledger = ledger
+        self._recorder = LogRecorder(ledger.log)
         self._library = library
         self._floor = floor
         self._floor_size = 0
         self._seconds = seconds
         self._runs = count(1)
-        ledger.watch(self._count)
+        self._written: Counter[str] = Counter()
+        """What the floor wrote again: how many commits of ours there were, and how many entries they had."""
 
-    def contenders(self, writers: int, batch: int) -> dict[str, Contender]:
-        """Those who take turns; the floor comes after ours, whose commits it writes again."""
-        found: dict[str, Contender] = {OURS: partial(self._ours, writers, batch), FLOOR: self._raw}
+    def measured(self, ours: "_Ours", rounds: int, writers: int, batch: int) -> Samples:
+        """What takes turns: ours, after it the floor, which writes its commits again, and the library."""
+        self._written.clear()
+        contenders: dict[str, Contender] = {OURS: partial(ours, writers, batch), FLOOR: self._raw}
         if self._library is not None:
-            found[LIBRARY] = partial(self._theirs, self._library, writers, batch)
-        return found
+            contenders[LIBRARY] = partial(self._append, self._library.recorder, writers, batch)
+        return take_turns(rounds, contenders)
 
-    def _ours(self, writers: int, batch: int) -> float:
-        return run(self._write(writers, batch))
+    def entries_a_commit(self) -> str:
+        """How many entries of ours one commit had in the mean, since it was last measured."""
+        return f"{self._written['entries'] / self._written['commits']:.1f} entries a commit"
 
-    async def _write(self, writers: int, batch: int) -> float:
+    def ours(self, writers: int, batch: int) -> float:
+        """Append through our recorder."""
+        return self._append(self._recorder, writers, batch)
+
+    def commands(self, writers: int, batch: int) -> float:
+        """Record whole commands."""
+        return run(self._record(writers, batch))
+
+    def _append(self, recorder: ApplicationRecorder, writers: int, batch: int) -> float:
+        def keep(name: str) -> int:
+            lines = 0
+            while perf_counter() < begun + self._seconds:
+                diary, line = divmod(lines, DIARY)
+                recorder.insert_events([_stored(f"{name}-{diary}", number) for number in range(line + 1, line + batch + 1)])
+                lines += batch
+            return lines
+
+        with ThreadPoolExecutor(writers) as threads:
+            begun = perf_counter()
+            done = list(threads.map(keep, self._names(writers)))
+            return sum(done) / (perf_counter() - begun)
+
+    async def _record(self, writers: int, batch: int) -> float:
         begun = perf_counter()
         done = await asyncio.gather(*(self._keep(name, batch, begun + self._seconds) for name in self._names(writers)))
         return sum(done) / (perf_counter() - begun)
@@ -176,33 +206,23 @@ class _Arena:
             lines += len((await self._ledger.record(command, Request(_BY))).entries)
         return lines
 
-    def _theirs(self, library: Library, writers: int, batch: int) -> float:
-        def keep(name: str) -> int:
-            lines = 0
-            while perf_counter() < begun + self._seconds:
-                diary, line = divmod(lines, DIARY)
-                numbers = range(line + 1, line + batch + 1)
-                library.append([draft(f"{name}-{diary}", number, DiaryKept(line=_LINE), _BY.person) for number in numbers])
-                lines += batch
-            return lines
-
-        with ThreadPoolExecutor(writers) as threads:
-            begun = perf_counter()
-            done = list(threads.map(keep, self._names(writers)))
-            return sum(done) / (perf_counter() - begun)
-
     def _raw(self) -> float:
         batches = list(committed(self._ledger.log, self._floor_size))
         begun = perf_counter()
         entries = self._floor.write(batches)
         took = perf_counter() - begun
         self._floor_size += entries
+        self._written.update(commits=len(batches), entries=entries)
         return entries / took
 
     def _names(self, writers: int) -> list[str]:
         run = next(self._runs)
         return [f"award/BENCH-{writer}/diary/{run}" for writer in range(1, writers + 1)]
 
-    def _count(self, written: Written) -> None:
-        self.commits["commits"] += 1
-        self.commits["entries"] += written.entries
+
+_Ours = Callable[[int, int], float]
+
+
+def _stored(diary: str, line: int) -> StoredEvent:
+    made = draft(diary, line, DiaryKept(line=_LINE), _BY.person)
+    return StoredEvent(made.stream, made.version, made.type, made.state)

@@ -46,6 +46,7 @@ class TestAppend:
         expect_grounds(report, "sqlite", "ours", "library", "floor")
         assert [line["work"] for line in report["lines"]] == [
             "1 writer, 1 event each", "3 writers, 1 event each", "1 writer, 100 events each",
+            "1 writer, 1 command each", "3 writers, 1 command each",
         ]  # fmt: skip
         for line in report["lines"]:
             assert set(line["medians"]) == {"ours", "library", "floor"}
