@@ -13,6 +13,7 @@ from sqlalchemy import event, exc, make_url
 
 from domain.aggregate import Decision, Facts
 from domain.money import Money
+from domain.refusal import Refused
 from ledger import failures, store
 from ledger.failures import OutcomeUnknown, Unavailable
 from ledger.ledger import Ledger, Recorded, Request
@@ -127,10 +128,11 @@ class TestADefect:
 
     def test_of_one_command_s_statement_harms_nobody_else(self, ledger: Ledger) -> None:
         def ask_wrongly(facts: Facts) -> Decision:
-            facts.get(pot("2021-Q2"))  # It is opened in the same batch, so that this is decided again there.
+            facts.get(pot("2021-Q2"))  # It is opened in the same batch: whoever is refused on it is decided again there.
             reads: Any = facts._reads  # type: ignore[attr-defined]
-            if isinstance(reads, Turn):
-                reads._rows("SELECT nothing FROM nowhere")
+            if not isinstance(reads, Turn):
+                raise Refused
+            reads._rows("SELECT nothing FROM nowhere")
             return open_pot(facts, "2021-Q1")
 
         commands = [partial(open_pot, name="2021-Q2"), ask_wrongly, partial(open_pot, name="2021-Q4")]
