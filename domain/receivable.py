@@ -98,6 +98,8 @@ class ReceivableWrittenOff(Event):
     payer: OrganisationId
     years: dict[FinancialYear, Money]
     on: Day
+    authority: Reference | None = None
+    """As it was proposed; what was written off before events named it has none."""
 
     @property
     def amount(self) -> Money:
@@ -219,7 +221,7 @@ class Receivable(Aggregate):
         self._expect_open()
         if by.person == proposal.proposed_by:
             raise ProposerMayNotWriteOff
-        return ReceivableWrittenOff(payer=self.opened.payer, years=dict(self.years), on=today)
+        return ReceivableWrittenOff(payer=self.opened.payer, years=dict(self.years), on=today, authority=proposal.authority)
 
     def _of(self, amount: Money) -> dict[FinancialYear, Money]:
         return dict(self.years) if amount == self.open else dict(taken_off(self.years, amount))

@@ -331,8 +331,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Proposed to write off what {name} owes, by authority {authority}; a second person must agree."
         case WriteOffWithdrawn():
             return f"Withdrew the proposal to write off what {name} owes."
-        case ReceivableWrittenOff(payer=payer, amount=amount):
-            return f"Wrote off {_pounds(amount)} that {name} owed {payer}."
+        case ReceivableWrittenOff(payer=payer, amount=amount, authority=authority):
+            return f"Wrote off {_pounds(amount)} that {name} owed {payer}{f', by authority {authority}' if authority else ''}."
         # Participants
         case ParticipantRecognised(claim=claim, achievements=achievements):
             return f"Recognised {_many(len(achievements), 'achievement')} of a participant by claim {claim}."

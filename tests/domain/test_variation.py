@@ -23,6 +23,7 @@ from tests.domain.kirklees import (
     COUNCIL,
     FUND,
     PRIME,
+    PROVIDER,
     REFERENCE,
     TERMS,
     TODAY,
@@ -108,6 +109,26 @@ class TestAgree:
         assert pounds(facts, "assessed") == "2800.00"
         assert str(facts[payment_stream(REFERENCE, 2, FUND)].amount) == "585.78"
         assert facts[payment_stream(REFERENCE, 1, COUNCIL)].gross - facts[payment_stream(REFERENCE, 1, COUNCIL)].amount == 58578
+
+    def test_gives_a_payer_no_headroom_for_what_another_payee_has_to_give_back(self) -> None:
+        """The fund's maximum is used up by £814.22 that it sent; as its payee changes, the council pays for all of it anew."""
+        payers = [{**TERMS["payers"][0], "maximum": "814.22"}, TERMS["payers"][1]]  # type: ignore[index]
+        facts = claimed(line(quantity="2"), payers=payers)
+        paid(facts, 1, FUND)
+        varied(facts, priced("1500.00", "2021-01-01", payers=[{**each, "payee": PROVIDER} for each in payers]))
+        assert pounds(facts, "assessed") == "3000.00"
+        assert str(facts[receivable_stream(REFERENCE, 2, FUND, PRIME)].open) == "814.22"
+        assert str(facts[payment_stream(REFERENCE, 2, COUNCIL)].amount) == "3000.00"
+        assert facts.get(payment_stream(REFERENCE, 2, FUND)) is None
+
+    def test_gives_a_payer_headroom_at_once_where_the_payee_is_the_same(self) -> None:
+        payers = [{**TERMS["payers"][0], "maximum": "814.22"}, TERMS["payers"][1]]  # type: ignore[index]
+        facts = claimed(line(quantity="2"), payers=payers)
+        paid(facts, 1, FUND)
+        varied(facts, priced("1500.00", "2021-01-01", payers=payers))
+        assert pounds(facts, "assessed") == "3000.00"
+        assert facts.get(receivable_stream(REFERENCE, 2, FUND, PRIME)) is None
+        assert str(facts[payment_stream(REFERENCE, 2, COUNCIL)].amount) == "200.00"
 
     def test_values_what_waits_for_a_decision_by_the_new_price_too(self) -> None:
         facts = claimed(line())
