@@ -394,11 +394,11 @@ class Award(Aggregate):
         terms: Terms,
         *,
         today: date,
-        reason: Commitment | None = None,
+        reason: Commitment,
         document_sha256: str | None = None,
         decommitment: bool = False,
     ) -> TermsProposed:
-        """Propose a further version of the terms, which may be back-dated (M9)."""
+        """Propose a further version of the terms, for a reason; it may be back-dated (M9)."""
         self.expect_not_closed()
         check(terms)
         self._expect_acceptable(terms, today, decommitment=decommitment)

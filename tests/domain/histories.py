@@ -52,7 +52,7 @@ from domain.variation import OutcomeWasUsed
 from domain.verification import LineDecision, ParticipantLimitsBroken, Verification, verify
 from tests.domain import naive
 from tests.domain.accounts import ACCOUNT
-from tests.domain.given import MemoryFacts
+from tests.domain.given import MemoryFacts, commitment
 from tests.domain.strategies import (
     COUNCILS,
     FIRST,
@@ -360,7 +360,10 @@ class History(RuleBasedStateMachine):
 
     def propose(self, version: Json, refused: type[Refused] | None = None, *, decommitment: bool = False) -> Refused | None:
         read = Terms.model_validate(version)
-        proposal = of(self.award, lambda award: award.propose(read, today=self.today, decommitment=decommitment))
+        proposal = of(
+            self.award,
+            lambda award: award.propose(read, reason=commitment("Reviewed"), today=self.today, decommitment=decommitment),
+        )
         return self.play(proposal, AMINA, refused)
 
     def agree(self, refused: type[Refused] | None = None) -> Refused | None:

@@ -8,7 +8,7 @@ from domain.award import AwardRegistered, award_stream, register
 from domain.claim import Submission
 from domain.terms import Terms
 from tests.domain.accounts import agree_details
-from tests.domain.given import MemoryFacts
+from tests.domain.given import MemoryFacts, commitment
 
 COUNCIL, FUND, PRIME, PROVIDER, VERIFIERS = "GB-LAE-KIR", "GB-GOR-DCMS", "GB-COH-11503344", "GB-CHC-1087167", "GB-COH-02110904"
 
@@ -59,6 +59,10 @@ def terms(**changes: object) -> Terms:
 def outcomes(**changes: object) -> list[dict[str, object]]:
     """The rate card with some fields of every outcome changed."""
     return [{**outcome, **changes} for outcome in TERMS["outcomes"]]  # type: ignore[attr-defined]
+
+
+REVIEWED = commitment("Agreed in the review of March.")
+"""Why a further version of the terms is proposed, as it stands in the log."""
 
 
 def agreed(of: Terms | None = None) -> MemoryFacts:

@@ -26,7 +26,7 @@ from domain.claim import submit, withdraw
 from domain.terms import TermsContradictThemselves
 from domain.verification import Verification, verify
 from tests.domain.given import MemoryFacts
-from tests.domain.kirklees import AMINA, BEN, CLAIRE, REFERENCE, TODAY, VIKRAM, agreed, line, submission, terms
+from tests.domain.kirklees import AMINA, BEN, CLAIRE, REFERENCE, REVIEWED, TODAY, VIKRAM, agreed, line, submission, terms
 
 AWARD = award_stream(REFERENCE)
 REGISTRATION = AwardRegistered(reference=REFERENCE, title="Kirklees Better Outcomes Partnership")
@@ -35,7 +35,7 @@ AHEAD = date(2021, 10, 5)
 
 def proposed(**changes: object) -> MemoryFacts:
     facts = agreed()
-    version = facts[AWARD].propose(terms(**{"effective_from": str(AHEAD), **changes}), today=TODAY)
+    version = facts[AWARD].propose(terms(**{"effective_from": str(AHEAD), **changes}), reason=REVIEWED, today=TODAY)
     facts.record({AWARD: (version,)}, AMINA.person)
     return facts
 
@@ -80,22 +80,22 @@ class TestPropose:
         assert proposed()[AWARD].versions[-1].number == 2
 
     def test_may_be_back_dated(self) -> None:
-        assert agreed()[AWARD].propose(terms(effective_from="2021-01-01"), today=TODAY).version == 2
+        assert agreed()[AWARD].propose(terms(effective_from="2021-01-01"), reason=REVIEWED, today=TODAY).version == 2
 
     def test_refuses_before_the_award_is_agreed(self) -> None:
         facts = MemoryFacts()
         facts.record(register(facts, REGISTRATION, terms()), AMINA.person)
         with pytest.raises(AwardIsNotAgreed):
-            facts[AWARD].propose(terms(effective_from=str(AHEAD)), today=TODAY)
+            facts[AWARD].propose(terms(effective_from=str(AHEAD)), reason=REVIEWED, today=TODAY)
 
     def test_refuses_a_limit_under_what_stands(self) -> None:
         facts = agreed()
         facts.play(partial(submit, award=REFERENCE, submission=submission(line()), by=CLAIRE, today=TODAY), CLAIRE.person)
         accept = Verification(others="accepted")
         facts.play(partial(verify, award=REFERENCE, claim="2021-Q3", verification=accept, by=VIKRAM, today=TODAY), VIKRAM.person)
-        facts[AWARD].propose(terms(effective_from=str(AHEAD), award_amount="1400.00"), today=TODAY)
+        facts[AWARD].propose(terms(effective_from=str(AHEAD), award_amount="1400.00"), reason=REVIEWED, today=TODAY)
         with pytest.raises(LimitsUnderWhatStands) as refused:
-            facts[AWARD].propose(terms(effective_from=str(AHEAD), award_amount="1399.99"), today=TODAY)
+            facts[AWARD].propose(terms(effective_from=str(AHEAD), award_amount="1399.99"), reason=REVIEWED, today=TODAY)
         assert [fault.where for fault in refused.value.faults] == ["award_amount"]
 
 

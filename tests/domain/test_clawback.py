@@ -51,6 +51,7 @@ from tests.domain.kirklees import (
     PRIME,
     PROVIDER,
     REFERENCE,
+    REVIEWED,
     TERMS,
     TODAY,
     VIKRAM,
@@ -305,7 +306,7 @@ class TestReceivable:
         clawed(facts, (1, "1"))
         payers = [{**payer, "payee": PROVIDER} for payer in TERMS["payers"]]  # type: ignore[attr-defined]
         version = terms(effective_from="2021-10-05", payers=payers)
-        facts.record({AWARD: (facts[AWARD].propose(version, today=TODAY),)}, AMINA.person)
+        facts.record({AWARD: (facts[AWARD].propose(version, reason=REVIEWED, today=TODAY),)}, AMINA.person)
         facts.record({AWARD: (facts[AWARD].agree_terms(2, BEN, today=TODAY),)}, BEN.person)
         tomorrow = TODAY.replace(day=6)
         facts.play(partial(submit, award=REFERENCE, submission=submission(claim="B"), by=CLAIRE, today=tomorrow), CLAIRE.person)

@@ -45,6 +45,7 @@ from tests.domain.kirklees import (
     FUND,
     PRIME,
     REFERENCE,
+    REVIEWED,
     TODAY,
     VIKRAM,
     agreed,
@@ -130,7 +131,7 @@ class TestClose:
         """What was given back to the fund cannot be spent by a variation."""
         facts = closed(agreed())
         with pytest.raises(AwardIsClosedToClaims):
-            facts[AWARD].propose(terms(), today=TODAY)
+            facts[AWARD].propose(terms(), reason=REVIEWED, today=TODAY)
 
     def test_lets_what_is_due_be_paid_and_what_was_wrong_be_clawed_back(self) -> None:
         facts = closed(claimed())

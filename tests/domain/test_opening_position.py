@@ -54,6 +54,7 @@ from tests.domain.kirklees import (
     PRIME,
     PROVIDER,
     REFERENCE,
+    REVIEWED,
     TERMS,
     TODAY,
     agreed,
@@ -300,13 +301,15 @@ class TestAgree:
     def test_counts_where_limits_are_lowered_and_where_the_commitment_goes_back(self) -> None:
         facts = opened()
         with pytest.raises(LimitsUnderWhatStands):
-            facts[AWARD].propose(terms(award_amount="180999.99"), today=TODAY)
+            facts[AWARD].propose(terms(award_amount="180999.99"), reason=REVIEWED, today=TODAY)
         facts.play(partial(close, award=REFERENCE, today=TODAY), AMINA.person)
         assert str(facts.happened(AWARD.name)[-1].released) == "22119000.00"  # type: ignore[attr-defined]
 
     def test_counts_where_limits_by_participant_are_lowered(self) -> None:
         facts = opened()
-        version = facts[AWARD].propose(terms(effective_from="2021-12-01", participant_amount="5399.99"), today=TODAY)
+        version = facts[AWARD].propose(
+            terms(effective_from="2021-12-01", participant_amount="5399.99"), reason=REVIEWED, today=TODAY
+        )
         facts.record({AWARD: (version,)}, AMINA.person)
         with pytest.raises(LimitsUnderWhatStands) as refused:
             agree_version(facts, REFERENCE, version.version, by=BEN, today=TODAY)

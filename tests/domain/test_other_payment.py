@@ -40,6 +40,7 @@ from tests.domain.kirklees import (
     PRIME,
     PROVIDER,
     REFERENCE,
+    REVIEWED,
     TERMS,
     TODAY,
     agreed,
@@ -192,8 +193,8 @@ class TestAgree:
     def test_counts_where_limits_are_lowered_and_where_the_commitment_goes_back(self) -> None:
         facts = other(agreed())
         with pytest.raises(LimitsUnderWhatStands):
-            facts[AWARD].propose(terms(award_amount="699.99"), today=TODAY)
-        facts[AWARD].propose(terms(award_amount="700.00"), today=TODAY)
+            facts[AWARD].propose(terms(award_amount="699.99"), reason=REVIEWED, today=TODAY)
+        facts[AWARD].propose(terms(award_amount="700.00"), reason=REVIEWED, today=TODAY)
         facts.play(partial(close, award=REFERENCE, today=TODAY), AMINA.person)
         assert [str(each.released) for each in facts.happened(AWARD.name) if each.type == "award.closed-to-claims"] == [  # type: ignore[attr-defined]
             "22299300.00"

@@ -20,7 +20,20 @@ from domain.participant import (
 )
 from domain.verification import ParticipantLimitsBroken, Verification, verify
 from tests.domain.given import MemoryFacts, given
-from tests.domain.kirklees import AMINA, BEN, CLAIRE, REFERENCE, TODAY, VIKRAM, agreed, line, outcomes, submission, terms
+from tests.domain.kirklees import (
+    AMINA,
+    BEN,
+    CLAIRE,
+    REFERENCE,
+    REVIEWED,
+    TODAY,
+    VIKRAM,
+    agreed,
+    line,
+    outcomes,
+    submission,
+    terms,
+)
 
 AWARD_STREAM = award_stream(REFERENCE)
 VERIFIER = PersonId("vikram")
@@ -80,7 +93,7 @@ class TestCohorts:
 
     def limited(self, facts: MemoryFacts) -> None:
         version = terms(effective_from="2021-10-10", outcomes=outcomes(max_per_participant="1"))
-        facts.record({AWARD_STREAM: (facts[AWARD_STREAM].propose(version, today=TODAY),)}, AMINA.person)
+        facts.record({AWARD_STREAM: (facts[AWARD_STREAM].propose(version, reason=REVIEWED, today=TODAY),)}, AMINA.person)
         facts.record({AWARD_STREAM: (facts[AWARD_STREAM].agree_terms(2, BEN, today=TODAY),)}, BEN.person)
 
     @pytest.mark.parametrize(("day", "taken"), [(date(2021, 10, 9), True), (date(2021, 10, 10), False)])

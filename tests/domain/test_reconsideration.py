@@ -29,7 +29,7 @@ from domain.reconsideration import (
 )
 from domain.variation import agree as agree_terms
 from tests.domain.given import MemoryFacts
-from tests.domain.kirklees import AMINA, APARNA, BEN, CLAIRE, COUNCIL, FUND, REFERENCE, TODAY, line, terms
+from tests.domain.kirklees import AMINA, APARNA, BEN, CLAIRE, COUNCIL, FUND, REFERENCE, REVIEWED, TODAY, line, terms
 from tests.domain.test_clawback import AWARD, balances, claimed, clawing, pounds
 
 CLAIM = claim_stream(REFERENCE, "2021-Q3")
@@ -65,7 +65,9 @@ def clawed_back(facts: MemoryFacts) -> MemoryFacts:
 
 def varied(facts: MemoryFacts, on: date = TODAY, *, decommitment: bool = False, **changes: object) -> MemoryFacts:
     """Further terms by two persons, in force from a day on."""
-    event = facts[AWARD].propose(terms(effective_from=str(on), **changes), today=TODAY, decommitment=decommitment)
+    event = facts[AWARD].propose(
+        terms(effective_from=str(on), **changes), reason=REVIEWED, today=TODAY, decommitment=decommitment
+    )
     facts.record({AWARD: (event,)}, AMINA.person)
     facts.play(partial(agree_terms, award=REFERENCE, number=event.version, by=BEN, today=TODAY), BEN.person)
     return facts

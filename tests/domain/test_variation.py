@@ -25,6 +25,7 @@ from tests.domain.kirklees import (
     PRIME,
     PROVIDER,
     REFERENCE,
+    REVIEWED,
     TERMS,
     TODAY,
     VIKRAM,
@@ -46,7 +47,7 @@ def priced(price: str, effective_from: str, **more: Any) -> Terms:
 
 
 def proposed(facts: MemoryFacts, version: Terms, *, decommitment: bool = False) -> int:
-    event = facts[AWARD].propose(version, today=TODAY, decommitment=decommitment)
+    event = facts[AWARD].propose(version, reason=REVIEWED, today=TODAY, decommitment=decommitment)
     facts.record({AWARD: (event,)}, AMINA.person)
     return event.version
 
@@ -59,7 +60,10 @@ def varied(facts: MemoryFacts, version: Terms) -> Decision:
 def spring() -> MemoryFacts:
     """Three homes in March and two in April, from when on the price is £1,550.00: M9's example."""
     facts = agreed()
-    facts.record({AWARD: (facts[AWARD].propose(priced("1550.00", "2021-04-01"), today=TODAY.replace(year=2020)),)}, AMINA.person)
+    facts.record(
+        {AWARD: (facts[AWARD].propose(priced("1550.00", "2021-04-01"), reason=REVIEWED, today=TODAY.replace(year=2020)),)},
+        AMINA.person,
+    )
     facts.record({AWARD: (facts[AWARD].agree_terms(2, BEN, today=TODAY.replace(year=2020)),)}, BEN.person)
     return claimed(line(quantity="3", achieved_on="2021-03-15"), line(quantity="2", achieved_on="2021-04-15"), facts=facts)
 
@@ -267,5 +271,5 @@ def test_a_decommitment_may_not_raise_a_year_above_what_held_for_every_year() ->
     facts = claimed(line(), year_amount="5000.00")
     raised = terms(effective_from="2021-10-05", year_amount="5000.00", year_amounts={"2021-22": "9000.00"})
     with pytest.raises(DecommitmentChangesMore) as refused:
-        facts[AWARD].propose(raised, today=TODAY, decommitment=True)
+        facts[AWARD].propose(raised, reason=REVIEWED, today=TODAY, decommitment=True)
     assert "year_amounts.2021-22" in {each.where for each in refused.value.faults}

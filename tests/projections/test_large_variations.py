@@ -13,7 +13,7 @@ from domain.money import Money
 from domain.reassessment import effect
 from domain.terms import Terms
 from ledger.ledger import Ledger, Recorded, Request
-from tests.domain.kirklees import AMINA, BEN, REFERENCE, TODAY, line, terms
+from tests.domain.kirklees import AMINA, BEN, REFERENCE, REVIEWED, TODAY, line, terms
 from tests.projections.conftest import Story
 
 pytestmark = pytest.mark.long
@@ -61,7 +61,9 @@ def _dearer() -> Terms:
 
 
 def _proposed(story: Story, further: Terms) -> int:
-    story.ledger.change_now(award_stream(REFERENCE), lambda under: under.propose(further, today=TODAY), Request(AMINA))
+    story.ledger.change_now(
+        award_stream(REFERENCE), lambda under: under.propose(further, reason=REVIEWED, today=TODAY), Request(AMINA)
+    )
     under: Award = story.ledger.load(award_stream(REFERENCE))[0]
     return len(under.versions)
 
