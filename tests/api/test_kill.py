@@ -1,20 +1,24 @@
-"""`kill -9` of whatever serves or projects, again and again under load: what was acknowledged is there, and nothing half.
+"""`kill -9` of whatever serves, projects or stores, again and again under load: what was acknowledged is there, nothing half.
 
 Twenty times here; `pytest tests/api/test_kill.py --kills 200` does it more often.
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Final
 
+import httpx
 import pytest
 
 from tests import postgres
 from tests.api import server
 from tests.api.server import Forked, Place
+from tests.api.story import Service
 from tests.api.test_service import Load, Story, claims_of
 from tests.faults import until
 
@@ -22,6 +26,10 @@ pytestmark = pytest.mark.long
 
 LEAST, MOST = 4, 40
 """Commands that are acknowledged before a kill."""
+BUSIEST: Final = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend' ORDER BY query_start DESC LIMIT 1"
+)
 FOLLOWERS: Final = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 1818455044"
 
 
@@ -41,7 +49,7 @@ class TestTheServiceOnSQLite:
     async def test_loses_nothing_that_it_acknowledged(self, tmp_path: Path, kills: int, chance: Random) -> None:
         told = Story(Place(tmp_path / "ledger"))
         await told.begin()
-        for _ in range(kills // 2):
+        for _ in range(kills * 2 // 5):
             await _work_and_kill(told, chance)
         await _expect_everything(told)
 
@@ -75,12 +83,45 @@ class TestTheServiceAndTheFollowerOnPostgreSQL:
                 _until(lambda: follower() not in {None, killed})
                 worker = start_worker()
 
-            for _ in range(kills // 4):
+            for _ in range(kills // 5):
                 await asyncio.to_thread(_until, lambda: follower() is not None)
                 await _work_and_kill(told, chance, kill_the_follower)
             workers.close()
             await _expect_everything(told)
         postgres_server.drop(name)
+
+
+class TestPostgreSQL:
+    """A backend that is killed takes all others with it, and PostgreSQL recovers; the service serves on."""
+
+    async def test_loses_nothing_that_the_service_acknowledged(
+        self, tmp_path: Path, own_server: postgres.Server, kills: int, chance: Random
+    ) -> None:
+        name = own_server.create()
+        told = Story(Place(tmp_path / "ledger", own_server.url(name)))
+        await told.begin()
+
+        def kill_a_backend() -> None:
+            with own_server.connect(name) as connection:
+                found = connection.execute(BUSIEST.encode()).fetchone()
+            assert found is not None
+            os.kill(found[0], signal.SIGKILL)
+
+        with server.forked(told.place, "serve", "--port", "0") as serving:
+            async with server.asked(told.place, serving) as service:
+                for _ in range(kills // 5):
+                    load = told.next(Load(enough_of=chance.randint(LEAST, MOST)))
+                    await told.work_on(service, load, kill_a_backend)
+                    await _ready_again(service)
+                    _expect_acknowledged(told)
+                    await told.repeat_to(service, load)
+        await _expect_everything(told)
+
+
+async def _ready_again(service: Service) -> None:
+    async with asyncio.timeout(60):
+        while (await service.nobody.get("/v1/health/ready")).status_code != httpx.codes.OK:  # noqa: ASYNC110 (another makes it so)
+            await asyncio.sleep(0.05)
 
 
 async def _work_and_kill(told: Story, chance: Random, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -97,6 +138,11 @@ async def _work_and_kill(told: Story, chance: Random, meanwhile: Callable[[], No
 
             await told.work_on(service, load, kill)
     assert load.unanswered, "it was killed while nothing was under way"
+    _expect_acknowledged(told)
+
+
+def _expect_acknowledged(told: Story) -> None:
+    """Everything that was acknowledged is there, nothing that was never sent, and nothing half."""
     claims, _ = told.expect_whole()
     sent = [each for every in told.loads for each in every.sent]
     assert claims_of(each for each in sent if each.acknowledged) <= claims <= claims_of(sent)

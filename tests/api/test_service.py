@@ -59,6 +59,8 @@ class Load:
     numbers: "count[int]" = field(default_factory=lambda: count(1))
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     enough_of: int = ENOUGH
+    over: bool = False
+    """Whether what was to end it is done: who was answered all the same stops too."""
 
     @property
     def acknowledged(self) -> list[Sent]:
@@ -66,7 +68,8 @@ class Load:
 
     @property
     def unanswered(self) -> list[Sent]:
-        return [each for each in self.sent if each.answer is None]
+        """Those of which nobody was told what became."""
+        return [each for each in self.sent if each.answer is None or each.answer.status_code == httpx.codes.SERVICE_UNAVAILABLE]
 
     async def send(self, who: Holder, path: str, body: dict[str, Any]) -> Sent:
         """Send a command; without an answer if the process died first."""
@@ -89,7 +92,7 @@ class Load:
             claimed = await self.send(service.cora, claims, story.claim(reference, lines))
             if claimed.acknowledged:
                 claimed = await self.send(service.vera, f"{claims}/{reference}/verification", {"others": "accepted"})
-            if not claimed.acknowledged:
+            if self.over or not claimed.acknowledged:
                 return
 
 
@@ -152,6 +155,7 @@ class Story:
         working = [asyncio.create_task(load.work(service, writer)) for writer in range(WRITERS)]
         await asyncio.wait_for(load.enough.wait(), 60)
         await asyncio.to_thread(end)
+        load.over = True
         await asyncio.gather(*working)
 
     async def repeat(self, load: Load) -> None:
