@@ -125,6 +125,9 @@ class Connection(HttpToolsProtocol):
             self._due = None if not self.cycle.more_body else self.loop.time() + self._limits.body_timeout_s + LINGER_S
         elif self._body:
             self._expect(LINGER_S)
+        elif self._head:  # A part of the next request had come already.
+            self._unset_keepalive_if_required()
+            self._expect(self._limits.head_timeout_s)
         else:
             self._rest()
 

@@ -202,6 +202,16 @@ class TestAHead:
         longest = {"X-Long": "a" * (HEAD_BYTES_MOST - 1_000)}
         assert (await narrow.nobody.get("/v1/health/live", headers=longest)).status_code == 200
 
+    async def test_that_comes_before_the_last_answer_is_answered_in_its_turn(self, running: Running, narrow: Service) -> None:
+        paths = ("health/live", "health/ready", "nothing/here", "health/live")
+        together = (f"GET /v1/{path} HTTP/1.1\r\nHost: ledger.test\r\n\r\n" for path in paths)
+        async with connected(running) as hasty:
+            await hasty.say("".join(together) + "GET /v1/health/live HTTP/1.1\r\nHost: led")
+            begun_at = monotonic()
+            heard = await hasty.hear()
+            assert monotonic() - begun_at >= HEAD_S
+        assert [int(each[:3]) for each in heard.split(b"HTTP/1.1 ")[1:]] == [200, 200, 404, 200, 408]
+
 
 class TestABody:
     async def test_that_drips_is_told_and_records_nothing(self, running: Running, narrow: Service) -> None:
