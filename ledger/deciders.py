@@ -2,6 +2,7 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import Final
 
@@ -36,10 +37,10 @@ class Deciders:
         self._arrived.append(pending)
         try:
             self._call()
-        except RuntimeError:
-            self._arrived.remove(pending)
-            self._writer.release([pending])
-            raise
+        except RuntimeError:  # No thread can be started any more.
+            if self._is_left(pending):
+                self._writer.release([pending])
+                raise
 
     def shutdown(self) -> None:
         """End the threads, when nothing is under way any more."""
@@ -71,5 +72,14 @@ class Deciders:
         except IndexError:
             return None
         if self._arrived:
-            self._call()
+            with suppress(RuntimeError):  # If no thread can be started, this one does what is left.
+                self._call()
         return pending
+
+    def _is_left(self, pending: Pending) -> bool:
+        """Take a command back, unless a thread has it already."""
+        try:
+            self._arrived.remove(pending)
+        except ValueError:
+            return False
+        return True
