@@ -27,7 +27,7 @@ the receivable makes `due` good again.
 `payment.fell-due` moves nothing either: its amount was posted to `due` line by line when it was assessed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Final, NamedTuple, cast
 
@@ -109,7 +109,7 @@ def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case 
     match event:
         case claim.ClaimLinesListed(lines=listed):
             for row in listed:
-                yield from _claim(row, {"claimed": -row.value, "undecided": row.value})
+                yield from _claim(row, {"claimed": -int(row.value), "undecided": row.value})
         case claim.ClaimLinesWithdrawn(lines=withdrawn):
             for moved in withdrawn:
                 yield from _claim(moved, {"undecided": -moved.amount, "claimed": moved.amount})
@@ -216,7 +216,7 @@ def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case 
             return
 
 
-def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[_Move]:
+def _claim(line: "_Line", stages: Mapping[str, int]) -> Iterator[_Move]:
     year = financial_year(line.achieved_on)
     for stage, amount in stages.items():
         yield (stage, line.outcome, None, year, line.achieved_on), amount
@@ -225,16 +225,20 @@ def _claim(line: "_Line", stages: dict[str, Money]) -> Iterator[_Move]:
 _Line = claim.ClaimLine | claim.Moved | claim.DecidedLine | claim.RestatedLine | AssessedLine | ReversedLine
 
 
-def _decided(decision: claim.DecidedLine) -> dict[str, Money]:
-    stages = {"awaiting": decision.accepted_value, "rejected": decision.rejected_value, "deferred": decision.deferred_value}
-    return {**stages, "undecided": -sum(stages.values(), Money(0))}
+def _decided(decision: claim.DecidedLine) -> dict[str, int]:
+    accepted, rejected = int(decision.accepted_value), int(decision.rejected_value)
+    deferred = int(decision.deferred_value)
+    return {"awaiting": accepted, "rejected": rejected, "deferred": deferred, "undecided": -(accepted + rejected + deferred)}
 
 
 def _assessed(line: AssessedLine) -> Iterator[_Move]:
-    cut = {f"curtailed.{limit.limit}": limit.curtailed for limit in line.limits}
-    yield from _claim(line, {"awaiting": -line.accepted, "assessed": line.assessed, **cut})
-    year, on = financial_year(line.achieved_on), line.achieved_on
-    yield ("apportioned", None, None, year, on), -line.assessed
+    outcome, on, assessed = line.outcome, line.achieved_on, int(line.assessed)
+    year = financial_year(on)
+    yield ("awaiting", outcome, None, year, on), -int(line.accepted)
+    yield ("assessed", outcome, None, year, on), assessed
+    for limit in line.limits:
+        yield (f"curtailed.{limit.limit}", outcome, None, year, on), limit.curtailed
+    yield ("apportioned", None, None, year, on), -assessed
     yield ("unfunded", None, None, year, on), line.unfunded
     for allotment in line.allotments:
         yield ("due", None, allotment.payer, year, on), allotment.allotted
@@ -323,6 +327,7 @@ _ByYear = (
 
 
 def _by_year(event: _ByYear, source: str, target: str) -> Iterator[_Move]:
+    payer, on = event.payer, event.on
     for year, amount in event.years.items():
-        yield (source, None, event.payer, year, event.on), -amount
-        yield (target, None, event.payer, year, event.on), amount
+        yield (source, None, payer, year, on), -int(amount)
+        yield (target, None, payer, year, on), amount

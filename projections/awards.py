@@ -45,7 +45,7 @@ class Version(NamedTuple):
     agreed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AwardRow(Row):
     """An award. `award` is its reference in capitals, `reference` as it was given."""
 

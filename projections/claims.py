@@ -32,7 +32,7 @@ from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ClaimRow(Row):
     """A claim. `award` and `claim` are in capitals, `reference` is the claim's as it was given; amounts are values of lines."""
 

@@ -12,7 +12,7 @@ from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ClawbackRow(Row):
     """What was accepted in error and is to be taken back. `award` is in capitals."""
 

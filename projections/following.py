@@ -1,7 +1,9 @@
 """Following: entries in batches, folded in memory, written with how far they go in one transaction."""
 
+import gc
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import Final, Protocol
@@ -18,6 +20,21 @@ from projections.projection import Happened, Stored
 _LOG: Final = logging.getLogger(__name__)
 BATCH_LIVE: Final = 500
 BATCH_REBUILDING: Final = 5_000
+_SELDOM: Final = 100_000
+"""Objects that may be left behind before garbage is looked for."""
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """Let Python look for garbage in circles seldom: folding leaves none, and looking took a fifth of its time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class KeyRow(Row):
     """What a person shows; `awards` are in capitals, or `*` for all."""
 

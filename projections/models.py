@@ -268,6 +268,8 @@ class Folding:
         self._known: dict[str, Stored] = {}
         self._rows: dict[str, Any] = {}
         self._added: list[Stored] = []
+        # Asked once and not at every entry.
+        self._fold = self._become if isinstance(standing.model, Projection) else self._add
 
     def expect(self, streams_of: Mapping[str, Collection[str]]) -> None:
         """Look up the rows that entries will touch, at once; their streams by type."""
@@ -283,22 +285,22 @@ class Folding:
 
     def take(self, happened: Happened) -> None:
         """Fold one entry; if that fails, the model stops before it, and the others go on."""
-        model = self.was.model
         if self.now.failed is not None or happened.position <= self.was.position:
             return
         try:
-            if isinstance(model, Projection):
-                self._rows[happened.stream] = model.become(self._row(model, happened.stream), happened)
-            else:
-                self._added += cast("Journal", model).made(happened)
+            self._fold(happened)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
             self.fail(happened.position, f"{happened.type} at {happened.position}: {type(error).__name__}: {error}")
 
-    def _row(self, model: Projection[Any], stream: str) -> Any:
+    def _become(self, happened: Happened) -> None:
+        model, stream = cast("Projection[Any]", self.was.model), happened.stream
         row = self._rows.get(stream)
         if row is None and (stored := self._known.get(stream)) is not None:
             row = model.load(stored)
-        return row
+        self._rows[stream] = model.become(row, happened)
+
+    def _add(self, happened: Happened) -> None:
+        self._added += cast("Journal", self.was.model).made(happened)
 
     def fail(self, position: int, why: str) -> None:
         """Stop before an entry, unless it stopped earlier."""

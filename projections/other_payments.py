@@ -19,7 +19,7 @@ from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OtherPaymentRow(Row):
     """A sum that is not for outcomes. `award` is in capitals."""
 

@@ -9,7 +9,7 @@ from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PartyRow(Row):
     """An organisation, by its org-id."""
 

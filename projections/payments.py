@@ -33,7 +33,7 @@ from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PaymentRow(Row):
     """What one payer owes its payee by one assessment. `award`, `claim` and `payer_key` are in capitals."""
 

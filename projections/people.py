@@ -11,7 +11,7 @@ from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PersonRow(Row):
     """A person of a party; `name` is revealed by `ledger.reveal`."""
 

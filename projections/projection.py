@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
@@ -72,9 +72,9 @@ class Happened:
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """What every row of a stream says of where it comes from."""
+    """What every row of a stream says of where it comes from. It has no slots: `moved` takes it over as a whole."""
 
     stream: str
     first: int
@@ -178,12 +178,15 @@ class Projection(Model, Generic[R]):
     key: ClassVar[tuple[str, ...]] = ("stream",)
     _otherwise: ClassVar[tuple[tuple[int, Callable[[Any], Any]], ...]]
     """The columns whose values are not stored as they are."""
+    _values: "ClassVar[attrgetter[tuple[Any, ...]]]"
+    """A row's values, in the order of the columns."""
 
     def __init_subclass__(cls, **of: Any) -> None:
         super().__init_subclass__(**of)
         hints = get_type_hints(cls.row)
         cls.columns = tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(cls.row))
         cls.indexes = tuple(dict.fromkeys((("first",), *cls.indexes)))
+        cls._values = attrgetter(*(each.name for each in cls.columns))
         cls._otherwise = tuple((place, each.store) for place, each in enumerate(cls.columns) if each.store is not unchanged)
 
     @abstractmethod
@@ -192,7 +195,7 @@ class Projection(Model, Generic[R]):
 
     def store(self, row: R) -> Stored:
         """A row as its table holds it."""
-        values = list(_FIELDS[self.row][1](row))
+        values = list(self._values(row))
         for place, store in self._otherwise:
             values[place] = store(values[place])
         return tuple(values)
@@ -234,21 +237,9 @@ def traced(happened: Happened) -> dict[str, Any]:
 
 def moved(row: R, happened: Happened, **changes: Any) -> R:
     """A row after an entry, with what it changes."""
-    # Not dataclasses.replace, which looks the fields up one by one: nothing is done more often than this.
-    of = type(row)
-    names, values_of = _FIELDS[of]
-    fields = dict(zip(names, values_of(row), strict=True))
-    fields.update(position=happened.position, version=happened.version, changed_at=happened.recorded_at, **changes)
-    return of(**fields)
-
-
-class _Fields(dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]):
-    """The names of the fields of each kind of row, and what gives their values at once."""
-
-    def __missing__(self, row: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-        names = tuple(field.name for field in dataclasses.fields(row))
-        self[row] = names, attrgetter(*names)
-        return self[row]
-
-
-_FIELDS: Final = _Fields()
+    # Not dataclasses.replace, which takes the fields one by one: nothing is done more often than this.
+    made = object.__new__(type(row))
+    made.__dict__.update(
+        row.__dict__, position=happened.position, version=happened.version, changed_at=happened.recorded_at, **changes
+    )
+    return made

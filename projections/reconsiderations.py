@@ -17,7 +17,7 @@ from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReconsiderationRow(Row):
     """Curtailed lines that are to be assessed anew. `award` is in capitals."""
 

@@ -20,7 +20,7 @@ from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRow(Row):
     """Payments of one payer, released together. `settled` and `returned` count payments.
 
