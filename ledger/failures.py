@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import exc
 
 _LOST: Final = "the connection to it is lost or refused"
-_BUSY: Final = "somebody else holds it locked"
+BUSY: Final = "somebody else holds it locked"
 _FULL: Final = "its disk is full"
 READ_ONLY: Final = "it can only be read"
 _CROWDED: Final = "it takes no more connections"
@@ -21,9 +21,9 @@ _SLOW: Final = "it does not answer in time"
 _BROKEN: Final = "its disk or memory fails"
 
 _SQLITE: Final = {
-    sqlite3.SQLITE_BUSY: _BUSY,
-    sqlite3.SQLITE_LOCKED: _BUSY,
-    sqlite3.SQLITE_PROTOCOL: _BUSY,
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_LOCKED: BUSY,
+    sqlite3.SQLITE_PROTOCOL: BUSY,
     sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: _BROKEN,
@@ -35,12 +35,12 @@ _POSTGRESQL: Final = {
     "25006": READ_ONLY,  # A standby, or a primary that has become one.
     "25P03": _SLOW,
     "25P04": _SLOW,
-    "40001": _BUSY,
-    "40P01": _BUSY,
+    "40001": BUSY,
+    "40P01": BUSY,
     "53": _BROKEN,
     "53100": _FULL,
     "53300": _CROWDED,
-    "55P03": _BUSY,
+    "55P03": BUSY,
     "57014": _SLOW,
     "57P": _STOPPED,
     "58": _BROKEN,

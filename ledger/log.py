@@ -6,6 +6,7 @@ the transaction that writes it. Statements go to the driver as they are: what SQ
 row.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ledger.wire import Question, Rows, Wire
 Clock = Callable[[], datetime]
 T = TypeVar("T")
 
+_LOG: Final = logging.getLogger(__name__)
 _TURN: Final = 0x6C636C_02
 """The key of the advisory lock under which PostgreSQL's writers take turns."""
 # Whatever the database's default: what was committed while the turn was waited for must be seen in it. Waiting ends, as SQLite's
@@ -35,6 +37,14 @@ _POSTGRESQL_BEGIN: Final = (
     f"SET LOCAL lock_timeout = '{store.BUSY_TIMEOUT_S}s'",
     f"SELECT pg_advisory_xact_lock({_TURN})",
 )
+_IDLERS: Final = f"""
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND (classid, objid, objsubid) = (0, {_TURN}, 1)
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND state = 'idle in transaction' AND state_change < clock_timestamp() - make_interval(secs => %s)
+"""  # noqa: S608 (our own number)
+_MOST_IDLE_S: Final = store.BUSY_TIMEOUT_S
+"""For how long whoever has the turn may say nothing before others, who waited in vain, end it."""
 _MOST_KEPT: Final = 10_000
 _CLEANING_MS: Final = 200
 """How long the writer waits at most for readers to let go of old pages after an erasure."""
@@ -666,9 +676,19 @@ class Log:
             # The server may have gone and come back since the last turn; nothing is under way yet: it is safe to ask again.
             self._drop_writer()
             return self._turn_on(self._writer(), expected)
-        except BaseException:
+        except BaseException as failure:
             self._drop_writer()
+            if failures.reason_of(failure) == failures.BUSY:
+                self._end_idlers()
             raise
+
+    def _end_idlers(self) -> None:
+        """End the connection of whoever hangs in the turn, as a process that was stopped does: nobody else would ever write."""
+        if self.statements.sqlite:
+            return
+        with suppress(SQLAlchemyError), self.engine.connect() as connection:
+            if connection.exec_driver_sql(_IDLERS, (_MOST_IDLE_S,)).fetchall():
+                _LOG.error("a process that did nothing in its turn for %s s has lost it", _MOST_IDLE_S)
 
     def _turn_on(self, wire: Wire, expected: Expected) -> Turn:
         return Turn(wire, self.statements, self.clock, begin=self._begin, kept=self._kept, expected=expected)

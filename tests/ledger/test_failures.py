@@ -14,7 +14,7 @@ from sqlalchemy import event, exc, make_url
 from domain.aggregate import Decision, Facts
 from domain.money import Money
 from domain.refusal import Refused
-from ledger import failures, store
+from ledger import failures, log, store
 from ledger.failures import OutcomeUnknown, Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.log import Turn
@@ -117,6 +117,25 @@ class TestAConnectionThatIsNew:
             connection.execute(f"ALTER DATABASE {name} RESET synchronous_commit".encode())
             ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
             assert is_whole(ledger)
+
+
+class TestAProcessThatHangsInItsTurn:
+    def test_loses_it_when_another_has_waited_and_has_written_nothing(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log, "_MOST_IDLE_S", 0.2)
+        begin, wait, lock = log._POSTGRESQL_BEGIN
+        monkeypatch.setattr(log, "_POSTGRESQL_BEGIN", (begin, wait.replace("30s", "300ms"), lock))
+        with _opened(postgres_url) as hanging, _opened(postgres_url) as other:
+            hanging.record_now(open_pot, ASKED)
+            fill = partial(other.change_now, pot("2021-Q3"), Pot.fill, KEYED)
+            with pytest.raises(Unavailable), hanging.log.turn() as turn:  # noqa: PT012 (what hangs is the block)
+                with pytest.raises(Unavailable, match="locked"):
+                    fill()
+                fill()
+                turn.head()
+            assert hanging.change_now(pot("2021-Q3"), Pot.fill, KEYED).repeated
+            assert (other.head().size, is_whole(other)) == (2, True)
 
 
 class TestADefect:
