@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import tables
 from api.awards import ADMINISTRATOR
-from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_type, parsed, sent
+from api.commands import JSON, Recorded, TheAsk, address, command, expect_media_type, read_as, sent
 from api.identity import Caller, TheCaller
 from api.names import AwardName, ClaimName
 from api.problems import RequestIsWrong
@@ -249,7 +249,7 @@ async def submission(
         return await run_in_threadpool(tables.submission, await request.body(), asked)
     if wrong := [Fault(name, "stands in the body, where that is JSON") for name, given in asked.items() if given is not None]:
         raise RequestIsWrong(wrong)
-    return await run_in_threadpool(parsed, Submission, await request.body())
+    return await read_as(Submission, request)
 
 
 @router.post("", **command(CLAIMANT | ADMINISTRATOR, *_SUBMITTED, body=Submission, csv=True, on_one=False))

@@ -54,6 +54,7 @@ B = TypeVar("B", bound=BaseModel)
 JSON: Final = "application/json"
 _TAG: Final = re.compile(r'"([0-9]{1,15})(?:\.[0-9]{1,9})?"', re.ASCII)
 """A version; an award's ETag may also say which terms were in force, which no change depends on."""
+_SMALL_BYTES: Final = 16 * 1024
 _MOST_NOTED: Final = 10_000
 _MOST_TOLD: Final = 500
 """Entries that an answer lists; a large claim makes more, and the trail has them all."""
@@ -325,12 +326,18 @@ def parsed(of: type[B], body: bytes) -> B:
         raise RequestIsWrong(faults(wrong.errors(include_url=False, include_input=False, include_context=False), sent)) from None
 
 
+async def read_as(of: type[B], request: Request) -> B:
+    """The JSON body of a request; a large one is read in a thread of its own, for a small one that would take longer."""
+    body = await request.body()
+    return parsed(of, body) if len(body) <= _SMALL_BYTES else await run_in_threadpool(parsed, of, body)
+
+
 def sent(of: type[B]) -> Any:
     """The JSON body of a command, read once it is known who asks."""
 
     async def read(request: Request, _caller: Annotated[Caller, Depends(identify)]) -> B:
         expect_media_type(request, {JSON})
-        return await run_in_threadpool(parsed, of, await request.body())
+        return await read_as(of, request)
 
     return Depends(read)
 

@@ -53,6 +53,10 @@ class Stream(Generic[S]):
     name: str
     of: type[S] = field(compare=False)
 
+    def __hash__(self) -> int:
+        """That of the name, without the tuple that dataclasses would make of it each time."""
+        return hash(self.name)
+
     @property
     def award(self) -> str | None:
         """The award to whose history the stream belongs, if it belongs to one."""

@@ -1,6 +1,7 @@
 """References that people give: unique without regard to case (L2), and never a person's official number (L5)."""
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -12,6 +13,7 @@ _PUPIL_NUMBER = re.compile(r"[A-Z][0-9]{11}[0-9A-Z]")
 _ORGANISATION = r"^[A-Z]{2,3}-[A-Z0-9]{2,8}-[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"
 
 
+@lru_cache(4_096)
 def _names_nobody(text: str) -> str:
     bare = re.sub(r"[._-]", "", text).upper()
     for shape, what in ((_NI_NUMBER, "a National Insurance number"), (_NHS_NUMBER, "an NHS number"), (_PUPIL_NUMBER, "a UPN")):

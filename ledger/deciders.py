@@ -10,7 +10,7 @@ from ledger.writer import Pending, Writer
 
 DECIDERS: Final = 4
 """So many commands can be decided at once; one of the threads writes."""
-PATIENCE_S: Final = 0.02
+PATIENCE_S: Final = 0.1
 """How long a thread waits at most for the one that decides."""
 
 

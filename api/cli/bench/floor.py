@@ -19,8 +19,9 @@ _router = APIRouter(prefix=f"{PREFIX}/awards/{{award}}/claims")
 
 
 def mount(app: FastAPI) -> None:
-    """Add the routes to a service that is measured."""
+    """Add the routes to a service that is measured, before all others, so that none is tried in vain."""
     app.include_router(_router)
+    app.router.routes.insert(0, app.router.routes.pop())
 
 
 @_router.post("")
