@@ -90,6 +90,9 @@ class Facts(Protocol):
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         """Say which streams will be read, so that they are read at once."""
 
+    def expect_participants(self, award: str, references: Iterable[str], /) -> None:
+        """Say which participants of an award will be named, so that they are looked up at once."""
+
     def pseudonym(self, award: str, reference: str, /) -> Token:
         """The token of a participant of an award, known or new; references are the same without regard to case."""
 

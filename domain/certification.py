@@ -65,7 +65,7 @@ def certify(facts: Facts, award: str, claim: str, certificate: Certificate, *, b
     on.expect_independent(by)
     if by.person in on.verified_by:
         raise VerifierMayNotCertify
-    if not on.awaiting:
+    if not on.awaits:
         raise NothingToCertify
     if certificate.decision == "declined":
         return _decline(facts, under, on, certificate, today)
@@ -123,7 +123,7 @@ def _decline(facts: Facts, award: Award, claim: Claim, certificate: Certificate,
 
 def conclude(facts: Facts, award: Award, claim: Claim, *, today: date) -> Decision:
     """Assess what of the claim awaits it, make the payments due, and note that the claim no longer waits."""
-    if not claim.awaiting:
+    if not claim.awaits:
         return {award_stream(award.reference): (_concluded(claim),)}
     assessment = _assess(facts, award, claim, today)
     owed = given(assessment.lines, award, today)

@@ -544,6 +544,11 @@ class Claim(Aggregate):
         """The lines of which something is accepted and not yet assessed or declined."""
         return tuple(line for line in self.lines if line.awaiting)
 
+    @property
+    def awaits(self) -> bool:
+        """Whether there are such lines: looked for from the end, as lines are assessed in their order, chunk by chunk."""
+        return any(line.awaiting for line in reversed(self.lines))
+
     def _expect_claimant(self, by: Actor) -> None:
         if by.party != self.submitted.claimant and by.person != self.submitted_by:
             raise NotTheClaimant
@@ -576,7 +581,7 @@ class Claim(Aggregate):
             case ClaimLinesDecided(lines=decided):
                 return _with_lines(state, {each.line: _decided(state.lines[each.line - 1], each) for each in decided})
             case ClaimVerified(round=rounds):
-                status = Status.ASSESSED if state.assessments and not state.awaiting else Status.VERIFIED
+                status = Status.ASSESSED if state.assessments and not state.awaits else Status.VERIFIED
                 return replace(state, status=status, rounds=rounds, verified_by=(*state.verified_by, by))
             case ClaimCertified():
                 return replace(state, status=Status.CERTIFIED, certified_by=(*state.certified_by, by))
@@ -588,7 +593,7 @@ class Claim(Aggregate):
                 numbers = state.assessments if number in state.assessments else (*state.assessments, number)
                 changed = {each.line: _assessed(state.lines[each.line - 1], number, each) for each in assessed}
                 after = _with_lines(state, changed)
-                return replace(after, status=state.status if after.awaiting else Status.ASSESSED, assessments=numbers)
+                return replace(after, status=state.status if after.awaits else Status.ASSESSED, assessments=numbers)
             case ClaimLinesReversed(assessment=number, lines=reversed_, clawed_back=clawed):
                 numbers = state.assessments if number in state.assessments else (*state.assessments, number)
                 less: dict[int, Line] = {}
@@ -762,6 +767,7 @@ def _list_lines(facts: Facts, rates: "_Rates", submission: Submission, received_
     ]
     if faults:
         raise LinesCannotBeClaimed(faults)
+    facts.expect_participants(award, (line.participant for line in submission.lines if line.participant))
     for number, line in enumerate(submission.lines, 1):
         outcome = rates.outcome(line)
         yield ClaimLine(

@@ -39,7 +39,7 @@ def close(facts: Facts, award: str, *, today: date) -> Decision:
     closed = under.close(today=today)
     streams = {name: claim_stream(award, name) for name in sorted(under.deferred_claims)}
     facts.prefetch(streams.values())
-    if waiting := [name for name, each in streams.items() if facts[each].awaiting]:
+    if waiting := [name for name, each in streams.items() if facts[each].awaits]:
         raise ClaimsAreOpen(claims=waiting)
     made: dict[Stream[Any], tuple[Event, ...]] = {each: _lapse(facts, under, facts[each], today) for each in streams.values()}
     concluded = (ClaimConcluded(claim=facts[each].submitted.claim) for each in streams.values())

@@ -29,7 +29,7 @@ the receivable makes `due` good again.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast, get_args
 
 from domain import (
     award,
@@ -87,6 +87,9 @@ class Posting(NamedTuple):
     amount: Money
 
 
+_MOVING: Final = frozenset(get_args(Moving))
+
+
 Account = tuple[str, str | None, str | None, str, date]
 """Stage, outcome, payer, financial year, effective date."""
 _Move = tuple[Account, int]
@@ -99,6 +102,8 @@ def postings(event: Event) -> list[Posting]:
 
 def sums(event: Event) -> dict[Account, int]:
     """The postings of an event as pence by account, for whoever adds up a great many."""
+    if type(event) not in _MOVING:
+        return {}
     found: dict[Account, int] = {}
     for account, amount in _each(cast("AnyEvent", event)):
         found[account] = found.get(account, 0) + int(amount)

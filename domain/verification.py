@@ -97,7 +97,7 @@ def verify(facts: Facts, award: str, claim: str, verification: Verification, *, 
         after = Claim.evolve(after, event, by.person)
     made: dict[Stream[Any], tuple[Event, ...]] = {claim_stream(award, claim): events}
     made.update((participant_stream(under.reference, token), each) for token, each in recognised.items())
-    if after.awaiting and under.agreement.on(today).terms.certification:
+    if after.awaits and under.agreement.on(today).terms.certification:
         return made
     return joined(made, conclude(facts, under, after, today=today))
 

@@ -172,6 +172,8 @@ class NotedFacts:
         self._met = met or {}
         """Whom the batch met before this decision, by mark."""
         self._tokens: dict[str, str] = {}
+        self._expected: dict[str, str | None] = {}
+        """The tokens of those who were expected, by mark; nothing for those who are new."""
         self._awards_known: dict[str, Mapping[str, str] | int] = {}
         self._concealed: dict[str, str] = {}
         self.known: dict[str, Known[Any]] = {}
@@ -219,6 +221,13 @@ class NotedFacts:
             else:
                 self.known[stream.name] = found
         self.known.update(self._folder.fold_all(unknown))
+
+    def expect_participants(self, award: str, references: Iterable[str], /) -> None:
+        """Look participants of an award up at once."""
+        marks = {self._seals.mark(award, reference) for reference in set(references)}
+        if len(marks) > 1:
+            self._expected.update(dict.fromkeys(marks))
+            self._expected.update(self._reads.recognised(marks))
 
     def pseudonym(self, award: str, reference: str, /) -> Token:
         """The token of a participant of an award, known or new."""
@@ -286,6 +295,8 @@ class NotedFacts:
     def _recognised(self, award: str, mark: str) -> str | None:
         if mark in self._met:
             return self._met[mark].token
+        if mark in self._expected:
+            return self._expected[mark]
         known = self._awards_known.get(award, 0)
         if isinstance(known, int):
             if known < _SINGLY:

@@ -57,6 +57,9 @@ class MemoryFacts:
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         self.read.update(stream.name for stream in streams)
 
+    def expect_participants(self, award: str, references: Iterable[str], /) -> None:
+        """They are all at hand."""
+
     def pseudonym(self, award: str, reference: str, /) -> Token:
         name = canonical(award), canonical(reference)
         return self.pseudonyms.setdefault(name, Token(f"participant-{len(self.pseudonyms) + 1}"))

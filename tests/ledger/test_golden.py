@@ -1,9 +1,11 @@
 """What was ever stored can be read, means the same, and would be stored the same: for ever."""
 
+from typing import cast
+
 import pytest
 
-from domain.events import BY_NAME
-from domain.postings import postings
+from domain.events import BY_NAME, AnyEvent
+from domain.postings import _each
 from projections.postings import PostingsJournal
 from tests.ledger.golden_files import GOLDEN, again, files_of
 
@@ -23,5 +25,6 @@ def test_stored_bytes_are_read_and_stored_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(BY_NAME))
 def test_every_event_that_moves_an_amount_is_kept_among_the_postings(kind: str) -> None:
-    moves = any(postings(again(path.read_bytes(), BY_NAME)[0]) for path in files_of(kind))
+    events = (again(path.read_bytes(), BY_NAME)[0] for path in files_of(kind))
+    moves = any(amount for event in events for _, amount in _each(cast("AnyEvent", event)))  # `postings` asks only those kept
     assert moves == (kind in PostingsJournal.folds)

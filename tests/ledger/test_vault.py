@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Iterable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from domain.aggregate import Commitment, Decision, Facts, Token
 from domain.money import Money
 from ledger.ledger import Ledger, Request
+from ledger.log import Reads
 from ledger.vault import Seals, Unsealed, WrongVaultKey, _derived, commitment_of
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import KIRKLEES, PotOpened, pot
@@ -109,6 +111,49 @@ class TestParticipants:
         await ledger.record(name_all, ASKED)
         assert tokens[0] == tokens[-1]
         assert len(set(tokens[0])) == 2_000
+
+    async def test_many_that_are_expected_are_looked_up_at_once(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those of before, spelt otherwise, those of this decision, and nobody of another award; one at a time or together."""
+        await ledger.record(partial(name_somebody, reference="YP-0007", name="Q1"), ASKED)
+        asked: list[int] = []
+        recognised = Reads.recognised
+
+        def count(self: Reads, marks: Iterable[str]) -> dict[str, str]:
+            asked.append(len(wanted := list(marks)))
+            return recognised(self, wanted)
+
+        monkeypatch.setattr(Reads, "recognised", count)
+        tokens: list[Token] = []
+
+        def name_all(facts: Facts) -> Decision:
+            references = [f"yp-{number:04}" for number in range(1_000)]
+            facts.expect_participants(AWARD, references)
+            tokens[:] = [facts.pseudonym(AWARD, reference.upper()) for reference in references]
+            assert [facts.pseudonym(AWARD, reference) for reference in references] == tokens
+            assert facts.pseudonym("INDIGO-POJ-0168", "YP-0007") not in tokens
+            return {pot("Q2"): (PotOpened(amount=Money(0)),)}
+
+        await ledger.record(name_all, ASKED)
+        assert asked == [1_000, 1]
+        assert len(set(tokens)) == 1_000
+        assert tokens[7] == opened(ledger, 1).holder
+        assert ledger.references(AWARD, [tokens[8]]) == {tokens[8]: "YP-0008"}
+
+    async def test_whoever_was_met_meanwhile_is_recognised_though_expected_as_new(self, opening: Opening) -> None:
+        one, other = opening(), opening()
+        met = False
+
+        def expect(facts: Facts) -> Decision:
+            nonlocal met
+            facts.expect_participants(AWARD, ["YP-0042", "YP-0043"])
+            holder = facts.pseudonym(AWARD, "YP-0042")
+            if not met:
+                met = True
+                other.record_now(partial(name_somebody, reference="yp-0042", name="Q1"), ASKED)
+            return {pot("Q2"): (PotOpened(amount=Money(0), holder=holder),)}
+
+        await one.record(expect, ASKED)
+        assert opened(one, 1).holder == opened(one, 2).holder
 
     async def test_erased_is_still_recognised(self, ledger: Ledger) -> None:
         await ledger.record(partial(name_somebody, reference="YP-0042", name="Q1"), ASKED)
