@@ -396,7 +396,7 @@ class Writer:
             failed = True
             for pending in batch:
                 if pending.recorded is None:
-                    pending.failure = pending.failure or failure
+                    pending.failure = failure  # Also of those who were refused in this turn: on what may never have been.
         for watcher in self.watchers:
             with suppress(Exception):
                 watcher(Written(len(batch), entries, perf_counter() - begun, failed))

@@ -437,6 +437,18 @@ class TestFaults:
         ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
         assert is_whole(ledger)
 
+    async def test_fails_and_nobody_is_refused_on_what_was_never_stored(self, ledger: Ledger) -> None:
+        """Of two in one batch the second is refused because of the first; then the commit fails."""
+        with ledger._writer._writing:
+            tasks = [asyncio.create_task(ledger.record(open_pot, ASKED)) for _ in range(2)]
+            await until(lambda: len(ledger._writer._waiting) == 2)
+        with failing_commit(stored=False), pytest.raises(Unavailable):
+            ledger.record_now(partial(open_pot, name="Q2"), ASKED)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+        assert ledger.head().size == 0
+        ledger.record_now(open_pot, ASKED)
+
     def test_fails_while_it_is_written(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         ledger.record_now(open_pot, ASKED)
         with monkeypatch.context() as patch:
