@@ -1,0 +1,408 @@
+"""Whatever the order of things, and whatever fails or dies: the log keeps its word. A seed decides the order and repeats it.
+
+    pytest tests/test_simulation.py --simulations 500            # more seeds than everybody has the time for
+    pytest tests/test_simulation.py --simulation-seed 4711       # the one that failed
+
+Processes on one SQLite file count tallies: each command counts one or two of them, and says what it saw of another. What is true
+at every step is read by a spectator, who has a connection of its own and knows nothing of the ledger but its tables.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+import orjson
+import pytest
+
+from domain.aggregate import Actor, Aggregate, Decision, Facts, PersonId, Stream
+from domain.event import Event
+from domain.refusal import Absent, Refused
+from ledger import store
+from ledger.failures import Unavailable
+from ledger.ledger import Ledger, Recorded, Request
+from projections.following import Follower
+from projections.models import Tables
+from projections.projection import Happened, Projection, Row, moved, traced
+from projections.rebuilding import rebuild
+from projections.replay import check
+from tests.ledger.test_merkle import by_the_book
+from tests.simulation import Process, Scheduler, gate, simulated
+
+VAULT_KEY: Final = b"a key of thirty-two bytes or more"
+CLERK: Final = Actor(PersonId("01J2Z4-CLERK"), "GB-LAE-KIR")
+TALLIES: Final = ("DOORS", "WINDOWS", "CHAIRS")
+MOST: Final = 36
+"""A tally that has come so far is full."""
+COMMANDS: Final = 10
+"""How many each client has answered before it is content."""
+PROCESSES: Final = 3
+CLIENTS: Final = 3
+MOST_STEPS: Final = 200_000
+
+
+# What is counted ------------------------------------------------------------------------------------------------------
+
+
+class TallyCounted(Event):
+    """`by` is another one for each command; `other` is how far another tally had come."""
+
+    type: Literal["tally.counted"] = "tally.counted"
+    number: int
+    by: int
+    of: str
+    other: int
+
+
+class TallyIsFull(Refused):
+    """The tally has come as far as it may."""
+
+
+@dataclass(frozen=True)
+class Tally(Aggregate):
+    number: int
+
+    missing: ClassVar[type[Refused]] = Absent
+
+    @classmethod
+    def evolve(cls, state: "Tally | None", event: Any, by: PersonId) -> "Tally":
+        return cls(event.number)
+
+
+def tally(name: str) -> Stream[Tally]:
+    return Stream(f"award/{name}/tally/{name}", Tally)
+
+
+def count(facts: Facts, names: tuple[str, ...], of: str, by: int) -> Decision:
+    """Count each of the tallies by one, seeing another."""
+    seen = _number(facts, of)
+    decided = {}
+    for name in names:
+        number = _number(facts, name) + 1
+        if number > MOST:
+            raise TallyIsFull
+        decided[tally(name)] = (TallyCounted(number=number, by=by, of=of, other=seen),)
+    return decided
+
+
+def _number(facts: Facts, name: str) -> int:
+    state = facts.get(tally(name))
+    return state.number if state else 0
+
+
+def nothing_to_balance(event: Event) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TallyRow(Row):
+    number: int
+    sum: int
+    """Of what the tally was counted by: it tells twice from once."""
+
+
+class TalliesProjection(Projection[TallyRow]):
+    name: ClassVar[str] = "tallies"
+    version: ClassVar[int] = 1
+    row = TallyRow
+    folds = frozenset({"tally.counted"})
+
+    def become(self, before: TallyRow | None, happened: Happened) -> TallyRow:
+        event = happened.event
+        if before is None:
+            return TallyRow(**traced(happened), number=event.number, sum=event.by)
+        return moved(before, happened, number=event.number, sum=before.sum + event.by)
+
+
+# Who acts -------------------------------------------------------------------------------------------------------------
+
+
+class Ledgers:
+    """One process after another on the same files."""
+
+    def __init__(self, scheduler: Scheduler, folder: Path) -> None:
+        self.scheduler = scheduler
+        self.url = f"sqlite:///{folder / 'ledger.db'}"
+        self._opened = 0
+
+    def open(self, name: str) -> tuple[Process, Ledger, Follower]:
+        """A new process, with nothing in its head but what is in the files."""
+        process = Process(name)
+        with self.scheduler.opening(process):
+            ledger = Ledger.open(
+                self.url,
+                vault_key=VAULT_KEY,
+                clock=self.scheduler.clock,
+                registry={"tally.counted": TallyCounted},
+                balance_check=nothing_to_balance,
+            )
+            tables = Tables(store.engine(self.url, "views"), (TalliesProjection(),))
+            if not self._opened:
+                tables.prepare()  # Once: it waits for a lock on a file, which no gate knows of.
+            self._opened += 1
+            follower = Follower(tables, ledger)
+            follower.look()
+        return process, ledger, follower
+
+
+@dataclass
+class Client:
+    """Somebody who asks until there is an answer, by the same key, of whatever process there is."""
+
+    number: int
+    scheduler: Scheduler
+    spectator: "Spectator"
+    answered: int = 0
+    asked: tuple[str, tuple[str, ...], str, int] | None = None
+    before: list[tuple[str, tuple[str, ...], str, int]] = field(default_factory=list)
+
+    @property
+    def content(self) -> bool:
+        return self.answered >= COMMANDS
+
+    def work(self, ledger: Ledger) -> None:
+        while not self.content:
+            again = bool(self.before) and self.asked is None and self.scheduler.random.random() < 0.2
+            asked = self.scheduler.random.choice(self.before) if again else self.asked or self._new()
+            if not again:
+                self.asked = asked
+            key, names, of, by = asked
+            try:
+                recorded = ledger.record_now(
+                    partial(count, names=names, of=of, by=by), Request(CLERK, key=key, fingerprint=str(by))
+                )
+            except Unavailable:
+                gate("was told to try again")
+                continue
+            except TallyIsFull:
+                self.spectator.refused(names, key)
+            else:
+                self.spectator.acknowledged(key, names, by, recorded)
+            if not again:
+                self.answered += 1
+                self.before.append(asked)
+                self.asked = None
+
+    def _new(self) -> tuple[str, tuple[str, ...], str, int]:
+        choose = self.scheduler.random
+        names = tuple(choose.sample(TALLIES, choose.choice((1, 1, 2))))
+        by = 1_000 * self.number + self.answered + 1
+        return f"command-{by}", names, choose.choice(TALLIES), by
+
+
+def follow(follower: Follower, content: Callable[[], bool]) -> None:
+    while not content():
+        try:
+            follower.step(limit=7)
+        except Unavailable:
+            gate("follows again in a moment")
+        gate("follows")
+
+
+# Who watches ----------------------------------------------------------------------------------------------------------
+
+
+class Spectator:
+    """Reads the tables at every step, and works everything out by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = sqlite3.connect(folder / "ledger.db", isolation_level=None, check_same_thread=False)
+        self._views = sqlite3.connect(folder / "ledger-views.db", isolation_level=None, check_same_thread=False)
+        self._leaves: list[bytes] = []
+        self._tips: dict[str, tuple[int, str]] = {}
+        self._numbers: Counter[str] = Counter()
+        self._counted: list[tuple[str, int]] = []
+        self._commands: dict[int, list[int]] = {}
+        self._moment = ""
+        self._acknowledged: dict[str, tuple[int, int]] = {}
+        self._followed = -1
+
+    def close(self) -> None:
+        self._log.close()
+        self._views.close()
+
+    def acknowledged(self, key: str, names: tuple[str, ...], by: int, recorded: Recorded) -> None:
+        """Somebody was answered: it is there, once, and the answer is the same whenever it is given."""
+        self.look()
+        assert self._commands.get(by) == list(range(recorded.first, recorded.last + 1)), f"{key} was acknowledged"
+        assert {tally(name).name for name in names} == {entry.stream for entry in recorded.entries}
+        assert [entry.position for entry in recorded.entries] == self._commands[by]
+        assert self._acknowledged.setdefault(key, (recorded.first, recorded.last)) == (recorded.first, recorded.last)
+        kept = self._log.execute("SELECT first, last FROM receipts WHERE key = ?", (key,)).fetchall()
+        assert kept == [(recorded.first, recorded.last)]
+
+    def refused(self, names: tuple[str, ...], key: str) -> None:
+        """Somebody was refused: rightly, and nothing of it is there."""
+        self.look()
+        assert any(self._numbers[name] == MOST for name in names), f"{key} was refused"
+        assert self._log.execute("SELECT count(*) FROM receipts WHERE key = ?", (key,)).fetchone() == (0,)
+
+    def look(self) -> None:
+        """See what was committed since the last look."""
+        rows = self._log.execute(
+            "SELECT position, stream, version, header, state, leaf FROM entries WHERE position > ? ORDER BY position",
+            (len(self._leaves),),
+        ).fetchall()
+        for row in rows:
+            self._see(row)
+        if rows:
+            self._see_heads(rows[0][0])
+        self._see_views()
+
+    def _see(self, row: tuple[int, str, int, bytes, bytes, bytes]) -> None:
+        position, stream, version, header, state, leaf = row
+        said = orjson.loads(state)
+        event, award = said["event"], stream.split("/")[1]
+        assert position == len(self._leaves) + 1
+        assert leaf == sha256(b"\0" + header + state).digest()
+        sequence, tip = self._tips.get(award, (0, "0" * 64))
+        _, at, moment, of, number, previous = header.decode().split()
+        assert (int(at), of, int(number), previous) == (position, award, sequence + 1, tip)
+        assert moment >= self._moment
+        assert (said["stream"], said["version"]) == (stream, version)
+        assert event["number"] == version == self._numbers[award] + 1, "a decision was made on what was no longer so"
+        others = self._numbers[event["of"]] - (event["by"] in self._commands and event["of"] in self._within(event["by"]))
+        assert event["other"] == others, "what was seen had moved"
+        self._leaves.append(leaf)
+        self._tips[award] = sequence + 1, leaf.hex()
+        self._moment = moment
+        self._numbers[award] += 1
+        self._counted.append((award, event["by"]))
+        self._commands.setdefault(event["by"], []).append(position)
+        assert len(self._commands[event["by"]]) <= 2
+
+    def _within(self, by: int) -> set[str]:
+        """The tallies that a command counted, as far as it has been seen."""
+        return {self._counted[position - 1][0] for position in self._commands[by]}
+
+    def _see_heads(self, first: int) -> None:
+        heads = self._log.execute("SELECT size, root FROM heads WHERE size >= ? ORDER BY size", (first,)).fetchall()
+        assert heads[-1][0] == len(self._leaves), "the last head is that of the last entry"
+        for size, root in heads:
+            assert root == by_the_book(self._leaves[:size])
+        spent = self._log.execute("SELECT first, last FROM receipts WHERE last >= ?", (first,)).fetchall()
+        assert sorted(position for begin, end in spent for position in range(begin, end + 1)) == list(
+            range(first, len(self._leaves) + 1)
+        ), "every entry has its receipt, once, and no command is there by halves"
+
+    def _see_views(self) -> None:
+        with closing(self._views.cursor()) as cursor:
+            cursor.execute("BEGIN")
+            ((position, failed),) = cursor.execute("SELECT position, failed FROM models").fetchall()
+            rows = cursor.execute("SELECT stream, number, sum FROM tallies_v1").fetchall() if position != self._followed else None
+            cursor.execute("COMMIT")
+        assert failed is None, failed
+        assert position <= len(self._leaves), "the read models are ahead of the log"
+        if rows is not None:
+            self._followed = position
+            sums: dict[str, tuple[int, int]] = {}
+            for award, by in self._counted[:position]:
+                number, total = sums.get(award, (0, 0))
+                sums[award] = number + 1, total + by
+            assert {stream.split("/")[1]: (number, total) for stream, number, total in rows} == sums
+
+
+# The simulation -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    trace: list[str]
+    happened: dict[str, int]
+    entries: int
+
+
+def simulate(seed: int, folder: Path) -> Outcome:
+    """Play a seed to its end; raises what is wrong, with the last steps before it."""
+    folder.mkdir()
+    scheduler = Scheduler(seed, fails=0.01, crashes=0.001)
+    trace: list[str] = []
+    with simulated(scheduler):
+        try:
+            entries = _play(scheduler, folder, trace)
+        except BaseException as wrong:
+            wrong.add_note(f"Seed {seed}, step {scheduler.steps}: pytest tests/test_simulation.py --simulation-seed {seed}")
+            wrong.add_note("\n".join(scheduler.trace))
+            raise
+    return Outcome(trace, scheduler.happened, entries)
+
+
+def _play(scheduler: Scheduler, folder: Path, trace: list[str]) -> int:
+    ledgers = Ledgers(scheduler, folder)
+    running = [ledgers.open(f"process {number}") for number in range(PROCESSES)]
+    spectator = Spectator(folder)
+    clients = [Client(number, scheduler, spectator) for number in range(PROCESSES * CLIENTS)]
+
+    def content() -> bool:
+        return all(client.content for client in clients)
+
+    def begin(process: Process, ledger: Ledger, follower: Follower) -> None:
+        mine = int(process.name.split()[1])
+        for client in clients[mine::PROCESSES]:
+            scheduler.start(process, f"client {client.number}", partial(client.work, ledger))
+        scheduler.start(process, "follower", partial(follow, follower, content))
+
+    for each in running:
+        begin(*each)
+    while scheduler.threads:
+        died = scheduler.step()
+        trace.append(scheduler.trace[-1] if scheduler.trace else "")
+        spectator.look()
+        if died is not None:
+            again = ledgers.open(died.name)
+            running = [again if each[0] is died else each for each in running]
+            begin(*again)
+        assert scheduler.steps < MOST_STEPS, "it comes to no end"
+    entries = _expect_the_same_from_nothing(ledgers, spectator)
+    for process, *_ in running:
+        scheduler.end(process)
+    spectator.close()
+    return entries
+
+
+def _expect_the_same_from_nothing(ledgers: Ledgers, spectator: Spectator) -> int:
+    """A new process finds everything, follows to the end, and what it makes anew is what was followed."""
+    process, ledger, follower = ledgers.open("process 9")
+    with ledger:
+        while follower.step(limit=100):
+            pass
+        spectator.look()
+        tables = follower._tables
+        size = ledger.head().size
+        followed = check(tables, ledger, lambda _done, _size: None)
+        assert [(each.position, each.differences) for each in followed] == [(size, ())]
+        assert rebuild(tables, ledger, lambda _done, _size: None) == size
+        rebuilt = check(tables, ledger, lambda _done, _size: None)
+        assert [each.digest for each in rebuilt] == [each.digest for each in followed]
+        spectator.look()
+        tables.engine.dispose()
+    ledgers.scheduler.end(process)
+    return size
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--simulation-seed")
+        many = metafunc.config.getoption("--simulations")
+        metafunc.parametrize("seed", range(many) if asked is None else [asked])
+
+
+class TestSimulation:
+    def test_the_log_keeps_its_word(self, seed: int, tmp_path: Path) -> None:
+        outcome = simulate(seed, tmp_path / "world")
+        assert outcome.entries > MOST
+
+    def test_goes_the_same_way_again(self, tmp_path: Path) -> None:
+        first, second = (simulate(7, tmp_path / name) for name in ("first", "second"))
+        assert first == second
+
+    def test_has_everything_in_it(self, tmp_path: Path) -> None:
+        happened: Counter[str] = Counter()
+        for seed in (1, 2, 3):
+            happened.update(simulate(seed, tmp_path / str(seed)).happened)
+        assert min(happened.values()) >= 3, happened
