@@ -14,7 +14,7 @@ from typing import Final
 from ledger import store
 from ledger.entry import Registry
 from ledger.log import Log
-from projections.following import Source, collecting_seldom
+from projections.following import Source, sparing_what_stays
 from projections.models import Standing, Tables
 from projections.projection import Journal
 
@@ -104,7 +104,7 @@ def _make(given: _Given, telling: Connection) -> None:
     tables = Tables(store.engine(given.url, "views"), [each.model for each in standings])
     source = _There(Log(store.engine(given.url)), given.registry)
     parent = parent_process()
-    with suppress(KeyboardInterrupt, BrokenPipeError), collecting_seldom():
+    with suppress(KeyboardInterrupt, BrokenPipeError), sparing_what_stays():
         try:
             while parent is not None and parent.is_alive() and _goes_on(standings, given.upto):
                 standings = given.step(tables, source, standings)

@@ -11,7 +11,7 @@ from ledger import store
 from ledger.ledger import Ledger
 from ledger.lock_file import LockFile
 from projections import abreast
-from projections.following import BATCH_REBUILDING, Source, collecting_seldom, fold
+from projections.following import BATCH_REBUILDING, Source, fold, sparing_what_stays
 from projections.models import Standing, Tables
 
 Progress = Callable[[int, int], None]
@@ -30,7 +30,7 @@ def rebuild(tables: Tables, ledger: Ledger, progress: Progress, only: Collection
 
     With two processes or more, postings are made in one and the others in another, where the log is long enough for that.
     """
-    with _alone(tables), collecting_seldom():
+    with _alone(tables), sparing_what_stays():
         _tidy(tables)
         new = _begin(tables, only)
         if processes > 1 and ledger.head().size >= abreast.WORTH_IT:
