@@ -15,18 +15,17 @@ MOST_AT_ONCE: Final = 256
 _MOST_SLICE_S: Final = 0.002
 
 
-def linger(took_s: float, many: Callable[[], int]) -> None:
+def linger(took_s: float, many: Callable[[], int], wait: Callable[[float], object] = sleep) -> None:
     """Wait a little for those who were answered just now and come again, as `many` counts them, if others wait already.
 
     Otherwise a crowd splits into one half that waits while the other half is written, and each commit is for a half. It lasts
     at most half as long as a commit does, and an eighth if nobody comes; after a commit that took long, as that of a large claim
-    or one that failed, no longer than after a usual one, as others wait already.
+    or one that failed, no longer than after a usual one, as others wait already. `wait` may say that all have come.
     """
     slice_s = min(took_s / 8, _MOST_SLICE_S)
     for _ in range(4):
         before = many()
-        sleep(slice_s)
-        if many() == before:
+        if wait(slice_s) or many() == before:
             return
 
 
@@ -54,6 +53,8 @@ class Crowd(Generic[J]):
         """Whether somebody writes, or is woken to write."""
         self._took_s, self._together = 0.0, 1
         """How long the last batch took, and how many jobs it had."""
+        self._all_here: Lock | None = None
+        """Let go when as many wait as the last batch had, if somebody waits for that."""
 
     def do(self, job: J) -> None:
         """Have a job done, alone or with others; it is when this returns."""
@@ -61,14 +62,29 @@ class Crowd(Generic[J]):
         with self._lock:
             self._waiting.append(mine)
             follows, self._led = self._led, True
+            if self._all_here is not None and len(self._waiting) >= self._together:
+                self._all_here.release()
+                self._all_here = None
         if follows:
             mine.woken.acquire()
         if not mine.done:
             if self._together > 1:
-                linger(self._took_s, lambda: len(self._waiting))
+                self._gather()
             self._lead()
         if mine.failure is not None:
             raise mine.failure
+
+    def _gather(self) -> None:
+        """Wait a little until as many are here as in the last batch."""
+        all_here = Lock()
+        all_here.acquire()
+        with self._lock:
+            if len(self._waiting) >= self._together:
+                return
+            self._all_here = all_here
+        linger(self._took_s, lambda: len(self._waiting), lambda slice_s: all_here.acquire(timeout=slice_s))
+        with self._lock:
+            self._all_here = None
 
     def _lead(self) -> None:
         with self._lock:
