@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger import crowd
 from ledger.crowd import Crowd, linger
 
 THREADS = 16
@@ -62,15 +61,18 @@ class TestDo:
 
 
 class TestLinger:
-    def test_keeps_nobody_waiting_long_after_a_commit_that_took_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        slept: list[float] = []
-        monkeypatch.setattr(crowd, "sleep", slept.append)
-        linger(20.0, lambda: len(slept))
-        assert len(slept) == 4
-        assert sum(slept) <= 0.01
+    def test_keeps_nobody_waiting_long_after_a_commit_that_took_long(self) -> None:
+        waited: list[float] = []
+        linger(20.0, lambda: len(waited), waited.append)
+        assert len(waited) == 4
+        assert sum(waited) <= 0.01
 
-    def test_ends_when_nobody_comes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        slept: list[float] = []
-        monkeypatch.setattr(crowd, "sleep", slept.append)
-        linger(0.001, lambda: 3)
-        assert slept == [0.001 / 8]
+    def test_ends_when_nobody_comes(self) -> None:
+        waited: list[float] = []
+        linger(0.001, lambda: 3, waited.append)
+        assert waited == [0.001 / 8]
+
+    def test_ends_when_all_have_come(self) -> None:
+        waited: list[float] = []
+        linger(0.001, lambda: len(waited), lambda slice_s: waited.append(slice_s) or len(waited) == 2)
+        assert len(waited) == 2
