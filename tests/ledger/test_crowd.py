@@ -74,5 +74,10 @@ class TestLinger:
 
     def test_ends_when_all_have_come(self) -> None:
         waited: list[float] = []
-        linger(0.001, lambda: len(waited), lambda slice_s: waited.append(slice_s) or len(waited) == 2)
+
+        def wait(slice_s: float) -> bool:
+            waited.append(slice_s)
+            return len(waited) == 2
+
+        linger(0.001, lambda: len(waited), wait)
         assert len(waited) == 2
