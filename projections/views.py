@@ -44,6 +44,8 @@ _FOLLOWING: Final = 0x6C636C_04
 _AGAIN_S: Final = 1.0
 """After a failure of the database, and between attempts to become the one who follows."""
 _LOOK_S: Final = 0.02
+_GATHER_S: Final = 0.025
+"""How long entries may gather, while nobody waits for them: few steps of many entries cost less than many of few."""
 
 
 class ViewsLag(TimeoutError):
@@ -69,6 +71,7 @@ class Views:
         self._follower = Follower(tables, ledger)
         self._following = False
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._hurry = threading.Event()
         awards, claims, payments = AwardsProjection(), ClaimsProjection(), PaymentsProjection()
         self.awards = Awards(tables, awards, self._past)
         self.claims = Claims(tables, claims, self._past)
@@ -114,6 +117,7 @@ class Views:
         deadline = time.monotonic() + timeout_s
         told = asyncio.get_running_loop(), asyncio.Event()
         self._waiting.add(told)
+        self._hurry.set()
         try:
             while not await self._come_to(position):
                 left = deadline - time.monotonic()
@@ -151,6 +155,7 @@ class Views:
                 await asyncio.shield(following)
             finally:
                 stop.set()
+                self._hurry.set()
                 wake.rouse()
                 await asyncio.wait([following])
 
@@ -177,11 +182,20 @@ class Views:
             if time.monotonic() - looked > _AGAIN_S:
                 still()
                 looked = time.monotonic()
+            before = self._follower.position
             if self._follower.step(BATCH_LIVE):
                 self._tell()
+                if self._follower.position - before < BATCH_LIVE:
+                    self._let_gather(stop)
                 continue
             self._tell()
             wake.wait()
+
+    def _let_gather(self, stop: threading.Event) -> None:
+        """Let some more entries come, unless somebody waits for those that there are."""
+        self._hurry.clear()
+        if not self._waiting and not stop.is_set():
+            self._hurry.wait(_GATHER_S)
 
     def _tell(self) -> None:
         for loop, told in list(self._waiting):

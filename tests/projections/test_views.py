@@ -12,6 +12,7 @@ import pytest
 from domain.money import Money
 from ledger.ledger import Ledger
 from projections import abreast, following
+from projections import views as views_module
 from projections.claims import ClaimsProjection
 from projections.models import Tables
 from projections.parties import PartiesProjection
@@ -19,6 +20,7 @@ from projections.projection import Happened
 from projections.rebuilding import RebuildFailed
 from projections.views import Views, ViewsLag, all_models
 from tests.domain.kirklees import REFERENCE, line
+from tests.faults import until
 from tests.projections.conftest import Story
 
 
@@ -303,6 +305,36 @@ class TestFollow:
             with suppress(asyncio.CancelledError):
                 await following
         assert all(each.agrees for each in views.check())
+
+    async def test_lets_entries_gather_until_somebody_waits(
+        self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(views_module, "_GATHER_S", 60)
+        steps: list[int] = []
+        step = following.Follower.step
+
+        def count(self: following.Follower, limit: int) -> bool:
+            folded = step(self, limit)
+            steps.append(self.position)
+            return folded
+
+        monkeypatch.setattr(following.Follower, "step", count)
+        task = asyncio.create_task(views.follow())
+        try:
+            await asyncio.to_thread(story.begin)
+            await until(lambda: bool(steps) and steps[-1] > 0)
+            await asyncio.sleep(0.1)  # By now it lets gather what comes.
+            seen, begun = len(steps), ledger.head().size
+            await asyncio.to_thread(story.register)
+            await asyncio.sleep(0.1)
+            assert len(steps) == seen
+            assert begun < ledger.head().size
+            await views.wait(ledger.head().size, timeout_s=10)
+            assert len(steps) > seen
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait_for(task, 10)
 
     async def test_whoever_waits_too_long_is_told(self, story: Story, ledger: Ledger, views: Views) -> None:
         story.begin()
