@@ -15,8 +15,8 @@ the clients send again what was not answered. In the end:
 - a command that was acknowledged before is answered the same after;
 - the gap, the longest time without an acknowledgement, is told.
 
-Seen on two busy cores, with `ttl: 20`: when it was killed, another was primary after 20 seconds and the gap was 19 to 21; when it
-hung, it went on acknowledging, with its standby's word, until that was promoted, and nobody was acknowledged anything from then
+Seen on two busy cores, with `ttl: 20`: when it was killed, another was primary after 16 to 21 seconds, and so long was the gap;
+when it hung, it went on acknowledging, with its standby's word, until that was promoted; nothing was acknowledged from then
 until it went on and stepped down: 9 seconds of 30. Only the loopback is used, and everything ends with the script.
 """
 
