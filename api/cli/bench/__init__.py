@@ -18,8 +18,8 @@ benching: Final = typer.Typer(no_args_is_help=True, help="Measure how fast the l
 
 def install(app: typer.Typer) -> None:
     """Add the commands."""
-    from api.cli.bench import appends, commands, imports, loads, rebuilds
+    from api.cli.bench import appends, commands, imports, loads, rebuilds, soaks
 
-    for measurement in (appends, commands, imports, loads, rebuilds):
+    for measurement in (appends, commands, imports, loads, rebuilds, soaks):
         measurement.install(benching)
     app.add_typer(benching, name="bench", rich_help_panel=PANEL)

@@ -151,8 +151,8 @@ class Arena:
             claim = f"C{next(self._numbers)}"
             path = f"{prefix}/awards/{award}/claims"
             for to, key, body in (
-                (path, self._ready.claimants[award], _submission(claim)),
-                (f"{path}/{claim}/verification", self._ready.verifiers[award], _VERIFICATION),
+                (path, self._ready.claimants[award], submission(claim)),
+                (f"{path}/{claim}/verification", self._ready.verifiers[award], VERIFICATION),
             ):
                 begun = perf_counter()
                 answer = await caller.post(to, key, f"{claim}-{len(to)}", body)
@@ -163,7 +163,7 @@ class Arena:
         """Read what is worked on, one thing after the other, in a steady rhythm."""
         of_award = f"{_PREFIX}/awards/{HOT}"
         for number in count():
-            path = (of_award, f"{of_award}/claims?limit=20", f"{of_award}/balances", f"{of_award}/trail?limit=20")[number % 4]
+            path = reads_of(of_award)[number % 4]
             begun = perf_counter()
             answer = await caller.get(path, self._ready.auditor)
             turn.reads_s.append(perf_counter() - begun)
@@ -197,7 +197,12 @@ async def let_follow(caller: Caller) -> int:
     return lags[0]
 
 
-def _submission(claim: str) -> bytes:
+def reads_of(award: str) -> tuple[str, ...]:
+    """What is read of an award, at its address."""
+    return award, f"{award}/claims?limit=20", f"{award}/balances", f"{award}/trail?limit=20"
+
+
+def submission(claim: str) -> bytes:
     """A claim of three lines, of somebody whom nobody has met before."""
     known = {"participant": f"NEXT-{claim}", "quantity": "1"}
     register = {
@@ -212,6 +217,6 @@ def _submission(claim: str) -> bytes:
     return orjson.dumps({"claim": claim, "period": {"first": "2025-01-01", "last": "2025-03-31"}, "lines": lines})
 
 
-_VERIFICATION: Final = orjson.dumps(
+VERIFICATION: Final = orjson.dumps(
     {"lines": [{"line": 3, "accepted": "18", "rejected": "2", "reason": "not-evidenced"}], "others": "accepted"}
 )

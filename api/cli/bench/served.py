@@ -87,6 +87,13 @@ def _endless(terms: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def served(ours: Settings) -> Iterator[tuple[str, int]]:
     """A process that serves a ledger as `lcledger serve` does, and the floor beside it: where it listens."""
+    with serving_process(ours) as (_, where):
+        yield where
+
+
+@contextmanager
+def serving_process(ours: Settings) -> Iterator[tuple[int, tuple[str, int]]]:
+    """The same, with the number of the process."""
     started = multiprocessing.get_context("spawn")
     hears, tells = started.Pipe(duplex=False)
     log = ours.data_dir / "served.log"
@@ -100,7 +107,7 @@ def served(ours: Settings) -> Iterator[tuple[str, int]]:
             host, _, port = hears.recv().removeprefix("http://").rpartition(":")
         except EOFError:
             raise Mistaken(f"The service to measure does not start: {log.read_text('utf-8')[-2_000:]}") from None
-        yield host, int(port)
+        yield process.pid or 0, (host, int(port))
     finally:
         process.terminate()
         process.join(_ENDING_S)

@@ -28,6 +28,8 @@ class Report:
     databases: list[str] = field(default_factory=list)
     """Their versions."""
     notes: list[str] = field(default_factory=list)
+    figures: str = ""
+    """How its figures were come by, if they are no medians of rounds."""
 
 
 def machine() -> dict[str, str]:
@@ -47,7 +49,8 @@ def tell(report: Report, *, as_json: bool) -> None:
         tell_json(_for_machines(report))
         return
     for unit in dict.fromkeys(line.unit for line in report.lines):
-        _show(f"{report.title} ({unit}, medians of {report.rounds} rounds)", [each for each in report.lines if each.unit == unit])
+        figures = report.figures or f"medians of {report.rounds} rounds"
+        _show(f"{report.title} ({unit}, {figures})", [each for each in report.lines if each.unit == unit])
     for name, contenders in report.durability.items():
         for contender, settings in contenders.items():
             say(f"{name}, {contender}: {', '.join(f'{setting}={value}' for setting, value in settings.items())}")

@@ -1,17 +1,20 @@
 """Measurements, at their smallest: what they say, and where they refuse to measure."""
 
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.cli.access import Mistaken
 from api.cli.bench import histories, imports
 from api.cli.bench.commands import Arena, awards_of
 from api.cli.bench.grounds import Database, grounds
 from api.cli.bench.imports import Import
 from api.cli.bench.served import make_ready, served, settings_of
+from api.cli.bench.soaks import Sample, ends_of_line, lines_of
 from api.settings import vault_key
 from domain.claim import Status, claim_stream
 from ledger import yardsticks
@@ -233,3 +236,49 @@ class TestImport:
         assert all(line.assessed == line.claimed.value > 0 for claim in claims for line in claim.lines)
         assert sum(line.claimed.note is not None for line in claims[0].lines) == 2
         assert sum(bool(line.claimed.evidence) for line in claims[0].lines) == 2
+
+
+class TestSoak:
+    tiny = ("bench", "soak", "--minutes", "0.05", "--rate", "60", "--clients", "3")
+
+    def test_watches_a_service_that_works(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        assert [line["work"] for line in report["lines"]] == [
+            "resident memory", "open files", "sockets", "threads",
+            "half of the commands within", "99 of 100 commands within", "99 of 100 reads within",
+        ]  # fmt: skip
+        assert all(line["medians"]["ours"] > 0 for line in report["lines"])
+        assert 20 < line_of(report, "resident memory")["medians"]["ours"] < 1_000
+        assert line_of(report, "sockets")["medians"]["ours"] >= 3
+        assert "commands in 0." in report["notes"][0]
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("growth", "missed"),
+        [({}, []), ({"memory_mib": 0.2}, ["resident memory"]), ({"sockets": 0.02, "files": 0.05}, ["open files", "sockets"])],
+        ids=["flat", "memory", "connections"],
+    )
+    def test_tells_what_grows_and_not_what_shakes(self, growth: dict[str, float], missed: list[str]) -> None:
+        usual: dict[str, Any] = {
+            "memory_mib": 120.0,
+            "files": 30,
+            "sockets": 8,
+            "threads": 12,
+            "entries_behind": 0,
+            "command_p50_ms": 6.0,
+            "command_p99_ms": 20.0,
+            "read_p99_ms": 9.0,
+        }
+        samples = [
+            Sample(at_s=float(at), **{name: figure + growth.get(name, 0) * at + at * 7 % 2 for name, figure in usual.items()})
+            for at in range(1, 120)
+        ]
+        samples[60] = replace(samples[60], memory_mib=900.0, command_p99_ms=5_000.0)
+        assert [line.work for line in lines_of("sqlite", samples) if line.missed] == missed
+        begin, end = ends_of_line([(each.at_s, each.memory_mib) for each in samples])
+        assert end - begin == pytest.approx(growth.get("memory_mib", 0) * 118, abs=1)
+
+    def test_refuses_to_judge_by_too_little(self) -> None:
+        with pytest.raises(Mistaken, match="too few"):
+            list(lines_of("sqlite", []))

@@ -1,0 +1,247 @@
+"""`bench soak`: a service under steady load for a long time, and whether it stays as it is."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import combinations, count
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Annotated, Final
+
+import orjson
+import typer
+
+from api.cli.access import Mistaken
+from api.cli.bench.clients import Caller, expect
+from api.cli.bench.commands import HOT, VERIFICATION, awards_of, let_follow, reads_of, submission
+from api.cli.bench.grounds import Database, Folder, On, Postgres, chosen, grounds
+from api.cli.bench.measuring import OURS, Line, Wanted, of, percentile
+from api.cli.bench.served import Ready, make_ready, serving_process
+from api.cli.bench.telling import Report, tell
+from api.cli.screen import AsJson, bar
+from api.cli.serving import run
+
+BEGINNING: Final = "beginning"
+_WARM_UP: Final = 0.2
+"""The part of the time that does not count: caches fill, pools open their connections."""
+_LEAST_SAMPLES: Final = 5
+_SAMPLES: Final = 240
+"""How many samples are taken at most, however long it lasts."""
+_EVERY_S: Final = 1.0
+_A_MINUTE: Final = 60
+_MIB: Final = 1024 * 1024
+_KIB: Final = 1024
+_MS: Final = 1_000
+_CREATED: Final = 201
+_OK: Final = 200
+_READY: Final = "/v1/health/ready"
+_PREFIX: Final = "/v1"
+
+
+def install(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("soak")(bench_soak)
+
+
+def bench_soak(
+    *,
+    on: On = None,
+    postgres: Postgres = None,
+    folder: Folder = None,
+    minutes: Annotated[float, typer.Option(min=0.05, max=240, help="How long the load lasts.")] = 30.0,
+    rate: Annotated[float, typer.Option(min=1, max=1_000, help="Commands a second, all clients together.")] = 20.0,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="Keep-alive clients; half of them under one award.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a service under steady load, and see whether its memory, its connections and its answers stay as they are.
+
+    A process serves as `lcledger serve` does; clients in this one submit and verify claims in a steady rhythm, and read. Memory,
+    open files, sockets and threads are the process's own, as Linux tells them. A line is laid through the samples after the first
+    fifth of the time (the median of the slopes of all pairs, so that a hiccup is none); flat is what the line at the end has
+    grown by no more than is wanted since its beginning. On SQLite unless it is said otherwise. Examples:
+
+      lcledger bench soak --minutes 30
+      lcledger bench soak --minutes 10 --rate 50 --postgres postgresql://postgres@127.0.0.1:5432/postgres
+    """
+    if sys.platform != "linux":
+        raise Mistaken("A soak needs Linux, which tells what another process has open.")
+    figures = f"at the ends of a line through samples of {minutes:g} minutes"
+    report = Report("A service under steady load", rounds=1, figures=figures)
+    for database in chosen(on or ([Database.SQLITE] if postgres is None else None), postgres):
+        with grounds(database, folder, postgres) as made:
+            ready = make_ready(database, made, awards_of(clients))
+            report.databases.append(ready.version)
+            report.durability[str(database)] = {OURS: ready.durability}
+            with serving_process(ready.settings) as (process, where):
+                soak = Soak(process, where, ready, clients, rate)
+                run(soak.load(minutes * _A_MINUTE))
+            report.lines.extend(lines_of(str(database), soak.samples))
+            report.notes.append(soak.told(str(database)))
+    tell(report, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process had at a moment, and how quick it was since the one before."""
+
+    at_s: float
+    memory_mib: float
+    files: int
+    sockets: int
+    threads: int
+    entries_behind: int
+    command_p50_ms: float
+    command_p99_ms: float
+    read_p99_ms: float
+
+
+@dataclass(slots=True)
+class _Since:
+    """What was asked since the last sample, in seconds."""
+
+    commands_s: list[float] = field(default_factory=list)
+    reads_s: list[float] = field(default_factory=list)
+
+
+class Soak:
+    """A service, its clients, and what was seen of it."""
+
+    def __init__(self, process: int, where: tuple[str, int], ready: Ready, clients: int, rate: float) -> None:
+        self.samples: list[Sample] = []
+        self.commands = 0
+        self._process = Path(f"/proc/{process}")
+        self._where = where
+        self._ready = ready
+        self._clients = clients
+        self._every_s = 2 * clients / rate
+        """How often each client submits a claim and verifies it."""
+        self._since = _Since()
+        self._numbers = count(1)
+
+    async def load(self, seconds: float) -> None:
+        """Let everybody act for so long, while samples are taken."""
+        async with AsyncExitStack() as stack:
+            callers = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(self._clients + 2)]
+            asking, watching = callers.pop(), callers.pop()
+            until = perf_counter() + seconds
+            async with asyncio.TaskGroup() as together:
+                for caller, award in zip(callers, awards_of(self._clients), strict=True):
+                    together.create_task(self._act(caller, award, until))
+                together.create_task(self._read(asking, until))
+                together.create_task(self._watch(watching, seconds, until))
+            await let_follow(watching)
+
+    async def _act(self, caller: Caller, award: str, until: float) -> None:
+        path = f"{_PREFIX}/awards/{award}/claims"
+        while (begun := perf_counter()) < until:
+            claim = f"C{next(self._numbers)}"
+            for to, key, body in (
+                (path, self._ready.claimants[award], submission(claim)),
+                (f"{path}/{claim}/verification", self._ready.verifiers[award], VERIFICATION),
+            ):
+                asked = perf_counter()
+                expect(_CREATED, to, await caller.post(to, key, f"{claim}-{len(to)}", body))
+                self._since.commands_s.append(perf_counter() - asked)
+                self.commands += 1
+            await asyncio.sleep(max(begun + self._every_s - perf_counter(), 0))
+
+    async def _read(self, caller: Caller, until: float) -> None:
+        paths = reads_of(f"{_PREFIX}/awards/{HOT}")
+        for number in count():
+            if perf_counter() > until:
+                return
+            path = paths[number % len(paths)]
+            asked = perf_counter()
+            expect(_OK, path, await caller.get(path, self._ready.auditor))
+            self._since.reads_s.append(perf_counter() - asked)
+            await asyncio.sleep(self._every_s / 2)
+
+    async def _watch(self, caller: Caller, seconds: float, until: float) -> None:
+        every_s = min(max(seconds / _SAMPLES, _EVERY_S), seconds / 10)
+        with bar() as progress:
+            task = progress.add_task("Samples", total=int(seconds / every_s))
+            while perf_counter() + every_s <= until:
+                await asyncio.sleep(every_s)
+                answer = await caller.get(_READY, "")
+                self._sample(orjson.loads(answer.body)["views_lag"], seconds - (until - perf_counter()))
+                progress.advance(task)
+
+    def _sample(self, behind: int, at_s: float) -> None:
+        since, self._since = self._since, _Since()
+        if not since.commands_s or not since.reads_s:
+            return  # Nobody was answered in this while: the next sample tells of both.
+        told = dict(line.split(":", 1) for line in (self._process / "status").read_text("ascii").splitlines())
+        opened = [str(each.readlink()) for each in _opened(self._process)]
+        self.samples.append(
+            Sample(
+                at_s=at_s,
+                memory_mib=int(told["VmRSS"].split()[0]) * _KIB / _MIB,
+                files=len(opened),
+                sockets=sum(each.startswith("socket:") for each in opened),
+                threads=int(told["Threads"]),
+                entries_behind=behind,
+                command_p50_ms=percentile(since.commands_s, 50) * _MS,
+                command_p99_ms=percentile(since.commands_s, 99) * _MS,
+                read_p99_ms=percentile(since.reads_s, 99) * _MS,
+            )
+        )
+
+    def told(self, database: str) -> str:
+        """The verdict in words."""
+        grown = [line.work for line in lines_of(database, self.samples) if line.missed]
+        seconds = self.samples[-1].at_s
+        said = f"not flat: {', '.join(grown)}" if grown else "flat"
+        behind = max(each.entries_behind for each in self.samples)
+        return (
+            f"{database}: {said}. {self.commands:,} commands in {seconds / _A_MINUTE:.1f} minutes, {len(self.samples)} samples; "
+            f"the read models were at most {behind:,} entries behind."
+        )
+
+
+_Figure = tuple[str, str, Callable[[Sample], float], float]
+_FIGURES: Final[tuple[_Figure, ...]] = (
+    ("resident memory", "MiB", lambda each: each.memory_mib, 1.10),
+    ("open files", "files", lambda each: each.files, 1.05),
+    ("sockets", "files", lambda each: each.sockets, 1.05),
+    ("threads", "threads", lambda each: each.threads, 1.05),
+    ("half of the commands within", "ms", lambda each: each.command_p50_ms, 1.25),
+    ("99 of 100 commands within", "ms", lambda each: each.command_p99_ms, 1.25),
+    ("99 of 100 reads within", "ms", lambda each: each.read_p99_ms, 1.25),
+)
+"""What is looked at, and by how much each may have grown: memory by a tenth, what is open hardly, times by a quarter."""
+
+
+def lines_of(database: str, samples: Sequence[Sample]) -> Iterator[Line]:
+    """What each figure was at the beginning and at the end of its line, and whether that is flat."""
+    last_s = samples[-1].at_s if samples else 0.0
+    counted = [each for each in samples if each.at_s >= _WARM_UP * last_s]
+    if len(counted) < _LEAST_SAMPLES:
+        raise Mistaken("There are too few samples to lay a line through: let it soak for longer.")
+    for work, unit, told, most in _FIGURES:
+        figures = [(each.at_s, told(each)) for each in counted]
+        begin, end = ends_of_line(figures)
+        values = [figure for _, figure in figures]
+        medians, ratios = {OURS: end, BEGINNING: begin}, {of(BEGINNING): end / begin if begin > 0 else 1.0}
+        remark = f"{min(values):,.1f} to {max(values):,.1f}"
+        yield Line(database, work, unit, medians, ratios, (Wanted(of(BEGINNING), most, at_most=True),), remark)
+
+
+def ends_of_line(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Where the line through samples (of moment and figure) begins and ends: Theil and Sen's, which no outlier moves.
+
+    >>> ends_of_line([(0, 10.0), (1, 11.0), (2, 99.0), (3, 13.0), (4, 14.0)])
+    (10.0, 14.0)
+    """
+    slope = median((late[1] - early[1]) / (late[0] - early[0]) for early, late in combinations(samples, 2) if late[0] > early[0])
+    offset = median(figure - slope * moment for moment, figure in samples)
+    return offset + slope * samples[0][0], offset + slope * samples[-1][0]
+
+
+def _opened(process: Path) -> Iterator[Path]:
+    """The files that a process has open, those that it closes meanwhile left out."""
+    for each in (process / "fd").iterdir():
+        if each.is_symlink():
+            yield each
