@@ -9,11 +9,12 @@ at every step is read by a spectator, who has a connection of its own and knows 
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -74,19 +75,42 @@ class Tally(Aggregate):
         return cls(event.number)
 
 
+class OtherIsUneven(Refused):
+    """The other tally has come to a number that is not liked just now."""
+
+
+def uneven(number: int) -> bool:
+    return number % 4 == 3
+
+
 def tally(name: str) -> Stream[Tally]:
     return Stream(f"award/{name}/tally/{name}", Tally)
 
 
-def count(facts: Facts, names: tuple[str, ...], of: str, by: int) -> Decision:
-    """Count each of the tallies by one, seeing another."""
-    seen = _number(facts, of)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command: to count each of some tallies by one, seeing another; some are refused while that one is uneven."""
+
+    by: int
+    names: tuple[str, ...]
+    of: str
+    picky: bool
+
+    @property
+    def key(self) -> str:
+        return f"command-{self.by}"
+
+
+def count(asked: Asked, facts: Facts) -> Decision:
+    seen = _number(facts, asked.of)
+    if asked.picky and uneven(seen):
+        raise OtherIsUneven
     decided = {}
-    for name in names:
+    for name in asked.names:
         number = _number(facts, name) + 1
         if number > MOST:
             raise TallyIsFull
-        decided[tally(name)] = (TallyCounted(number=number, by=by, of=of, other=seen),)
+        decided[tally(name)] = (TallyCounted(number=number, by=asked.by, of=asked.of, other=seen),)
     return decided
 
 
@@ -158,8 +182,11 @@ class Client:
     scheduler: Scheduler
     spectator: "Spectator"
     answered: int = 0
-    asked: tuple[str, tuple[str, ...], str, int] | None = None
-    before: list[tuple[str, tuple[str, ...], str, int]] = field(default_factory=list)
+    asked: Asked | None = None
+    since: int = 0
+    """How far the log had come when it was asked first."""
+    before: list[Asked] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: count_from(1))
 
     @property
     def content(self) -> bool:
@@ -168,31 +195,38 @@ class Client:
     def work(self, ledger: Ledger) -> None:
         while not self.content:
             again = bool(self.before) and self.asked is None and self.scheduler.random.random() < 0.2
-            asked = self.scheduler.random.choice(self.before) if again else self.asked or self._new()
-            if not again:
-                self.asked = asked
-            key, names, of, by = asked
-            try:
-                recorded = ledger.record_now(
-                    partial(count, names=names, of=of, by=by), Request(CLERK, key=key, fingerprint=str(by))
-                )
-            except Unavailable:
-                gate("was told to try again")
+            if again:
+                self._ask(ledger, self.scheduler.random.choice(self.before))
                 continue
-            except TallyIsFull:
-                self.spectator.refused(names, key)
-            else:
-                self.spectator.acknowledged(key, names, by, recorded)
-            if not again:
-                self.answered += 1
-                self.before.append(asked)
+            if self.asked is None:
+                self.asked, self.since = self._new(), self.spectator.look()
+            if self._ask(ledger, self.asked):
                 self.asked = None
 
-    def _new(self) -> tuple[str, tuple[str, ...], str, int]:
+    def _ask(self, ledger: Ledger, asked: Asked) -> bool:
+        """Ask once; whether that is answered."""
+        request = Request(CLERK, key=asked.key, fingerprint=str(asked.by))
+        try:
+            recorded = ledger.record_now(partial(count, asked), request)
+        except Unavailable:
+            gate("was told to try again")
+            return False
+        except OtherIsUneven:
+            self.spectator.refused(asked, self.since)
+        except TallyIsFull:
+            self.spectator.refused_as_full(asked)
+            self.answered += 1
+        else:
+            self.spectator.acknowledged(asked, recorded)
+            if asked is self.asked:
+                self.answered += 1
+                self.before.append(asked)
+        return True
+
+    def _new(self) -> Asked:
         choose = self.scheduler.random
         names = tuple(choose.sample(TALLIES, choose.choice((1, 1, 2))))
-        by = 1_000 * self.number + self.answered + 1
-        return f"command-{by}", names, choose.choice(TALLIES), by
+        return Asked(1_000 * self.number + next(self._numbers), names, choose.choice(TALLIES), choose.random() < 0.3)
 
 
 def follow(follower: Follower, content: Callable[[], bool]) -> None:
@@ -226,24 +260,35 @@ class Spectator:
         self._log.close()
         self._views.close()
 
-    def acknowledged(self, key: str, names: tuple[str, ...], by: int, recorded: Recorded) -> None:
+    def acknowledged(self, asked: Asked, recorded: Recorded) -> None:
         """Somebody was answered: it is there, once, and the answer is the same whenever it is given."""
         self.look()
-        assert self._commands.get(by) == list(range(recorded.first, recorded.last + 1)), f"{key} was acknowledged"
-        assert {tally(name).name for name in names} == {entry.stream for entry in recorded.entries}
-        assert [entry.position for entry in recorded.entries] == self._commands[by]
-        assert self._acknowledged.setdefault(key, (recorded.first, recorded.last)) == (recorded.first, recorded.last)
-        kept = self._log.execute("SELECT first, last FROM receipts WHERE key = ?", (key,)).fetchall()
+        assert self._commands.get(asked.by) == list(range(recorded.first, recorded.last + 1)), f"{asked} was acknowledged"
+        assert {tally(name).name for name in asked.names} == {entry.stream for entry in recorded.entries}
+        assert [entry.position for entry in recorded.entries] == self._commands[asked.by]
+        assert self._acknowledged.setdefault(asked.key, (recorded.first, recorded.last)) == (recorded.first, recorded.last)
+        kept = self._log.execute("SELECT first, last FROM receipts WHERE key = ?", (asked.key,)).fetchall()
         assert kept == [(recorded.first, recorded.last)]
 
-    def refused(self, names: tuple[str, ...], key: str) -> None:
-        """Somebody was refused: rightly, and nothing of it is there."""
-        self.look()
-        assert any(self._numbers[name] == MOST for name in names), f"{key} was refused"
-        assert self._log.execute("SELECT count(*) FROM receipts WHERE key = ?", (key,)).fetchone() == (0,)
+    def refused(self, asked: Asked, since: int) -> None:
+        """Somebody was refused: because of something that was so at some time since it was asked, and nothing of it is there."""
+        size = self.look()
+        before = sum(award == asked.of for award, _ in self._counted[:since])
+        seen = {before + sum(award == asked.of for award, _ in self._counted[since:upto]) for upto in range(since, size + 1)}
+        assert any(map(uneven, seen)), f"{asked} was refused on what never was"
+        self._expect_nothing_of(asked)
 
-    def look(self) -> None:
-        """See what was committed since the last look."""
+    def refused_as_full(self, asked: Asked) -> None:
+        """Somebody was refused because a tally is full, which it is then for ever."""
+        self.look()
+        assert any(self._numbers[name] == MOST for name in asked.names), f"{asked} was refused on what never was"
+        self._expect_nothing_of(asked)
+
+    def _expect_nothing_of(self, asked: Asked) -> None:
+        assert self._log.execute("SELECT count(*) FROM receipts WHERE key = ?", (asked.key,)).fetchone() == (0,)
+
+    def look(self) -> int:
+        """See what was committed since the last look; how far the log has come."""
         rows = self._log.execute(
             "SELECT position, stream, version, header, state, leaf FROM entries WHERE position > ? ORDER BY position",
             (len(self._leaves),),
@@ -253,6 +298,7 @@ class Spectator:
         if rows:
             self._see_heads(rows[0][0])
         self._see_views()
+        return len(self._leaves)
 
     def _see(self, row: tuple[int, str, int, bytes, bytes, bytes]) -> None:
         position, stream, version, header, state, leaf = row
