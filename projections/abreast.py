@@ -21,8 +21,8 @@ from projections.projection import Journal
 Step = Callable[[Tables, Source, list[Standing]], list[Standing]]
 """Takes models through the next batch."""
 
-WORTH_IT: Final = 50_000
-"""Entries from which on another process is worth the second that it takes to begin."""
+WORTH_IT: Final = 200_000
+"""Entries from which on another process is worth the seconds that it takes to begin: it imports what this one has."""
 _LOOK_S: Final = 0.2
 
 

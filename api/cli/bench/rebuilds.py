@@ -24,7 +24,7 @@ from projections import yardsticks
 from projections.yardsticks import Done
 
 BOTH: Final = "both cores"
-"""Ours with two processes."""
+"""Ours with two processes, if the log is long enough for that."""
 _SLICE: Final = 10_000
 """As far into the log the library's runner goes: it would take minutes for all."""
 _OF_FLOOR: Final = 0.6
