@@ -480,6 +480,15 @@ class Turn(Reads):
         sql = "SELECT 1 FROM entries WHERE stream = ? AND version = ?"
         return any(self._rows(sql, stream, version) for stream, version in wanted)
 
+    def texts(self, commitments: Iterable[str]) -> list[Text]:
+        """Texts of the vault as it will be when the turn is written."""
+        wanted = set(commitments)
+        gone = wanted & set(self.erased.texts)
+        made = [text for text in self.texts_made if text.commitment in wanted]
+        others = wanted - {text.commitment for text in made}
+        found = [*made, *(super().texts(others) if others else ())]
+        return [text._replace(salt=b"", sealed=None) if text.commitment in gone else text for text in found]
+
     def place(self, drafts: Iterable[Draft], *, keep: bool = True) -> list[Row]:
         """Give entries their places; they are written with the turn, unless they are not to be kept (a dry run)."""
         drafts = list(drafts)

@@ -16,6 +16,7 @@ from ledger.log import Reads
 from ledger.vault import Seals, Unsealed, WrongVaultKey, _derived, commitment_of
 from tests.ledger.conftest import VAULT_KEY, Opening
 from tests.ledger.pots import KIRKLEES, PotOpened, pot
+from tests.ledger.test_writer import _held as held
 
 ASKED = Request(KIRKLEES)
 AWARD = "INDIGO-POJ-0175"
@@ -39,6 +40,26 @@ class TestTexts:
         await ledger.record(partial(name_somebody, reference="YP-0042"), ASKED)
         note = Commitment(str(opened(ledger, 1).note))
         assert ledger.reveal([note, Commitment("f" * 64)]) == {note: "saw YP-0042 at the hostel"}
+
+    async def test_are_revealed_to_a_command_of_the_same_commit(self, ledger: Ledger) -> None:
+        def tell(facts: Facts) -> Decision:
+            told = "nothing"
+            if facts.get(pot("2021-Q3")):
+                (met,) = facts.events(pot("2021-Q3"))
+                assert isinstance(met, PotOpened)
+                told = str(facts.reveal(Commitment(str(met.note))))
+            return {pot("2021-Q4"): (PotOpened(amount=Money(0), note=facts.conceal(f"told: {told}")),)}
+
+        with held(ledger) as go:
+            asked = []
+            for command in (partial(name_somebody, reference="YP-0042"), tell):
+                asked.append(asyncio.create_task(ledger.record(command, ASKED)))
+                await asyncio.sleep(0.2)  # They queue in this order.
+            go()
+        await asyncio.gather(*asked)
+        note = Commitment(str(opened(ledger, 2).note))
+        assert ledger.reveal([note]) == {note: "told: saw YP-0042 at the hostel"}
+        assert len(ledger.log.reads.heads()) == 1
 
     async def test_the_commitment_is_the_hash_of_salt_and_text(self, ledger: Ledger) -> None:
         await ledger.record(partial(name_somebody, reference="YP-0042"), ASKED)
