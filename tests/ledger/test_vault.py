@@ -15,7 +15,7 @@ from ledger.ledger import Ledger, Request
 from ledger.log import Reads
 from ledger.vault import Seals, Unsealed, WrongVaultKey, _derived, commitment_of
 from tests.ledger.conftest import VAULT_KEY, Opening
-from tests.ledger.pots import KIRKLEES, PotOpened, pot
+from tests.ledger.pots import KIRKLEES, PotOpened, open_pot, pot
 from tests.ledger.test_writer import _held as held
 
 ASKED = Request(KIRKLEES)
@@ -52,14 +52,14 @@ class TestTexts:
 
         with held(ledger) as go:
             asked = []
-            for command in (partial(name_somebody, reference="YP-0042"), tell):
+            for command in (partial(open_pot, name="first"), partial(name_somebody, reference="YP-0042"), tell):
                 asked.append(asyncio.create_task(ledger.record(command, ASKED)))
                 await asyncio.sleep(0.2)  # They queue in this order.
             go()
         await asyncio.gather(*asked)
-        note = Commitment(str(opened(ledger, 2).note))
+        note = Commitment(str(opened(ledger, 3).note))
         assert ledger.reveal([note]) == {note: "told: saw YP-0042 at the hostel"}
-        assert len(ledger.log.reads.heads()) == 1
+        assert [size for size, _ in ledger.log.reads.heads()] == [1, 3]
 
     async def test_the_commitment_is_the_hash_of_salt_and_text(self, ledger: Ledger) -> None:
         await ledger.record(partial(name_somebody, reference="YP-0042"), ASKED)
