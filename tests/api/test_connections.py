@@ -71,7 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 async def narrow(running: Running) -> AsyncIterator[Service]:
     """The service, which serves as ever when the test is over."""
     async with server.asked(running.place, running.serving) as service:
-        service.cast.update({name: replace(holder, http=service.http) for name, holder in running.cast.items()})
+        service.cast.update({name: replace(holder, http=service.http, app=service.app) for name, holder in running.cast.items()})
         yield service
         async with asyncio.timeout(SLACK_S):
             assert (await service.nobody.get("/v1/health/ready")).status_code == 200
