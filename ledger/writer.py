@@ -261,6 +261,8 @@ class Writer:
         self._under_way: Counter[str] = Counter()
         self.under_way = 0
         """Commands that were taken in and are not answered yet."""
+        self._untold = 0
+        """The same, and those whose answer is on its way."""
         self.watchers: list[Callable[[Written], None]] = []
         """Told of every batch, by the thread that wrote it: they must be quick."""
         self._changed = Condition()
@@ -281,24 +283,26 @@ class Writer:
             if self._under_way[person] >= self._most_of_one:
                 raise TooManyOfOne(TooManyOfOne.__doc__)
             self.under_way += 1
+            self._untold += 1
             self._under_way[person] += 1
         return pending
 
     def release(self, batch: Sequence[Pending]) -> None:
         """Let go of commands that were taken in."""
-        self._release_persons(batch)
-        self._release_places(batch)
+        self._make_room(batch)
+        self._have_told(batch)
 
-    def _release_persons(self, batch: Sequence[Pending]) -> None:
+    def _make_room(self, batch: Sequence[Pending]) -> None:
         with self._changed:
+            self.under_way -= len(batch)
             for person, many in Counter(pending.request.actor.person for pending in batch).items():
                 self._under_way[person] -= many
                 if not self._under_way[person]:
                     del self._under_way[person]
 
-    def _release_places(self, batch: Sequence[Pending]) -> None:
+    def _have_told(self, batch: Sequence[Pending]) -> None:
         with self._changed:
-            self.under_way -= len(batch)
+            self._untold -= len(batch)
             self._changed.notify_all()
 
     def decide(self, pending: Pending) -> None:
@@ -329,7 +333,7 @@ class Writer:
         """Take nothing more in, and finish what was taken in."""
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: self.under_way == 0)
+            self._changed.wait_for(lambda: self._untold == 0)
 
     def _decide(self, pending: Pending) -> None:
         """Decide outside the lock."""
@@ -462,7 +466,7 @@ class Writer:
 
     def _answer(self, batch: list[Pending]) -> None:
         self._take_back(batch)
-        self._release_persons(batch)  # Before the answer: whoever has it may send the next command at once.
+        self._make_room(batch)  # Before the answer: whoever has it may send the next command at once.
         by_loop: dict[AbstractEventLoop | None, list[Pending]] = {}
         for pending in batch:
             by_loop.setdefault(pending.loop, []).append(pending)
@@ -473,7 +477,7 @@ class Writer:
                 # A loop that is closed has nobody left in it who waits; what was recorded stays recorded.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(_give, some)
-        self._release_places(batch)  # After it: whoever closes the ledger waits until everybody is told.
+        self._have_told(batch)  # After it: whoever closes the ledger waits until everybody is told.
 
     def _promise(self, pending: Pending) -> None:
         """Let others take for so what a command that waits will make of its streams."""

@@ -21,7 +21,7 @@ from ledger.entry import draft
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
-from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded
+from ledger.writer import Closed, KeySpent, KeyUnfit, Overloaded, Pending
 from tests import postgres
 from tests.faults import failing_commit, until
 from tests.ledger.conftest import VAULT_KEY, Opening
@@ -385,6 +385,23 @@ class TestBatch:
 
 
 class TestOverload:
+    def test_has_room_again_for_whoever_has_an_answer(self, opening: Opening) -> None:
+        ledger, answered = opening(most_waiting=1), list[int]()
+
+        def go_on(recorded: Recorded | None, _failure: BaseException | None) -> None:
+            assert recorded is not None
+            answered.append(recorded.last)
+            if len(answered) < 3:
+                ask(f"Q{len(answered)}")
+
+        def ask(name: str) -> None:
+            writer = ledger._writer
+            writer.decide(writer.admit(Pending(partial(open_pot, name=name), ASKED, dry_run=False, answer=go_on)))
+
+        ask("Q0")
+        ledger._writer.write_what_waits()
+        assert answered == [1, 2, 3]
+
     async def test_more_than_can_wait_is_turned_away(self, opening: Opening) -> None:
         ledger = opening(most_waiting=2)
         with _held(ledger) as go:
