@@ -29,6 +29,10 @@ def linger(took_s: float, many: Callable[[], int], wait: Callable[[float], objec
             return
 
 
+class Interrupted(RuntimeError):
+    """The thread that wrote for others was interrupted; nothing was written."""
+
+
 class _Waiting(Generic[J]):
     """Somebody's job, and how its thread is woken: to find it done, or to write."""
 
@@ -51,6 +55,8 @@ class Crowd(Generic[J]):
         self._waiting: deque[_Waiting[J]] = deque()
         self._led = False
         """Whether somebody writes, or is woken to write."""
+        self._chosen: _Waiting[J] | None = None
+        """Who is woken to write."""
         self._took_s, self._together = 0.0, 1
         """How long the last batch took, and how many jobs it had."""
         self._all_here: Lock | None = None
@@ -65,14 +71,35 @@ class Crowd(Generic[J]):
             if self._all_here is not None and len(self._waiting) >= self._together:
                 self._all_here.release()
                 self._all_here = None
-        if follows:
-            mine.woken.acquire()
-        if not mine.done:
-            if self._together > 1:
+        try:
+            if follows:
+                mine.woken.acquire()
+            if not mine.done and self._together > 1:
                 self._gather()
+        except BaseException:  # As by Ctrl-C: others must not wait for one who has gone.
+            self._leave(mine, leads=not follows)
+            raise
+        if not mine.done:
             self._lead()
         if mine.failure is not None:
             raise mine.failure
+
+    def _leave(self, mine: _Waiting[J], *, leads: bool) -> None:
+        """Give up waiting, or hand on what one was to lead."""
+        with self._lock:
+            self._all_here = None
+            if mine not in self._waiting:
+                return
+            self._waiting.remove(mine)
+            if leads or self._chosen is mine:
+                self._choose()
+
+    def _choose(self) -> None:
+        """Wake who writes next, if anybody waits."""
+        self._chosen = self._waiting[0] if self._waiting else None
+        self._led = self._chosen is not None
+        if self._chosen is not None:
+            self._chosen.woken.release()
 
     def _gather(self) -> None:
         """Wait a little until as many are here as in the last batch."""
@@ -97,9 +124,11 @@ class Crowd(Generic[J]):
             failure = error
         self._took_s, self._together = perf_counter() - begun, len(batch)
         with self._lock:
-            self._led = bool(self._waiting)
-            following = [self._waiting[0]] if self._led else []
+            self._choose()
+        interrupted = failure is not None and not isinstance(failure, Exception)
         for each in batch:
-            each.done, each.failure = True, failure
-        for each in (*following, *batch):
+            each.done, each.failure = True, Interrupted(Interrupted.__doc__) if interrupted else failure
+        for each in batch:
             each.woken.release()
+        if interrupted and failure is not None:
+            raise failure

@@ -45,6 +45,7 @@ class Ledger:
         self.registry = registry
         self.lock_file = lock_file
         self._states = States(most_remembered_bytes)
+        log.renewed.append(self._states.clear)
         rules = Rules(registry, vault.seals, self._states, balance_check)
         self._writer = Writer(log, rules, most_waiting=most_waiting, most_of_one_person=most_of_one_person)
         self._folder = Folder(log.reads, registry, self._states)

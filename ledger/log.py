@@ -588,7 +588,7 @@ class _Kept:
         """Forget everything, unless it is of a log with this root."""
         if root != self._root:
             self.forget()
-            self._root = root
+        self._root = None  # What a turn places is so only if it ends well.
 
     def keep_for(self, root: bytes) -> None:
         """It is of a log with this root from now on."""
@@ -615,6 +615,9 @@ class Log:
         self.bell: Bell = bell_of(engine.url.render_as_string(hide_password=False))
         self._turn = Lock()
         self._writing: Wire | None = None
+        self._wrote_before = False
+        self.renewed: list[Callable[[], None]] = []
+        """Called when the writer has another connection: whatever is remembered of the log may not be so any more."""
         self._kept = _Kept()
         self._begin = ("BEGIN IMMEDIATE",) if self.statements.sqlite else _POSTGRESQL_BEGIN
 
@@ -645,10 +648,10 @@ class Log:
                 turn = self._taken(expected)
             try:
                 yield turn
+                self._commit(turn)
             except BaseException:
                 self._roll_back()
                 raise
-            self._commit(turn)
             turn.kept()
             if turn.erased:
                 self._clean(turn.connection)
@@ -714,6 +717,10 @@ class Log:
                 connection.close()
                 raise
             self._writing = Wire(connection)
+            if self._wrote_before:  # The database may have gone back meanwhile, as when another server took over.
+                for forget in self.renewed:
+                    forget()
+            self._wrote_before = True
         return self._writing
 
     def _commit(self, turn: Turn) -> None:
@@ -760,6 +767,8 @@ class Log:
 
     def _drop_writer(self) -> None:
         if self._writing is not None:
-            connection, self._writing = self._writing.connection, None
+            wire, self._writing = self._writing, None
+            wire.roll_back()  # Somebody may hold on to it for a while, as the trace of an exception does.
+            connection = wire.connection
             connection.invalidate()
             connection.close()

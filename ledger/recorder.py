@@ -7,7 +7,7 @@ given: `state` is opaque to it. What it writes is placed, chained and sealed as 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from eventsourcing.persistence import (
@@ -26,6 +26,8 @@ from ledger.bell import LOOK_EVERY_S
 from ledger.crowd import Crowd
 from ledger.entry import Draft, award_named, refuse_too_long
 from ledger.log import Expected, Log, Turn
+
+_VERSIONS: Final = 2**63
 
 
 class LogTracking(TrackingRecorder):
@@ -165,6 +167,9 @@ class _Insertion:
 
 
 def _draft(stored: StoredEvent) -> Draft:
-    stream = str(stored.originator_id)
+    stream, version = str(stored.originator_id), stored.originator_version
+    # What no database could take in would fail everybody's commit.
+    if not (stream.isprintable() and stored.topic.isprintable() and -_VERSIONS <= version < _VERSIONS):
+        raise ValueError(f"version {version} of {stream!r}, {stored.topic!r}, cannot be recorded")
     refuse_too_long(stream, stored.state)
     return Draft(stream, stored.originator_version, stored.topic, stored.state, award_named(stream))

@@ -33,6 +33,15 @@ class States:
         self._weight = 0
         self._known: OrderedDict[str, Known[Any]] = OrderedDict()
         self._lock = Lock()
+        self.time = 0
+        """How often everything was forgotten."""
+
+    def clear(self) -> None:
+        """Remember nothing; what was decided on what was remembered until now is of another time."""
+        with self._lock:
+            self.time += 1
+            self._known.clear()
+            self._weight = 0
 
     def get(self, stream: str) -> Known[Any] | None:
         """What is remembered of a stream."""

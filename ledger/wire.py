@@ -45,9 +45,10 @@ class Wire:
             self._say.execute("COMMIT")
 
     def roll_back(self) -> bool:
-        """Undo what was said since the beginning; whether the connection is still good for anything."""
+        """Undo what was said since the beginning, if there is anything; whether the connection is still good for anything."""
         try:
-            self._say.execute("ROLLBACK")
+            if self._is_within:
+                self._say.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 (whatever it is that it says: it cannot even forget)
             return False
         return True
@@ -78,6 +79,11 @@ class Wire:
     def spoiled(self) -> bool:
         """Whether a statement failed after which PostgreSQL takes no other in this transaction; SQLite goes on."""
         return not self._sqlite and self._raw.info.transaction_status.name in _FAILED
+
+    @property
+    def _is_within(self) -> bool:
+        """Whether a transaction is begun, as far as this end knows."""
+        return bool(self._raw.in_transaction) if self._sqlite else self._raw.info.transaction_status.name != "IDLE"
 
     @property
     def lost(self) -> bool:

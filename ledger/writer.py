@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Condition, Lock
+from threading import Condition, Lock, current_thread, main_thread
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -97,6 +97,8 @@ class Recorded(NamedTuple):
 class Prepared(NamedTuple):
     """A decision with all that will be written for it, and what it was made on."""
 
+    time: int
+    """Of the states on which it was made: how often everything had been forgotten."""
     read: Mapping[str, int]
     ahead: Mapping[str, Known[Any]]
     """Those of the streams that were read as they will be when what waited then is written."""
@@ -147,6 +149,10 @@ class Written(NamedTuple):
 class _Spoiled(Exception):
     """A statement of one command failed, and with it the turn, in which nothing was written yet."""
 
+    def __init__(self, by: "Pending") -> None:
+        super().__init__()
+        self.by = by
+
 
 class Rules:
     """How a command becomes what is written: everything that needs no lock."""
@@ -159,6 +165,7 @@ class Rules:
 
     def prepare(self, command: Command, request: Request, facts: NotedFacts) -> Prepared:
         """Decide, and make the entries; raises the command's refusal."""
+        time = self.states.time
         decision = {stream: tuple(events) for stream, events in command(facts).items() if events}
         facts.prefetch(decision)
         drafts: list[Draft] = []
@@ -174,7 +181,7 @@ class Rules:
             drafts += made
             happened += events
         read = {name: known.version for name, known in facts.known.items()}
-        return Prepared(read, facts.ahead, facts.strangers, facts.made, facts.erasure, drafts, happened, after)
+        return Prepared(time, read, facts.ahead, facts.strangers, facts.made, facts.erasure, drafts, happened, after)
 
     def _draft(self, stream: Stream[Any], version: int, event: Event, request: Request) -> Draft:
         self._check(event)
@@ -224,7 +231,8 @@ class _Batch:
     def holds(self, prepared: Prepared) -> bool:
         """Whether everything that a decision was made on still holds."""
         return (
-            all(self.turn.version(stream) == version for stream, version in prepared.read.items())
+            prepared.time == self._rules.states.time
+            and all(self.turn.version(stream) == version for stream, version in prepared.read.items())
             and not any(mark in self.met or mark in self.recognised for mark in prepared.strangers)
             and all(self._came(stream, known) for stream, known in prepared.ahead.items())
         )
@@ -324,7 +332,7 @@ class Writer:
                     begun = perf_counter()
                     while batch:
                         batch = self._write(batch)
-                    if self._waiting:
+                    if self._waiting and current_thread() is not main_thread():  # Which may be interrupted while it waits.
                         linger(perf_counter() - begun, lambda: self.under_way)
             finally:
                 self._writing.release()
@@ -390,12 +398,12 @@ class Writer:
                 self._settle_all(_Batch(turn, self._rules), batch)
             entries = len(turn.placed)
             self._conclude(batch, turn)
-        except _Spoiled:
+        except _Spoiled as spoiled:
             # The one whose statement failed goes alone; of the others nothing is written yet, and nothing is known against them.
-            again = [pending for pending in batch if pending.failure is None]
-            batch = [pending for pending in batch if pending.failure is not None]
+            again = [pending for pending in batch if pending is not spoiled.by]
+            batch = [spoiled.by]
             for pending in again:
-                pending.rows, pending.repeats = (), None
+                pending.prepared, pending.rows, pending.repeats, pending.failure = None, (), None, None
         except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
             failed = True
             for pending in batch:
@@ -415,8 +423,8 @@ class Writer:
                 raise  # It is everybody's answer.
             except Exception as failure:
                 pending.failure = failure
-                if not isinstance(failure, Refused) and made.turn.spoiled:
-                    raise _Spoiled from failure
+                if made.turn.spoiled:
+                    raise _Spoiled(pending) from failure
 
     def _settle(self, made: _Batch, pending: Pending) -> None:
         turn, request = made.turn, pending.request

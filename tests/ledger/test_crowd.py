@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.crowd import Crowd, linger
+from ledger import crowd
+from ledger.crowd import Crowd, Interrupted, _Waiting, linger
 
 THREADS = 16
 JOBS_EACH = 100
@@ -58,6 +59,77 @@ class TestDo:
         with pytest.raises(OSError, match="the disk is full"):
             many.do(0)
         many.do(1)
+
+
+class TestAnInterruption:
+    """Ctrl-C reaches one thread; the others must not wait for it for ever."""
+
+    def test_of_whoever_waits_leaves_the_others_to_go_on(self) -> None:
+        go, done = threading.Event(), list[int]()
+
+        def write(jobs: Sequence[int]) -> None:
+            assert go.wait(60)
+            done.extend(jobs)
+
+        many = Crowd(write)
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(many.do, 0)
+            while many._waiting or not many._led:
+                pass
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_Waiting, "__init__", _interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    many.do(1)
+            go.set()
+            first.result(60)
+            threads.submit(many.do, 2).result(60)
+        assert done == [0, 2]
+
+    def test_of_whoever_gathers_hands_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        many = Crowd[int](lambda _: None)
+        many._together = 2
+        with monkeypatch.context() as patch:
+            patch.setattr(crowd, "linger", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                many.do(0)
+        many._together = 1
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(many.do, 1).result(60)
+
+    def test_of_whoever_writes_is_told_to_others_as_a_failure(self) -> None:
+        begun, go = threading.Event(), threading.Event()
+
+        def write(jobs: Sequence[int]) -> None:
+            begun.set()
+            assert go.wait(60)
+            if len(jobs) > 1:
+                raise KeyboardInterrupt
+
+        many = Crowd(write)
+        with ThreadPoolExecutor(3) as threads:
+            first = threads.submit(many.do, 0)
+            assert begun.wait(60)
+            others = [threads.submit(many.do, number) for number in (1, 2)]
+            while len(many._waiting) < 2:
+                pass
+            go.set()
+            first.result(60)
+            failures = {type(each.exception(60)) for each in others}
+        assert failures == {KeyboardInterrupt, Interrupted}
+
+
+class _Interrupting:
+    def acquire(self) -> None:
+        raise KeyboardInterrupt
+
+
+def _interrupted(self: "_Waiting[int]", job: int) -> None:
+    self.job, self.done, self.failure = job, False, None
+    self.woken = _Interrupting()  # type: ignore[assignment]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class TestLinger:

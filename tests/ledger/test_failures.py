@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -11,18 +11,30 @@ import psycopg
 import pytest
 from sqlalchemy import event, exc, make_url
 
-from domain.aggregate import Decision, Facts
+from domain.aggregate import Command, Decision, Facts, Token
 from domain.money import Money
 from domain.refusal import Refused
 from ledger import failures, log, store
 from ledger.failures import OutcomeUnknown, Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.log import Turn
-from ledger.writer import TooManyOfOne, Written
+from ledger.writer import Pending, TooManyOfOne, Written
 from tests import postgres
 from tests.faults import be_impatient, cut_in_commit, end_others, full, locked, own_connection, read_only, until
 from tests.ledger.conftest import VAULT_KEY, Opening
-from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, open_pots, pot
+from tests.ledger.pots import (
+    BRIDGE,
+    KIRKLEES,
+    POTS,
+    Pot,
+    PotFilled,
+    PotIsClosed,
+    PotOpened,
+    nothing_to_balance,
+    open_pot,
+    open_pots,
+    pot,
+)
 from tests.ledger.test_writer import ASKED, is_whole
 
 KEYED: Final = Request(KIRKLEES, key="k", fingerprint="open 2021-Q3")
@@ -118,6 +130,50 @@ class TestAConnectionThatIsNew:
             ledger.change_now(pot("2021-Q3"), Pot.fill, KEYED)
             assert is_whole(ledger)
 
+    def test_has_everything_decided_on_it_alone_as_the_database_may_have_gone_back(
+        self, postgres_url: str, postgres_server: postgres.Server
+    ) -> None:
+        """As when a standby takes over that lacks the last commit: the same version of a stream is then of another content."""
+        name = str(make_url(postgres_url).database)
+        seen: list[int] = []
+
+        def fill_again(it: Pot) -> PotFilled:
+            seen.append(it.amount)
+            return it.fill(1)
+
+        with _opened(postgres_url) as ledger:
+            ledger.record_now(open_pot, ASKED)
+            ledger.log._drop_writer()
+            ledger.log.engine.dispose()
+            before = postgres_server.create(name)
+            ledger.change_now(pot("2021-Q3"), partial(Pot.fill, pence=50), ASKED)
+            postgres_server.drop(name)
+            with postgres_server.connect() as connection:
+                connection.execute(f'ALTER DATABASE "{before}" RENAME TO "{name}"'.encode())
+            for _ in range(4):
+                with suppress(Unavailable):
+                    ledger.change_now(pot("2021-Q3"), partial(Pot.fill, pence=7), KEYED)
+            ledger.change_now(pot("2021-Q3"), fill_again, ASKED)
+            assert seen[-1] == 7
+            with _opened(postgres_url) as other:
+                assert ledger.load(pot("2021-Q3")) == other.load(pot("2021-Q3")) == (Pot(Money(8)), 3)
+
+
+class TestAnInterruption:
+    def test_between_a_turn_and_its_commit_leaves_nothing_behind(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        ledger.record_now(open_pot, ASKED)
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.log, "_commit", _interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
+        assert is_whole(ledger)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
 
 class TestAProcessThatHangsInItsTurn:
     def test_loses_it_when_another_has_waited_and_has_written_nothing(
@@ -144,6 +200,55 @@ class TestADefect:
             turn.connection.exec_driver_sql("SELECT nothing FROM nowhere")
         with pytest.raises(ZeroDivisionError):
             ledger.record_now(lambda _: {pot("2021-Q3"): (1 // 0,)}, ASKED)  # type: ignore[dict-item]
+
+    def test_of_a_statement_lets_nobody_stand_on_what_was_decided_in_its_turn(self, postgres_url: str) -> None:
+        """B takes A's new participant in the turn that C spoils; A is refused when it is tried again, and B meets him itself."""
+        answers: dict[str, Recorded | BaseException | None] = {}
+        spoiling = False
+
+        def meet(facts: Facts, name: str) -> Decision:
+            if name == "a" and facts[pot("gate")].amount:
+                raise PotIsClosed
+            token = facts.pseudonym("INDIGO-POJ-0175", "YP-0042")
+            return {pot(name): (PotOpened(amount=Money(1), holder=token),)}
+
+        def spoil(facts: Facts) -> Decision:
+            facts.get(pot("moves"))
+            if spoiling:
+                reads: Any = facts._reads  # type: ignore[attr-defined]
+                reads._rows("SELECT 1 / 0")
+            return open_pot(facts, "c")
+
+        with _opened(postgres_url) as ledger, _opened(postgres_url) as other:
+            writer, write = ledger._writer, ledger._writer._write
+            ledger.record_now(partial(open_pots, names=["gate", "moves"]), ASKED)
+
+            def take(name: str, command: Command) -> None:
+                def answer(recorded: Recorded | None, failure: BaseException | None) -> None:
+                    answers[name] = recorded or failure
+
+                writer.decide(writer.admit(Pending(command, ASKED, dry_run=False, answer=answer)))
+
+            def write_and_move(batch: list[Pending]) -> list[Pending]:
+                if len(batch) == 2:
+                    other.change_now(pot("gate"), Pot.fill, ASKED)
+                return write(batch)
+
+            take("a", partial(meet, name="a"))
+            writer._ahead.clear()
+            take("b", partial(meet, name="b"))
+            take("c", spoil)
+            other.change_now(pot("moves"), Pot.fill, ASKED)
+            spoiling = True
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(writer, "_write", write_and_move)
+                writer.write_what_waits()
+            assert {name: type(answer) for name, answer in answers.items()} == {
+                "a": PotIsClosed, "b": Recorded, "c": psycopg.errors.DivisionByZero,
+            }  # fmt: skip
+            token = other.load(pot("b"))[0].holder
+            assert token is not None
+            assert other.references("INDIGO-POJ-0175", [Token(token)]) == {token: "YP-0042"}
 
     def test_of_one_command_s_statement_harms_nobody_else(self, ledger: Ledger) -> None:
         def ask_wrongly(facts: Facts) -> Decision:

@@ -135,6 +135,13 @@ class _Together(_OnSqlite):
             assert sum(threads.map(keep, range(self.threads))) == 1
         assert self.log.head().size == 2
 
+    @pytest.mark.parametrize(("stream", "version", "kind"), [("s", 2**63, "t"), ("s", 1, "t\0"), ("\udc80", 1, "t")])
+    def test_refuses_what_no_database_takes_before_it_harms_others(self, stream: str, version: int, kind: str) -> None:
+        recorder = self.create_recorder()
+        with pytest.raises(ValueError, match="cannot be recorded"):
+            recorder.insert_events([StoredEvent(stream, version, kind, b"{}")])
+        assert recorder.insert_events([StoredEvent("s", 1, "t", b"{}")]) == [1]
+
     def test_refuses_a_version_between_others(self) -> None:
         recorder = self.create_recorder()
         recorder.insert_events([StoredEvent("diary", 1, "diary.kept", b"{}"), StoredEvent("diary", 4, "diary.kept", b"{}")])

@@ -17,7 +17,7 @@ from domain.aggregate import Command, Commitment, Decision, Facts
 from domain.money import Money
 from domain.refusal import Refused
 from ledger import merkle
-from ledger.entry import draft
+from ledger.entry import NO_LEAF, draft, previous_of
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Recorded, Request
 from ledger.wire import Wire
@@ -46,6 +46,13 @@ WRITERS = 16
 def is_whole(ledger: Ledger) -> bool:
     rows = ledger.log.reads.rows(limit=100_000)
     dense = [row.position for row in rows] == list(range(1, len(rows) + 1))
+    tips: dict[str, tuple[int, bytes]] = {}
+    for row in rows:
+        if row.award is not None:
+            sequence, leaf = tips.get(row.award, (0, NO_LEAF))
+            if (row.award_sequence, previous_of(row)) != (sequence + 1, leaf):
+                return False
+            tips[row.award] = (sequence + 1, row.leaf)
     return dense and ledger.head().size == len(rows) and ledger.head().root == merkle.root(row.leaf for row in rows)
 
 
