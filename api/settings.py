@@ -236,7 +236,10 @@ def vault_key(settings: Settings) -> bytes:
     if settings.vault_key is not None:
         return _decoded(settings.vault_key.get_secret_value())
     if not settings.embedded:
-        raise NotSetUp(f"{PREFIX}VAULT_KEY_FILE or {PREFIX}VAULT_KEY must be set with PostgreSQL")
+        raise NotSetUp(
+            f"{PREFIX}VAULT_KEY_FILE or {PREFIX}VAULT_KEY must be set with PostgreSQL: 32 random bytes in base64, "
+            "as `openssl rand -base64 32` makes them; keep them, as what the vault holds cannot be read without them"
+        )
     file = settings.data_dir / VAULT_KEY_FILE
     begun = settings.log_file.exists()  # asked before the key, which is made before the log: so two that start together agree
     if not file.exists():

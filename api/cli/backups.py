@@ -14,7 +14,7 @@ from api.cli.access import DataDir, KeyFile, KeyText, Mistaken, key_of, open_led
 from api.cli.entries import PANEL, expect_ledger
 from api.cli.screen import AsJson, bar, say, tell_json
 from api.identity import recognise
-from api.settings import VAULT_KEY_FILE, Settings, VaultKeyIsMissing, vault_key
+from api.settings import VAULT_KEY_FILE, Settings, vault_key
 from domain.aggregate import Actor
 from domain.key import Role
 from domain.log import SealedHead
@@ -31,7 +31,9 @@ def install(app: typer.Typer) -> None:
 
 
 def backup(
-    place: Annotated[Path, typer.Argument(help="File to write, or folder in which to make one.", show_default=False)],
+    place: Annotated[
+        Path, typer.Argument(help='File to write, named "….lcledger", or the folder in which to make one.', show_default=False)
+    ],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +53,8 @@ def backup(
     expect_ledger(ours)
     with closing(Log(store.engine(ours.log_url))) as log, bar() as progress:
         log.start()
-        file = place / _name(log.head().size) if place.is_dir() else place
+        file = place if place.suffix == _SUFFIX and not place.is_dir() else place / _name(log.head().size)
+        file.parent.mkdir(parents=True, exist_ok=True)
         made = backups.write(log, file, _teller(progress))
     if as_json:
         tell_json({"file": str(file), **_told(made)})
@@ -72,7 +75,8 @@ def restore(
 ) -> None:
     """Restore a backup into an empty database, and record that it was: `log.restored`, an entry that every auditor finds.
 
-    It needs the vault's key in its place, and the key of an administrator whom the backup knows. On SQLite the folder may hold
+    It needs the vault's key, in LCLEDGER_VAULT_KEY_FILE or as `vault.key` in the folder, then as for serving it afterwards; and
+    the key of an administrator whom the backup knows, by --key-file. On SQLite the folder may hold
     no ledger; PostgreSQL wants an empty database and `lcledger migrate` first. If the head that was published last is in
     LCLEDGER_HEAD_FILE, the entry says up to where entries are lost. Stop whoever serves the old database before. Examples:
 
@@ -151,7 +155,10 @@ def _vault_key(ours: Settings) -> bytes:
     """The vault's key, which must be there before the ledger is: a new one could not open the backup's vault."""
     file = ours.data_dir / VAULT_KEY_FILE
     if ours.embedded and ours.vault_key is None and not file.exists():
-        raise VaultKeyIsMissing(file)
+        raise Mistaken(
+            f"The vault's key is needed, and is not in the backup. Put it into {file}, or name its file in "
+            "LCLEDGER_VAULT_KEY_FILE, now and whenever the ledger is served."
+        )
     return vault_key(ours)
 
 

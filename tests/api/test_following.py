@@ -95,7 +95,7 @@ class TestTheOneWhoFollows:
             working(first) as one,
             working(second) as two,
         ):
-            within(LONG_S, lambda: one.says("following") and two.says("following") and (one.follows() or two.follows()))
+            within(LONG_S, lambda: one.says("standing by") and two.says("standing by") and (one.follows() or two.follows()))
             story = Story(ledger)
             story.begin()
             within(LONG_S, lambda: views.position == ledger.head().size)

@@ -71,7 +71,7 @@ class TestTheServiceAndTheFollowerOnPostgreSQL:
 
             def start_worker() -> Forked:
                 started = workers.enter_context(server.forked(told.place, "worker"))
-                started.wait("following")
+                started.wait("standing by")
                 return started
 
             worker = start_worker()

@@ -83,6 +83,16 @@ def register(address: str, key: str, number: int) -> int:
     return int(done.json()["position"])
 
 
+class TestBackup:
+    def test_makes_the_folder_that_it_is_told_or_the_file(self, served: Path, tmp_path: Path) -> None:
+        here = Place(served)
+        in_folder = Path(here.ask("backup", str(tmp_path / "kept" / "nightly"))["file"])
+        assert in_folder.parent == tmp_path / "kept" / "nightly"
+        named = tmp_path / "moves" / "before.lcledger"
+        assert Path(here.ask("backup", str(named))["file"]) == named
+        assert named.is_file()
+
+
 class TestRestore:
     def test_goes_on_from_a_backup_of_a_service_under_load(self, places: tuple[Place, Place], tmp_path: Path) -> None:
         lost, restored = places
@@ -147,7 +157,7 @@ class TestRestore:
         assert Path(made["file"]).parent == tmp_path
         fresh = Place(tmp_path / "fresh")
         key = Place(served).key
-        assert "Put the key file back" in fresh.refused("restore", made["file"], "--key", key)
+        assert "The vault's key is needed" in fresh.refused("restore", made["file"], "--key", key)
         fresh.folder.mkdir(exist_ok=True)
         shutil.copy(served / "vault.key", fresh.folder)
         assert "must be one" in fresh.refused("restore", made["file"], "--key", key[:-1] + ("A" if key[-1] != "A" else "B"))
