@@ -243,7 +243,7 @@ class TestWorker:
         )
         try:
             assert working.stderr is not None
-            assert any('"event":"following"' in line for line in working.stderr)
+            assert any('"event":"standing by' in line for line in working.stderr)
             with serving(folder, **set_to) as (process, _):
                 assert "XX-LCL-OPERATOR" in lcledger("parties", "list", "--data-dir", str(folder), **set_to).stdout
                 process.send_signal(signal.SIGTERM)
