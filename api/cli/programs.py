@@ -97,7 +97,7 @@ def worker(data_dir: DataDir = None) -> None:
             loop = asyncio.get_running_loop()
             for told in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(told, following.cancel)
-            logs.logger(__name__).info("standing by, to follow when nobody else does", position=views.position)
+            logs.logger(__name__).info("standing by", position=views.position)
             with suppress(asyncio.CancelledError):
                 await following
 
