@@ -1,6 +1,5 @@
 """Opening positions: where an award that began elsewhere stood, proposed by one person and agreed by another (section 3)."""
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -18,7 +17,7 @@ from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgre
 from domain.brought_forward import MOST_LINES, EarlierAllotment, EarlierOutcome, EarlierSplit, EarlierYear
 from domain.calendar import Day
 from domain.claim import Note
-from domain.money import NOTHING, Money, Quantity
+from domain.money import Money, Quantity, total
 from domain.opening_position import NoSuchOpeningPosition, Opening, OpeningLine, Status, opening_position_stream
 
 router = APIRouter(prefix="/awards/{award}/opening-position", tags=["opening positions"])
@@ -146,20 +145,16 @@ def show(award: AwardName, asked: TheReading) -> ToldOpeningPosition:
         assessed=said.assessed,
         other_payments=said.others,
         unfunded=said.unfunded,
-        allotted=_sum(each.allotted for each in figures.payers),
-        paid=_sum(each.paid for each in figures.payers),
-        due=_sum(each.due for each in figures.payers),
-        owed_back=_sum(each.owed_back for each in figures.payers),
+        allotted=total(each.allotted for each in figures.payers),
+        paid=total(each.paid for each in figures.payers),
+        due=total(each.due for each in figures.payers),
+        owed_back=total(each.owed_back for each in figures.payers),
         outcomes=figures.outcomes,
         payers=figures.payers,
         years=figures.years,
         splits=figures.splits,
         lines=len(found.lines),
     )
-
-
-def _sum(amounts: Iterable[Money]) -> Money:
-    return sum(amounts, NOTHING)
 
 
 @router.get("/lines", **question(NOT_INVESTORS, NoSuchAward, NoSuchOpeningPosition, one=True))

@@ -161,7 +161,7 @@ class Stands:
     @property
     def curtailed(self) -> Money:
         """What the limits keep off the line together."""
-        return sum(self.limits.values(), NOTHING)
+        return total(self.limits.values())
 
     def __add__(self, line: AssessedLine) -> "Stands":
         """What stands after a further assessment."""

@@ -23,7 +23,7 @@ from domain.aggregate import Token
 from domain.assessment import Accumulator, Standing, shares_key, shares_of
 from domain.award import Award
 from domain.calendar import Day, FinancialYear, financial_year, first_day, last_day
-from domain.money import NONE, NOTHING, Amount, Money, PositiveQuantity, Quantity
+from domain.money import NONE, NOTHING, Amount, Money, PositiveQuantity, Quantity, total
 from domain.participant import EarlierAchievement
 from domain.record import Record
 from domain.reference import Code, OrganisationId
@@ -89,17 +89,17 @@ class Figures(Record):
     @property
     def assessed(self) -> Money:
         """Assessed for outcomes."""
-        return sum((each.assessed for each in self.outcomes), NOTHING)
+        return total(each.assessed for each in self.outcomes)
 
     @property
     def others(self) -> Money:
         """Paid otherwise."""
-        return sum((each.other_payments for each in self.years), NOTHING)
+        return total(each.other_payments for each in self.years)
 
     @property
     def unfunded(self) -> Money:
         """Owed by nobody."""
-        return sum((each.unfunded for each in self.years), NOTHING)
+        return total(each.unfunded for each in self.years)
 
 
 def standing(award: Award, figures: Figures) -> Standing:
@@ -241,7 +241,7 @@ class _Looking:
                 yield Fault(f"{where}.version", f"has the same payers and shares as version {named[key]}, which is named already")
             named[key] = each.version
             yield from _misfits(where, version, each)
-        split = sum((each.split for each in self.figures.splits), NOTHING)
+        split = total(each.split for each in self.figures.splits)
         if split != self.figures.assessed + self.figures.others:
             counted = self.figures.assessed + self.figures.others
             yield Fault("splits", f"{split} was split, but {counted} was assessed or paid otherwise (M6)")
@@ -315,7 +315,7 @@ class _Looking:
 
     def _prerequisites(self, line: EarlierAchievement) -> tuple[str, ...]:
         try:
-            priced = self.agreement.on(line.achieved_on).terms.outcome(line.outcome)
+            priced = self.agreement.priced(line.outcome, line.achieved_on)
         except Refused:
             return ()
         return priced.prerequisites if priced else ()
@@ -370,9 +370,9 @@ def _misfits(where: str, version: Version, split: EarlierSplit) -> Iterator[Faul
         elif abs((exact := Fraction(shares[payer]) * int(split.split)) - int(part)) > 1:
             near = Money(round(exact))
             yield Fault(f"{where}.parts.{payer}", f"is more than a penny away from {shares[payer]} of {split.split}, {near} (M6)")
-    total = sum(split.parts.values(), NOTHING)
-    if total != split.split:
-        yield Fault(f"{where}.parts", f"come to {total}, not to {split.split} (M6)")
+    together = total(split.parts.values())
+    if together != split.split:
+        yield Fault(f"{where}.parts", f"come to {together}, not to {split.split} (M6)")
 
 
 def _over(where: str, stands: Money | Quantity, limit: Money | Quantity | None) -> Iterator[Fault]:

@@ -18,7 +18,7 @@ from domain.award import Award, ProposalConcluded, ProposalKind, ProposalOpened,
 from domain.calendar import Day
 from domain.claim import Claim, ClaimLinesReversed, Line, NamedLine, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
-from domain.money import NOTHING, Money, PositiveQuantity, Quantity
+from domain.money import NOTHING, Money, PositiveQuantity, Quantity, total
 from domain.obligation import Cause, Obligations, assessed, payees, taken
 from domain.participant import Achievement, Participant, ParticipantAssessed, ParticipantReleased, participant_stream
 from domain.record import Record
@@ -223,7 +223,7 @@ def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) ->
     agreed = ClawbackAgreed(
         assessment=taking.number,
         on=today,
-        reversed=sum((each.reversed for each in taking.lines()), NOTHING),
+        reversed=total(each.reversed for each in taking.lines()),
         dependants=dependants,
         dependants_went_too=go_too,
     )
@@ -325,8 +325,7 @@ class Taking:
         for token in self._released:
             participant = self._participant(token)
             for (claim, number), each in sorted(participant.achievements.items()):
-                terms = self.award.agreement.on(each.achieved_on).terms
-                priced = terms.outcome(each.outcome)
+                priced = self.award.agreement.priced(each.outcome, each.achieved_on)
                 gone = {canonical(given.outcome) for _, given in self._released[token]}
                 lacking = participant.lacking(priced.prerequisites if priced else (), by=each.achieved_on)
                 if any(canonical(wanted) in gone for wanted in lacking):
@@ -339,7 +338,7 @@ class Taking:
             for claim, lines in self._taken.items()
             for line in lines
         )
-        given_back = sum((each.amount for line in self.lines() for each in line.limits), NOTHING)
+        given_back = total(each.amount for line in self.lines() for each in line.limits)
         award = award_stream(self.award.reference)
         event = assessed(
             self.award,

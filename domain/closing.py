@@ -21,7 +21,7 @@ from domain.award import (
 )
 from domain.claim import Claim, ClaimLapsed, ClaimLinesDecided, ReasonCode, chunks, claim_stream
 from domain.event import Event
-from domain.money import NOTHING
+from domain.money import total
 from domain.opening_position import Status as PositionStatus
 from domain.opening_position import opening_position_stream
 from domain.payment import Stage, payment_stream
@@ -53,7 +53,7 @@ def _lapse(facts: Facts, award: Award, claim: Claim, today: date) -> tuple[Event
         for line in claim.lines
         if line.deferred
     ]
-    lapsed = ClaimLapsed(lines=len(decided), value=sum((each.rejected_value for each in decided), NOTHING), on=today)
+    lapsed = ClaimLapsed(lines=len(decided), value=total(each.rejected_value for each in decided), on=today)
     return (*(ClaimLinesDecided(lines=chunk) for chunk in chunks(decided)), lapsed)
 
 
@@ -83,7 +83,7 @@ def _undone(facts: Facts, award: Award) -> Iterator[Fault]:
     claims = [claim_stream(award.reference, claim) for claim in award.claims]
     facts.prefetch(claims)
     for claim in claims:
-        if waiting := sum((line.awaiting_value for line in facts[claim].awaiting), NOTHING):
+        if waiting := total(line.awaiting_value for line in facts[claim].awaiting):
             yield Fault(f"claims.{claim.last}", f"{waiting} of it is accepted and awaits its certification")
     for name, amount in award.receivables.items():
         yield Fault(f"receivables.{name.assessment}.{name.payer}.{name.payee}", f"{amount} is open")

@@ -16,7 +16,7 @@ from domain.award import Award, AwardAssessed, ReceivableChanged, ReceivableName
 from domain.calendar import FinancialYear, financial_year
 from domain.claim import Line
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.payment import Payment, PaymentFellDue, payment_stream
 from domain.receivable import Receivable, ReceivableOpened, changed, receivable_stream
 
@@ -135,14 +135,14 @@ class _Side(NamedTuple):
 
 def _sides(years: Mapping[FinancialYear, Money]) -> Iterator[_Side]:
     """What is owed on balance; where years make up for each other exactly, both sides of it, which then are netted."""
-    total = sum(years.values(), NOTHING)
-    if total or not years:
-        yield _Side(dict(years), total)
+    balance = total(years.values())
+    if balance or not years:
+        yield _Side(dict(years), balance)
         return
     more = {year: amount for year, amount in years.items() if amount > 0}
-    yield _Side(more, sum(more.values(), NOTHING))
+    yield _Side(more, total(more.values()))
     less = {year: amount for year, amount in years.items() if amount < 0}
-    yield _Side(less, sum(less.values(), NOTHING))
+    yield _Side(less, total(less.values()))
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ from domain.calendar import Day
 from domain.claim import Note, Sha256, chunks, claim_stream
 from domain.claim import Status as ClaimStatus
 from domain.event import Event
-from domain.money import NOTHING, Amount, Money, PositiveQuantity
+from domain.money import NOTHING, Amount, Money, PositiveQuantity, total
 from domain.obligation import Between, Cause, Obligations, assessed
 from domain.participant import EarlierAchievement, ParticipantRecognisedBefore, participant_stream
 from domain.record import Record
@@ -318,7 +318,7 @@ def agree(facts: Facts, award: str, *, by: Actor, today: date) -> Decision:
         curtailed=NOTHING,
         claim=None,
         today=today,
-        paid_before={payer: sum(years.values(), NOTHING) for payer, years in by_payer(figures, lambda given: given.paid).items()},
+        paid_before={payer: total(years.values()) for payer, years in by_payer(figures, lambda given: given.paid).items()},
     )
     agreed = OpeningPositionAgreed(assessment=event.assessment, on=today)
     made: Decision = {

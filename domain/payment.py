@@ -11,7 +11,7 @@ from domain.award import award_stream
 from domain.bank_details import expect_agreed
 from domain.calendar import Day, FinancialYear
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, FourEyes, Invalid, Refused
 from domain.settlement import BankReference
@@ -78,7 +78,7 @@ class PaymentMoved(Event):
     @property
     def amount(self) -> Money:
         """What moves: the whole payment."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def takes_effect(self) -> date:
         """On the day on which the money is at its next stage: a value date, where there is one."""
@@ -188,7 +188,7 @@ class PaymentNettedOff(Event):
     @property
     def amount(self) -> Money:
         """What is taken off."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def takes_effect(self) -> date:
         """On the day of the decision."""
@@ -335,7 +335,7 @@ class Payment(Aggregate):
     @property
     def gross(self) -> Money:
         """What fell due, before anything was netted off."""
-        return self.amount + sum((amount for _, amount in self.netted), NOTHING)
+        return self.amount + total(amount for _, amount in self.netted)
 
     @property
     def can_be_netted(self) -> bool:

@@ -23,7 +23,7 @@ from domain.claim import (
     claim_stream,
 )
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import Money, total
 from domain.obligation import Cause, Obligations, assessed, balance, given, payees, taken
 from domain.participant import ParticipantAssessed, participant_stream
 from domain.reference import canonical
@@ -74,7 +74,7 @@ def reassess(
         sheet.standing(),
         owed,
         kind=kind,
-        curtailed=_curtailed(anew) - sum((each.line.stands.curtailed for each in lines), NOTHING),
+        curtailed=_curtailed(anew) - total(each.line.stands.curtailed for each in lines),
         claim=None,
         today=today,
     )
@@ -132,7 +132,7 @@ def _assess(sheet: Sheet, each: Chosen) -> AssessedLine:
 
 
 def _curtailed(lines: Iterable[AssessedLine]) -> Money:
-    return sum((line.curtailed for line in lines), NOTHING)
+    return total(line.curtailed for line in lines)
 
 
 def _took_part(lines: Iterable[Chosen], agreed_by: PersonId) -> tuple[PersonId, ...]:

@@ -12,7 +12,7 @@ from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, Pers
 from domain.award import ReceivableChanged, award_stream
 from domain.calendar import Day, FinancialYear
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.payment import DateAhead, taken_off
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, FourEyes, Invalid, Refused
@@ -51,7 +51,7 @@ class ReceivableNettedOff(Event):
     @property
     def amount(self) -> Money:
         """What was netted off."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def takes_effect(self) -> date:
         """On the day of the decision."""
@@ -70,7 +70,7 @@ class ReceivableRecovered(Event):
     @property
     def amount(self) -> Money:
         """What came back."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def takes_effect(self) -> date:
         """On the value date."""
@@ -104,7 +104,7 @@ class ReceivableWrittenOff(Event):
     @property
     def amount(self) -> Money:
         """What is given up."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def takes_effect(self) -> date:
         """On the day of the decision."""
@@ -184,7 +184,7 @@ class Receivable(Aggregate):
     @property
     def open(self) -> Money:
         """What is still owed."""
-        return sum(self.years.values(), NOTHING)
+        return total(self.years.values())
 
     def net_off(self, amount: Money, *, against: int, today: date) -> ReceivableNettedOff:
         """Net an amount off a payment that an assessment made due."""

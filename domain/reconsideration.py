@@ -18,7 +18,7 @@ from domain.award import ProposalConcluded, ProposalKind, ProposalOpened, award_
 from domain.calendar import Day
 from domain.claim import Claim, NamedLine, Note, claim_stream
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import Money, total
 from domain.reassessment import Chosen, effect, reassess
 from domain.record import Record
 from domain.reference import Reference, canonical
@@ -222,7 +222,7 @@ def _expect_gain(made: Decision) -> Money:
         raise ReconsiderationWouldTake(
             [Fault(f"claims.{each.claim}.lines.{each.line}", f"has {each.before}, and would have {each.after}") for each in less]
         )
-    gained = sum((each.after - each.before for each in changed), NOTHING)
+    gained = total(each.after - each.before for each in changed)
     if not gained:
         raise NothingIsGained
     return gained

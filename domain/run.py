@@ -21,7 +21,7 @@ from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, Pers
 from domain.bank_details import Account, BankDetailsChanged, Numbered, agreed_of, bank_details_stream, expect_agreed
 from domain.calendar import Day
 from domain.event import Event
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.obligation import unsent_again
 from domain.payment import Payment, ReturnReason, Stage, payment_stream
 from domain.reference import OrganisationId, Reference, canonical
@@ -550,7 +550,7 @@ def _expect_value_date(released_on: date, value_date: date, today: date) -> None
 
 
 def _total(payments: Sequence[Payment]) -> Money:
-    return sum((payment.amount for payment in payments), NOTHING)
+    return total(payment.amount for payment in payments)
 
 
 def _events(streams: Sequence[Stream[Payment]], events: Sequence[Event]) -> dict[Stream[Any], Sequence[Event]]:

@@ -7,7 +7,7 @@ from domain.aggregate import Actor, Decision, Facts, PersonId, joined
 from domain.assessment import Kind, shares_of
 from domain.award import Award, LimitsUnderWhatStands, TermsAgreed, TermsProposed, award_stream
 from domain.claim import Claim, Line, RestatedLine, Status, claim_stream
-from domain.money import MOST, NONE, NOTHING, Money, Quantity, value
+from domain.money import MOST, NONE, Money, Quantity, total, value
 from domain.opening_position import opening_position_stream
 from domain.participant import Participant, participant_stream
 from domain.reassessment import Chosen, reassess
@@ -108,7 +108,7 @@ def _participants(facts: Facts, award: Award) -> Iterator[Participant]:
 def _expect_claimable(facts: Facts, award: Award, restated: Mapping[str, Sequence[RestatedLine]]) -> None:
     faults: list[Fault] = []
     for name, lines in restated.items():
-        worth = facts[claim_stream(award.reference, name)].value + sum((each.claimed for each in lines), NOTHING)
+        worth = facts[claim_stream(award.reference, name)].value + total(each.claimed for each in lines)
         if worth > MOST:
             faults.append(Fault(f"claims.{name}", f"would be worth {worth}"))
     if faults:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from domain.accrual import expected
-from domain.money import NOTHING, Money, Share
+from domain.money import Money, Share, total
 from projections.balances import Account, Known
 
 UNPAID = ("due", "held", "approved", "in-run", "sent", "returned")
@@ -135,9 +135,9 @@ def _expected(known: Known) -> tuple[tuple[ExpectedOutcome, ...], Counter[str]]:
         outcomes.append(
             ExpectedOutcome(
                 outcome=outcome,
-                undecided=sum(value.values(), NOTHING),
+                undecided=total(value.values()),
                 acceptance_rate=rate,
-                expected=sum(by_year.values(), NOTHING),
+                expected=total(by_year.values()),
             )
         )
     return tuple(outcomes), years
@@ -162,4 +162,4 @@ def _figures(stages: Counter[str], of_the_undecided: int) -> dict[str, Money]:
 def _sums(figures: Iterable[AccrualFigures]) -> dict[str, Money]:
     listed = list(figures)
     names = ("accrued", "awaiting", "unpaid", "expected", "receivable", "deferred")
-    return {name: sum((getattr(each, name) for each in listed), NOTHING) for name in names}
+    return {name: total(getattr(each, name) for each in listed) for name in names}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from domain.award import Award, Contract, NoSuchAward, award_stream, contract_stream
 from domain.calendar import london_day
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.reference import canonical
 from domain.terms import NoTermsInForce, Terms
 from ledger.ledger import Ledger
@@ -175,15 +175,15 @@ class BalanceSheet:
                 f"WHERE {where} GROUP BY stage, substr(effective, 1, 7)",
                 parameters,
             )
-            for stage, month, total in found:
-                sums[stage, month] += int(total)
-        return {account: Money(total) for account, total in sums.items()}
+            for stage, month, moved in found:
+                sums[stage, month] += int(moved)
+        return {account: Money(moved) for account, moved in sums.items()}
 
     def trial_balance(self, as_of: int | None = None) -> Money:
         """The sum of all postings of all awards: always 0.00."""
         where, parameters = ("WHERE position <= ?", (as_of,)) if as_of is not None else ("", ())
-        ((total,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v1 {where}", parameters)  # noqa: S608 (ours)
-        return Money(int(total))
+        ((moved,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v1 {where}", parameters)  # noqa: S608 (ours)
+        return Money(int(moved))
 
     def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[Account, Money]:
         """The sum of an award's postings on every account that has any: (stage, outcome, payer, financial year).
@@ -202,7 +202,7 @@ class BalanceSheet:
                 connection,
             )
             come_to = next((each.position for each in self._tables.standings(connection) if each.model.name == "postings"), 0)
-        accounts = {(stage, outcome, payer, year): Money(int(total)) for stage, outcome, payer, year, total in found}
+        accounts = {(stage, outcome, payer, year): Money(int(moved)) for stage, outcome, payer, year, moved in found}
         return accounts, come_to if as_of is None else min(as_of, come_to)
 
     def day_of(self, as_of: int | None) -> date:
@@ -261,7 +261,7 @@ def _balances(of: Known, effective_on: date | None) -> Balances:
         **_limited(terms.award_amount if terms else None, _counted(stages)),
         other_payments=Money(-stages["other-payments"]),
         unfunded=Money(stages["unfunded"]),
-        trial_balance=sum(accounts.values(), NOTHING),
+        trial_balance=total(accounts.values()),
         outcomes=tuple(
             OutcomeBalance(outcome=code, **_claims(each), **_limited(_maximum(contract, code, day), Money(each["assessed"])))
             for code, each in sorted(outcomes.items())
@@ -290,7 +290,7 @@ def _grouped(postings: Iterable[tuple[str, str, Money]]) -> defaultdict[str, Cou
 
 def _claims(stages: Counter[str]) -> dict[str, Any]:
     curtailed_by = {stage.removeprefix(_CURTAILED): Money(each) for stage, each in stages.items() if stage.startswith(_CURTAILED)}
-    curtailed = sum(curtailed_by.values(), NOTHING)
+    curtailed = total(curtailed_by.values())
     accepted = Money(stages["awaiting"] + stages["declined"] + stages["assessed"]) + curtailed
     return {
         "claimed": Money(-stages["claimed"]),
@@ -310,8 +310,8 @@ def _payments(stages: Counter[str]) -> dict[str, Any]:
     amounts = {stage.replace("-", "_"): Money(stages[stage]) for stage in _PAYMENT_STAGES}
     back = {stage.replace("-", "_"): Money(-stages[f"receivable.{stage}"]) for stage in _RECEIVABLE_STAGES}
     return {
-        "allotted": sum(amounts.values(), NOTHING),
-        "reversed": sum(back.values(), NOTHING),
+        "allotted": total(amounts.values()),
+        "reversed": total(back.values()),
         **back,
         **amounts,
         "cash_out": amounts["paid"] - back["recovered"],

@@ -1,6 +1,5 @@
 """Claims: a row for each, with what became of its value so far (M4, M11)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
@@ -26,7 +25,7 @@ from domain.claim import (
     ClaimWithdrawn,
     Status,
 )
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.reference import canonical
 from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
@@ -161,14 +160,14 @@ def _assessed(before: ClaimRow, event: ClaimLinesAssessed, happened: Happened) -
         before,
         happened,
         assessments=_numbered(before, event.assessment),
-        assessed=before.assessed + _sum(line.assessed for line in event.lines),
-        curtailed=before.curtailed + _sum(line.curtailed for line in event.lines),
+        assessed=before.assessed + total(line.assessed for line in event.lines),
+        curtailed=before.curtailed + total(line.curtailed for line in event.lines),
     )
     return after if after.awaiting else replace(after, status=Status.ASSESSED, awaits=False)
 
 
 def _reversed(before: ClaimRow, event: ClaimLinesReversed, happened: Happened) -> ClaimRow:
-    worth, taken = _sum(line.worth for line in event.lines), _sum(line.reversed for line in event.lines)
+    worth, taken = total(line.worth for line in event.lines), total(line.reversed for line in event.lines)
     clawed_back = worth if event.clawed_back else NOTHING
     return moved(
         before,
@@ -182,24 +181,20 @@ def _reversed(before: ClaimRow, event: ClaimLinesReversed, happened: Happened) -
 
 
 def _restated(before: ClaimRow, event: ClaimLinesRestated, happened: Happened) -> ClaimRow:
-    declined = _sum(line.declined for line in event.lines)
+    declined = total(line.declined for line in event.lines)
     return moved(
         before,
         happened,
-        claimed=before.claimed + _sum(line.claimed for line in event.lines),
-        accepted=before.accepted + _sum(line.awaiting for line in event.lines) + declined,
+        claimed=before.claimed + total(line.claimed for line in event.lines),
+        accepted=before.accepted + total(line.awaiting for line in event.lines) + declined,
         declined=before.declined + declined,
-        rejected=before.rejected + _sum(line.rejected for line in event.lines),
-        deferred=before.deferred + _sum(line.deferred for line in event.lines),
+        rejected=before.rejected + total(line.rejected for line in event.lines),
+        deferred=before.deferred + total(line.deferred for line in event.lines),
     )
 
 
 def _numbered(before: ClaimRow, assessment: int) -> tuple[int, ...]:
     return before.assessments if assessment in before.assessments else (*before.assessments, assessment)
-
-
-def _sum(amounts: Iterable[Money]) -> Money:
-    return sum(amounts, NOTHING)
 
 
 class Claims(ListingOfAward[ClaimRow]):

@@ -7,7 +7,7 @@ from datetime import date
 
 from domain.award import Award, Contract, Status
 from domain.calendar import financial_year
-from domain.money import NOTHING, Money
+from domain.money import NOTHING, Money, total
 from domain.terms import NoTermsInForce
 from projections.accruals import UNPAID
 from projections.balances import Known, terms_on
@@ -126,7 +126,7 @@ def fund_position(every: Iterable[tuple[Known, Award | None]], position: int, da
     """The position of awards, one by one and together; each with what it was in effect on the day."""
     awards = tuple(_position(known, in_effect) for known, in_effect in every)
     names = PositionFigures.__dataclass_fields__
-    sums = {name: sum((getattr(each, name) for each in awards), NOTHING) for name in names}
+    sums = {name: total(getattr(each, name) for each in awards) for name in names}
     return FundPosition(position=position, effective_on=day, awards=awards, **sums)
 
 

@@ -59,7 +59,7 @@ from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.log import LogEvent, LogRestored
-from domain.money import NOTHING, PENCE_A_POUND, Money
+from domain.money import PENCE_A_POUND, Money, total
 from domain.opening_position import (
     OpeningFiguresListed,
     OpeningFiguresOpened,
@@ -251,7 +251,7 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
                 f"Submitted claim {event.claim}: {_many(lines, 'line')} worth {_pounds(value)}, received on {_day(received_on)}."
             )
         case ClaimLinesListed(lines=lines):
-            return f"Listed {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.value for line in lines))}."
+            return f"Listed {_lines(lines)} of claim {name}, worth {_pounds(total(line.value for line in lines))}."
         case ClaimReceiptConfirmed():
             return f"Confirmed the stated day of receipt of claim {name}."
         case ClaimQueried(lines=about):
@@ -262,7 +262,7 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimWithdrawn(value=value):
             return f"Withdrew claim {name}, worth {_pounds(value)}."
         case ClaimLinesWithdrawn(lines=lines):
-            return f"Took back {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.amount for line in lines))}."
+            return f"Took back {_lines(lines)} of claim {name}, worth {_pounds(total(line.amount for line in lines))}."
         case ClaimLinesDecided(lines=lines):
             return f"Decided {_lines(lines)} of claim {name}: {_decided_sums(lines)}."
         case ClaimVerified():
@@ -272,16 +272,16 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimDeclined(value=value, reason=reason):
             return f"Declined claim {name}, of which {_pounds(value)} had been accepted: {_words(reason)}."
         case ClaimLinesDeclined(lines=lines):
-            return f"Declined {_lines(lines)} of claim {name}, worth {_pounds(_sum(line.amount for line in lines))}."
+            return f"Declined {_lines(lines)} of claim {name}, worth {_pounds(total(line.amount for line in lines))}."
         case ClaimLinesAssessed(lines=lines, assessment=number):
-            assessed, cut = _sum(line.assessed for line in lines), _sum(line.curtailed for line in lines)
+            assessed, cut = total(line.assessed for line in lines), total(line.curtailed for line in lines)
             return f"Assessed {_lines(lines)} of claim {name} in assessment {number} at {_pounds(assessed)}{_curtailed(cut)}."
         case ClaimLinesReversed(lines=lines, assessment=number, clawed_back=clawed_back):
             why = "for good" if clawed_back else "to assess them anew"
-            amount = _pounds(_sum(line.reversed for line in lines))
+            amount = _pounds(total(line.reversed for line in lines))
             return f"Took {amount} back of {_lines(lines)} of claim {name} in assessment {number}, {why}."
         case ClaimLinesRestated(lines=lines):
-            by = _pounds(_sum(line.claimed for line in lines))
+            by = _pounds(total(line.claimed for line in lines))
             return f"Restated {_lines(lines)} of claim {name} by the terms now in force, by {by} of what was claimed."
         case ClaimLapsed(lines=count, value=value):
             return f"What was deferred of {_many(count, 'line')} of claim {name} lapsed, worth {_pounds(value)}."
@@ -383,13 +383,13 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case PaymentReportConfirmed(reference=reference, on=on):
             return f"Confirmed {_payment(event)}, paid by itself on {_day(on)}, reference {reference}."
         # Runs and settlements
-        case RunDrawnUp(count=count, total=total, payer=payer, account=account):
+        case RunDrawnUp(count=count, total=amount, payer=payer, account=account):
             return (
-                f"Drew up run {event.run}: {_many(count, 'payment')} of {payer} from account {account}, {_pounds(total)} in all."
+                f"Drew up run {event.run}: {_many(count, 'payment')} of {payer} from account {account}, {_pounds(amount)} in all."
             )
-        case RunReleased(count=count, total=total, stopped=stopped):
+        case RunReleased(count=count, total=amount, stopped=stopped):
             less = f" {_many(stopped, 'payment')} stopped, as bank details had changed." if stopped else ""
-            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(total)} in all.{less}"
+            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(amount)} in all.{less}"
         case RunCancelled():
             return f"Cancelled run {name}."
         case RunSettlementRecorded(count=count, amount=amount, payee=payee, value_date=value_date, bank_reference=reference):
@@ -469,7 +469,7 @@ def _verified(event: ClaimVerified, claim: str) -> str:
 
 def _decided_sums(lines: Iterable[DecidedLine]) -> str:
     accepted, rejected, deferred = (
-        _sum(amounts)
+        total(amounts)
         for amounts in zip(*((each.accepted_value, each.rejected_value, each.deferred_value) for each in lines), strict=True)
     )
     waits = f"{_pounds(deferred)} deferred" if deferred >= 0 else f"{_pounds(-deferred)} no longer deferred"
@@ -482,10 +482,6 @@ def _curtailed(cut: Money) -> str:
 
 def _payment(event: PaymentMoved) -> str:
     return f"the payment of {_pounds(event.amount)} by {event.payer}"
-
-
-def _sum(amounts: Iterable[Money]) -> Money:
-    return sum(amounts, NOTHING)
 
 
 def _pounds(amount: Money) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from api.cli.screen import pounds, table
-from domain.money import NOTHING, Money
+from domain.money import Money, total
 
 Json = dict[str, Any]
 Figure = tuple[str, Callable[[Json], Money | None]]
@@ -21,7 +21,7 @@ _UNPAID: Final = ("due", "held", "approved", "in_run", "sent", "returned")
 
 
 def _outstanding(row: Json) -> Money:
-    return sum((Money.parse(row[stage]) for stage in _UNPAID), NOTHING)
+    return total(Money.parse(row[stage]) for stage in _UNPAID)
 
 
 _OF_CLAIMS: Final[tuple[Figure, ...]] = (
@@ -74,7 +74,7 @@ def _show(title: str, heading: str, name: str, rows: Iterable[Json], figures: Se
 
 def _total(column: Sequence[Money | None]) -> Money | None:
     known = [amount for amount in column if amount is not None]
-    return sum(known, NOTHING) if known and len(known) == len(column) else None
+    return total(known) if known and len(known) == len(column) else None
 
 
 def _told(amount: Money | None) -> str:
