@@ -33,7 +33,7 @@ from domain.party import PartyExists, party_stream
 from domain.person import person_stream
 from domain.reference import canonical
 from domain.refusal import Absent, Fault, NotAllowed
-from ledger.backup import Source
+from ledger.facts import Streams
 from ledger.ledger import Ledger
 from ledger.ledger import Request as LedgerRequest
 
@@ -128,18 +128,18 @@ class Caller:
             raise NoSuchAward(name=canonical(award))
 
 
-def recognise(source: Source, shown: str) -> Caller:
+def recognise(streams: Streams, shown: str) -> Caller:
     """Who has the key that was shown; `KeyIsWrong` if it opens nothing."""
     found = _KEY.fullmatch(shown)
     if found is None:
         raise KeyIsWrong
     key: Key | None = None
     with suppress(Absent):
-        key, _ = source.load(key_stream(found[1]))
+        key, _ = streams.load(key_stream(found[1]))
     same = hmac.compare_digest(key.hash if key else _NO_HASH, _hash(found[2]))
     if key is None or not same or not key.usable or key.opened_by is not Opener.SECRET:
         raise KeyIsWrong
-    return _caller(source, key)
+    return _caller(streams, key)
 
 
 def _recognise_subject(ledger: Ledger, issuer: str, subject: str) -> Caller:
@@ -156,8 +156,8 @@ def _recognise_subject(ledger: Ledger, issuer: str, subject: str) -> Caller:
     return _caller(ledger, key)
 
 
-def _caller(source: Source, key: Key) -> Caller:
-    person, _ = source.load(person_stream(key.person))
+def _caller(streams: Streams, key: Key) -> Caller:
+    person, _ = streams.load(person_stream(key.person))
     return Caller(person.person, person.party, key)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
@@ -23,7 +23,7 @@ from domain.aggregate import Actor, S, Stream
 from domain.log import LOG, LogRestored, SealedHead
 from ledger import durable_file, failures, merkle
 from ledger.entry import NO_LEAF, Registry, Row, draft, place, row_of, written
-from ledger.facts import Folder
+from ledger.facts import Folder, Streams
 from ledger.log import ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Reads, Turn
 from ledger.roots import Roots, Seal, walk
 from ledger.states import States
@@ -285,20 +285,13 @@ def _expect(faults: list[str]) -> None:
 # Restoring ------------------------------------------------------------------------------------------------------------
 
 
-class Source(Protocol):
-    """Where streams can be read."""
-
-    def load(self, stream: Stream[S], /) -> tuple[S, int]:
-        """A stream's state and version; its kind's `missing` if it has no entries."""
-
-
 def restore(
     log: Log,
     file: Path,
     *,
     seals: Seals,
     registry: Registry,
-    by: Callable[[Source], Actor],
+    by: Callable[[Streams], Actor],
     published: SealedHead | None,
     progress: Progress,
 ) -> SealedHead:

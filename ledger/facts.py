@@ -24,6 +24,13 @@ _SINGLY: Final = 8
 """References that are looked up one by one before all of an award are."""
 
 
+class Streams(Protocol):
+    """Where streams can be read: a ledger, or what is being restored."""
+
+    def load(self, stream: Stream[S], /) -> tuple[S, int]:
+        """A stream's state and version; its kind's `missing` if it has no entries."""
+
+
 class NotYetWritten(Exception):
     """A decision that was made on what waits to be written asked the log itself, which does not have it yet."""
 
@@ -198,6 +205,7 @@ class NotedFacts:
         """The state of a stream and its version."""
         found = self.known.get(stream.name)
         if found is None:
+            _expect_whole(stream)
             found = self._shelf.known(stream) or self._folder.fold(stream, self._shelf.base(stream))
             self.known[stream.name] = found
         return cast("Known[S]", found)
@@ -215,6 +223,7 @@ class NotedFacts:
             return
         self._shelf.expect(stream.name for stream in unread)
         for stream in unread:
+            _expect_whole(stream)
             found = self._shelf.known(stream)
             if found is None:
                 unknown.append(stream)
@@ -305,6 +314,12 @@ class NotedFacts:
             # A claim names thousands: one statement for all of the award is quicker than one for each.
             known = self._awards_known[award] = self._reads.recognised_in(award)
         return known.get(mark)
+
+
+def _expect_whole(stream: Stream[Any]) -> None:
+    """Refuse what is `made_of` some entries of its stream only: it has not the version on which a decision is recorded."""
+    if stream.of.made_of is not None:
+        raise TypeError(f"a decision stands on whole streams, and {stream.of.__name__} is made of a part of {stream.name}")
 
 
 def _portions(streams: Iterable[Stream[Any]]) -> Iterator[list[Stream[Any]]]:

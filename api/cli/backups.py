@@ -19,7 +19,8 @@ from domain.aggregate import Actor
 from domain.key import Role
 from domain.log import SealedHead
 from domain.refusal import Refused
-from ledger.backup import Backup, Source
+from ledger.backup import Backup
+from ledger.facts import Streams
 
 _SUFFIX: Final = ".lcledger"
 
@@ -141,10 +142,10 @@ def _restore(ours: Settings, file: Path, shown: str, tell: Callable[[int, int], 
     return head, last if last is not None and last.size >= head.size else None
 
 
-def _administrator(shown: str, source: Source) -> Actor:
+def _administrator(shown: str, streams: Streams) -> Actor:
     """Who restores: an administrator whom the backup knows."""
     try:
-        caller = recognise(source, shown)
+        caller = recognise(streams, shown)
         caller.expect({Role.ADMINISTRATOR})
     except Refused:
         raise Mistaken("This key is no administrator's in the backup; whoever restores is recorded, and must be one.") from None

@@ -15,8 +15,9 @@ import pytest
 from domain.aggregate import Actor
 from domain.log import LOG, LogRestored, SealedHead
 from ledger import backup, schema, store
-from ledger.backup import AnotherLog, BackupDamaged, NotABackup, NotEmpty, NotSealed, Source
+from ledger.backup import AnotherLog, BackupDamaged, NotABackup, NotEmpty, NotSealed
 from ledger.entry import Registry
+from ledger.facts import Streams
 from ledger.ledger import Ledger, Request
 from ledger.log import Log
 from ledger.vault import Seals, WrongVaultKey
@@ -34,7 +35,7 @@ def no_progress(_done: int, _size: int) -> None:
 def restore(
     log: Log, file: Path, *, key: bytes = VAULT_KEY, published: SealedHead | None = None, by: Actor = BRIDGE
 ) -> SealedHead:
-    def ask(source: Source) -> Actor:
+    def ask(source: Streams) -> Actor:
         assert source.load(pot("2021-Q3"))[1] > 0
         return by
 

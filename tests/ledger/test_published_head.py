@@ -10,7 +10,7 @@ import pytest
 
 from domain.aggregate import Actor
 from ledger import backup, published_head, schema, store
-from ledger.backup import Source
+from ledger.facts import Streams
 from ledger.ledger import Ledger, Request
 from ledger.log import Log
 from ledger.published_head import EntriesLost, HeadUnreadable, PublishedHead, Publishing
@@ -165,7 +165,7 @@ def _restored(tmp_path: Path, clock: Clock, file: PublishedHead) -> Ledger:
     log = Log(store.engine(f"sqlite:///{tmp_path / 'restored.db'}"), clock)
     schema.migrate(log.engine)
 
-    def ask(_source: Source) -> Actor:
+    def ask(_source: Streams) -> Actor:
         return BRIDGE
 
     backup.restore(
