@@ -24,7 +24,6 @@ from ledger.log import Head
 
 _LOG: Final = logging.getLogger(__name__)
 PUBLISH_EVERY_S: Final = 1.0
-_LEAST_ENTRIES: Final = 1
 
 
 class HeadUnreadable(RuntimeError):
@@ -57,7 +56,7 @@ class PublishedHead:
     def publish(self, ledger: Ledger) -> SealedHead | None:
         """Publish the head of the log now, if it has entries; `EntriesLost` if the last published one is not in it."""
         head = ledger.head()
-        if head.size < _LEAST_ENTRIES and self.read() is None:
+        if not head.size and self.read() is None:
             return None
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with LockFile(self.path.with_name(self.path.name + ".lock")):

@@ -32,7 +32,10 @@ class Wire:
         """What takes statements: an SQLite connection would make a cursor for each."""
 
     def begin(self, statements: Iterable[str], questions: Iterable[Question[Any]]) -> list[Any]:
-        """Begin a transaction with some statements, and what is told of questions in it; one way there and back for all."""
+        """Begin a transaction with some statements, and what is told of questions in it; one way there and back for all.
+
+        Each question sees what there is when it is answered.
+        """
         with self.at_once():
             for statement in statements:
                 self._say.execute(statement)
@@ -57,11 +60,6 @@ class Wire:
         """The rows that answer a statement."""
         rows: Rows = self._say.execute(sql, parameters).fetchall()
         return rows
-
-    def ask_at_once(self, questions: Iterable[Question[Any]]) -> list[Any]:
-        """What is told of questions, each seeing what there is when it is answered; one way to PostgreSQL and back for all."""
-        with self.at_once():
-            return self._told(questions)
 
     def say(self, statements: Iterable[tuple[str, Any]]) -> None:
         """Say statements; for SQLite with a list of parameters once for each of it."""

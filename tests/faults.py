@@ -64,7 +64,7 @@ def _cut_off(patch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
     patch.setattr(Engine, "connect", refuse_ours(Engine.connect))
     patch.setattr(Engine, "raw_connection", refuse_ours(Engine.raw_connection))
-    for said in ("begin", "commit", "ask", "ask_at_once", "say"):
+    for said in ("begin", "commit", "ask", "say"):
         patch.setattr(Wire, said, refuse)
     patch.setattr(Wire, "roll_back", lambda _: False)
 

@@ -44,6 +44,10 @@ _OF_LIBRARY: Final = {
 _BATCH_OF_LIBRARY: Final = {Database.SQLITE: 3.0, Database.POSTGRESQL: 5.0}
 
 
+_Ours = Callable[[int, int], float]
+"""Does our work with so many writers and events each, once; gives how many entries it wrote in a second."""
+
+
 class DiaryKept(Event):
     """A line in a diary: as long as most events are, and of no meaning."""
 
@@ -160,7 +164,7 @@ class _Arena:
         self._written: Counter[str] = Counter()
         """What the floor wrote again: how many commits of ours there were, and how many entries they had."""
 
-    def measured(self, ours: "_Ours", rounds: int, writers: int, batch: int) -> Samples:
+    def measured(self, ours: _Ours, rounds: int, writers: int, batch: int) -> Samples:
         """What takes turns: ours, after it the floor, which writes its commits again, and the library."""
         self._written.clear()
         contenders: dict[str, Contender] = {OURS: partial(ours, writers, batch), FLOOR: self._raw}
@@ -218,9 +222,6 @@ class _Arena:
     def _names(self, writers: int) -> list[str]:
         run = next(self._runs)
         return [f"award/BENCH-{writer}/diary/{run}" for writer in range(1, writers + 1)]
-
-
-_Ours = Callable[[int, int], float]
 
 
 def _stored(diary: str, line: int) -> StoredEvent:
