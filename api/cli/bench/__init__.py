@@ -1,8 +1,10 @@
 """`bench`: how fast the ledger is, beside what it can be measured by.
 
-Each module is a measurement with its command. Absolute figures say more of the machine than of the program, so everything is
-measured beside something else in the same run, in turns: beside the floor (the least that the same work can cost, in `yardsticks`
-of `ledger` and `projections`) and beside the `eventsourcing` library. `measuring` takes turns and compares, `telling` shows.
+Modules in the plural are measurements, each with its command. Absolute figures say more of the machine than of the program, so
+everything is measured beside something else in the same run, in turns: beside the floor (the least that the same work can cost,
+in `yardsticks` of `ledger` and `projections`) and beside the `eventsourcing` library. `grounds` makes databases to measure in,
+`histories` what stands in them; `served` is a service to measure, with the `floor` beside it, `clients` ask it, `acting` says
+what. `measuring` takes turns and compares, `telling` shows.
 
 A new measurement makes its lines with `measuring.compare` and tells them with `telling.tell`.
 """

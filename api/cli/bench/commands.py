@@ -11,25 +11,18 @@ from statistics import median
 from time import perf_counter
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 
 from api.cli.bench import floor
-from api.cli.bench.clients import Caller, NotAnswered, expect
-from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, chosen, grounds
+from api.cli.bench.acting import PREFIX, awards_of, claim, let_follow, read
+from api.cli.bench.clients import Caller
+from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, usually_sqlite
 from api.cli.bench.measuring import FLOOR, OURS, Contender, Line, Wanted, compare, of, percentile, take_turns
-from api.cli.bench.served import Ready, make_ready, served
+from api.cli.bench.served import Ready, readied, served
 from api.cli.bench.telling import Report, tell
 from api.cli.screen import AsJson
 from api.cli.serving import run
 
-HOT: Final = "BENCH-HOT"
-"""The award of one half of the load; the clients of the other half have an award each."""
-_PREFIX: Final = "/v1"
-_READY: Final = "/v1/health/ready"
-_FOLLOWING_S: Final = 60
-_CREATED: Final = 201
-_OK: Final = 200
 _READ_EVERY_S: Final = 0.02
 _MS: Final = 1_000
 _P99: Final = 99
@@ -63,20 +56,10 @@ def bench_commands(
       lcledger bench commands --postgres postgresql://postgres@127.0.0.1:5432/postgres
     """
     report = Report("Whole commands over HTTP", rounds)
-    for database in chosen(on or ([Database.SQLITE] if postgres is None else None), postgres):
-        with grounds(database, folder, postgres) as made:
-            ready = make_ready(database, made, awards_of(clients))
-            report.databases.append(ready.version)
-            report.durability[str(database)] = {OURS: ready.durability}
-            with served(ready.settings) as where:
-                report.lines.extend(_lines(database, Arena(where, ready, clients, seconds), rounds))
+    for database in usually_sqlite(on, postgres):
+        with readied(report, database, folder, postgres, awards_of(clients)) as ready, served(ready.settings) as where:
+            report.lines.extend(_lines(database, Arena(where, ready, clients, seconds), rounds))
     tell(report, as_json=as_json)
-
-
-def awards_of(clients: int) -> list[str]:
-    """The award under which each client acts, in their order."""
-    hot = (clients + 1) // 2
-    return [HOT] * hot + [f"BENCH-{number}" for number in range(1, clients - hot + 1)]
 
 
 def _lines(database: Database, arena: "Arena", rounds: int) -> Iterator[Line]:
@@ -126,7 +109,7 @@ class Arena:
 
     def contenders(self) -> dict[str, Contender]:
         """Those who take turns."""
-        return {OURS: partial(self._measured, OURS, _PREFIX), FLOOR: partial(self._measured, FLOOR, floor.PREFIX)}
+        return {OURS: partial(self._measured, OURS, PREFIX), FLOOR: partial(self._measured, FLOOR, floor.PREFIX)}
 
     def _measured(self, name: str, prefix: str) -> float:
         turn = _Turn()
@@ -148,26 +131,13 @@ class Arena:
         """Submit a claim and have it verified, and the next one, until time is up."""
         until = perf_counter() + self._seconds
         while perf_counter() < until:
-            claim = f"C{next(self._numbers)}"
-            path = f"{prefix}/awards/{award}/claims"
-            for to, key, body in (
-                (path, self._ready.claimants[award], submission(claim)),
-                (f"{path}/{claim}/verification", self._ready.verifiers[award], VERIFICATION),
-            ):
-                begun = perf_counter()
-                answer = await caller.post(to, key, f"{claim}-{len(to)}", body)
-                turn.commands_s.append(perf_counter() - begun)
-                expect(_CREATED, to, answer)
+            async for took in claim(caller, self._ready, award, f"C{next(self._numbers)}", prefix):
+                turn.commands_s.append(took)
 
     async def _read(self, caller: Caller, turn: _Turn) -> None:
         """Read what is worked on, one thing after the other, in a steady rhythm."""
-        of_award = f"{_PREFIX}/awards/{HOT}"
         for number in count():
-            path = reads_of(of_award)[number % 4]
-            begun = perf_counter()
-            answer = await caller.get(path, self._ready.auditor)
-            turn.reads_s.append(perf_counter() - begun)
-            expect(_OK, path, answer)
+            turn.reads_s.append(await read(caller, self._ready, number))
             await asyncio.sleep(_READ_EVERY_S)
 
 
@@ -181,42 +151,3 @@ async def _meanwhile(reading: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def let_follow(caller: Caller) -> int:
-    """Wait until the read models show everything, so that nobody's turn pays for another's; how far they were behind."""
-    lags: list[int] = []
-    until = perf_counter() + _FOLLOWING_S
-    while not lags or lags[-1]:
-        answer = await caller.get(_READY, "")
-        expect(_OK, _READY, answer)
-        lags.append(orjson.loads(answer.body)["views_lag"])
-        if perf_counter() > until:
-            raise NotAnswered(f"the read models are {lags[-1]} entries behind, and do not catch up")
-        await asyncio.sleep(_READ_EVERY_S)
-    return lags[0]
-
-
-def reads_of(award: str) -> tuple[str, ...]:
-    """What is read of an award, at its address."""
-    return award, f"{award}/claims?limit=20", f"{award}/balances", f"{award}/trail?limit=20"
-
-
-def submission(claim: str) -> bytes:
-    """A claim of three lines, of somebody whom nobody has met before."""
-    known = {"participant": f"NEXT-{claim}", "quantity": "1"}
-    register = {
-        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "title": "Attendance register, spring",
-    }
-    lines = [
-        {"outcome": "PLAN", "achieved_on": "2025-01-14", **known},
-        {"outcome": "SCHOOL-TERM", "achieved_on": "2025-03-28", "evidence": [register], **known},
-        {"outcome": "WORKSHOP", "achieved_on": "2025-02-14", "quantity": "20", "note": "Two workshops at the library"},
-    ]
-    return orjson.dumps({"claim": claim, "period": {"first": "2025-01-01", "last": "2025-03-31"}, "lines": lines})
-
-
-VERIFICATION: Final = orjson.dumps(
-    {"lines": [{"line": 3, "accepted": "18", "rejected": "2", "reason": "not-evidenced"}], "others": "accepted"}
-)

@@ -56,6 +56,11 @@ def chosen(on: Sequence[Database] | None, postgres: str | None) -> tuple[Databas
     return databases
 
 
+def usually_sqlite(on: Sequence[Database] | None, postgres: str | None) -> tuple[Database, ...]:
+    """The same, where a service is measured: on SQLite unless it is said otherwise."""
+    return chosen(on or ([Database.SQLITE] if postgres is None else None), postgres)
+
+
 @contextmanager
 def grounds(database: Database, folder: Path | None, postgres: str | None) -> Iterator[Scratch]:
     """What makes databases of a kind, for as long as it is measured."""

@@ -11,19 +11,17 @@ import typer
 
 from api import tables
 from api.cli.bench import floor
+from api.cli.bench.acting import CREATED, PREFIX, let_follow
 from api.cli.bench.clients import Caller, expect
-from api.cli.bench.commands import let_follow
-from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, chosen, grounds
+from api.cli.bench.grounds import Database, Folder, On, Postgres, Rounds, usually_sqlite
 from api.cli.bench.measuring import FLOOR, OURS, Contender, Line, Wanted, compare, take_turns
-from api.cli.bench.served import Ready, make_ready, served
+from api.cli.bench.served import Ready, readied, served
 from api.cli.bench.telling import Report, tell
 from api.cli.screen import AsJson
 from api.cli.serving import run
 from domain.claim import MOST_LINES
 
 AWARD: Final = "BENCH-IMPORT"
-_PREFIX: Final = "/v1"
-_CREATED: Final = 201
 _CSV: Final = "text/csv"
 _LINES_A_SECOND: Final = 5_000
 
@@ -52,13 +50,9 @@ def bench_import(
       lcledger bench import --lines 10000 --rounds 5 --postgres postgresql://postgres@127.0.0.1:5432/postgres
     """
     report = Report("Claims imported as CSV", rounds)
-    for database in chosen(on or ([Database.SQLITE] if postgres is None else None), postgres):
-        with grounds(database, folder, postgres) as made:
-            ready = make_ready(database, made, [AWARD])
-            report.databases.append(ready.version)
-            report.durability[str(database)] = {OURS: ready.durability}
-            with served(ready.settings) as where:
-                report.lines.append(_line(database, Import(where, ready, lines), rounds))
+    for database in usually_sqlite(on, postgres):
+        with readied(report, database, folder, postgres, [AWARD]) as ready, served(ready.settings) as where:
+            report.lines.append(_line(database, Import(where, ready, lines), rounds))
     tell(report, as_json=as_json)
 
 
@@ -82,7 +76,7 @@ class Import:
 
     def contenders(self) -> dict[str, Contender]:
         """Those who take turns."""
-        return {OURS: partial(self._measured, _PREFIX), FLOOR: partial(self._measured, floor.PREFIX)}
+        return {OURS: partial(self._measured, PREFIX), FLOOR: partial(self._measured, floor.PREFIX)}
 
     def _measured(self, prefix: str) -> float:
         return run(self._send(prefix))
@@ -96,13 +90,13 @@ class Import:
                 path = f"{prefix}/awards/{AWARD}/claims"
                 said = f"{path}?claim={claim}&period_first=2025-01-01&period_last=2025-03-31"
                 answer = await caller.post(said, self._ready.claimants[AWARD], token_hex(16), file, _CSV)
-                expect(_CREATED, path, answer)
+                expect(CREATED, path, answer)
                 path = f"{path}/{claim}/verification"
                 answer = await caller.post(path, self._ready.verifiers[AWARD], token_hex(16), b'{"others":"accepted"}')
-                expect(_CREATED, path, answer)
+                expect(CREATED, path, answer)
             rate = self.lines / (perf_counter() - begun)
             behind = await let_follow(caller)
-        if prefix == _PREFIX:
+        if prefix == PREFIX:
             self.behind.append(behind)
         return rate
 

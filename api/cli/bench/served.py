@@ -16,7 +16,9 @@ from api import logs
 from api.app import create_app
 from api.cli.access import Access, Mistaken, client, key_of
 from api.cli.bench import floor
-from api.cli.bench.grounds import Database
+from api.cli.bench.grounds import Database, grounds
+from api.cli.bench.measuring import OURS
+from api.cli.bench.telling import Report
 from api.cli.demo import history
 from api.cli.demo.cast import FUND, SECOND, Cast, Part, claimant_of
 from api.cli.serving import serve
@@ -39,6 +41,18 @@ class Ready:
     auditor: str
     version: str
     durability: dict[str, str]
+
+
+@contextmanager
+def readied(
+    report: Report, database: Database, folder: Path | None, postgres: str | None, awards: Sequence[str]
+) -> Iterator[Ready]:
+    """A ledger of a kind, of which a report tells, for as long as it is measured."""
+    with grounds(database, folder, postgres) as made:
+        ready = make_ready(database, made, awards)
+        report.databases.append(ready.version)
+        report.durability[str(database)] = {OURS: ready.durability}
+        yield ready
 
 
 def make_ready(database: Database, made: Scratch, awards: Sequence[str]) -> Ready:

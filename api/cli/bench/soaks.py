@@ -15,11 +15,11 @@ import orjson
 import typer
 
 from api.cli.access import Mistaken
-from api.cli.bench.clients import Caller, expect
-from api.cli.bench.commands import HOT, VERIFICATION, awards_of, let_follow, reads_of, submission
-from api.cli.bench.grounds import Database, Folder, On, Postgres, chosen, grounds
+from api.cli.bench.acting import READY, awards_of, claim, let_follow, read
+from api.cli.bench.clients import Caller
+from api.cli.bench.grounds import Folder, On, Postgres, usually_sqlite
 from api.cli.bench.measuring import OURS, Line, Wanted, of, percentile
-from api.cli.bench.served import Ready, make_ready, serving_process
+from api.cli.bench.served import Ready, readied, serving_process
 from api.cli.bench.telling import Report, tell
 from api.cli.screen import AsJson, bar
 from api.cli.serving import run
@@ -35,10 +35,6 @@ _A_MINUTE: Final = 60
 _MIB: Final = 1024 * 1024
 _KIB: Final = 1024
 _MS: Final = 1_000
-_CREATED: Final = 201
-_OK: Final = 200
-_READY: Final = "/v1/health/ready"
-_PREFIX: Final = "/v1"
 
 
 def install(app: typer.Typer) -> None:
@@ -70,16 +66,15 @@ def bench_soak(
         raise Mistaken("A soak needs Linux, which tells what another process has open.")
     figures = f"at the ends of a line through samples of {minutes:g} minutes"
     report = Report("A service under steady load", rounds=1, figures=figures)
-    for database in chosen(on or ([Database.SQLITE] if postgres is None else None), postgres):
-        with grounds(database, folder, postgres) as made:
-            ready = make_ready(database, made, awards_of(clients))
-            report.databases.append(ready.version)
-            report.durability[str(database)] = {OURS: ready.durability}
-            with serving_process(ready.settings) as (process, where):
-                soak = Soak(process, where, ready, clients, rate)
-                run(soak.load(minutes * _A_MINUTE))
-            report.lines.extend(lines_of(str(database), soak.samples))
-            report.notes.append(soak.told(str(database)))
+    for database in usually_sqlite(on, postgres):
+        with (
+            readied(report, database, folder, postgres, awards_of(clients)) as ready,
+            serving_process(ready.settings) as (process, where),
+        ):
+            soak = Soak(process, where, ready, clients, rate)
+            run(soak.load(minutes * _A_MINUTE))
+        report.lines.extend(lines_of(str(database), soak.samples))
+        report.notes.append(soak.told(str(database)))
     tell(report, as_json=as_json)
 
 
@@ -135,28 +130,17 @@ class Soak:
             await let_follow(watching)
 
     async def _act(self, caller: Caller, award: str, until: float) -> None:
-        path = f"{_PREFIX}/awards/{award}/claims"
         while (begun := perf_counter()) < until:
-            claim = f"C{next(self._numbers)}"
-            for to, key, body in (
-                (path, self._ready.claimants[award], submission(claim)),
-                (f"{path}/{claim}/verification", self._ready.verifiers[award], VERIFICATION),
-            ):
-                asked = perf_counter()
-                expect(_CREATED, to, await caller.post(to, key, f"{claim}-{len(to)}", body))
-                self._since.commands_s.append(perf_counter() - asked)
+            async for took in claim(caller, self._ready, award, f"C{next(self._numbers)}"):
+                self._since.commands_s.append(took)
                 self.commands += 1
             await asyncio.sleep(max(begun + self._every_s - perf_counter(), 0))
 
     async def _read(self, caller: Caller, until: float) -> None:
-        paths = reads_of(f"{_PREFIX}/awards/{HOT}")
         for number in count():
             if perf_counter() > until:
                 return
-            path = paths[number % len(paths)]
-            asked = perf_counter()
-            expect(_OK, path, await caller.get(path, self._ready.auditor))
-            self._since.reads_s.append(perf_counter() - asked)
+            self._since.reads_s.append(await read(caller, self._ready, number))
             await asyncio.sleep(self._every_s / 2)
 
     async def _watch(self, caller: Caller, seconds: float, until: float) -> None:
@@ -165,7 +149,7 @@ class Soak:
             task = progress.add_task("Samples", total=int(seconds / every_s))
             while perf_counter() + every_s <= until:
                 await asyncio.sleep(every_s)
-                answer = await caller.get(_READY, "")
+                answer = await caller.get(READY, "")
                 self._sample(orjson.loads(answer.body)["views_lag"], seconds - (until - perf_counter()))
                 progress.advance(task)
 

@@ -10,7 +10,8 @@ import pytest
 
 from api.cli.access import Mistaken
 from api.cli.bench import histories, imports
-from api.cli.bench.commands import Arena, awards_of
+from api.cli.bench.acting import awards_of
+from api.cli.bench.commands import Arena
 from api.cli.bench.grounds import Database, grounds
 from api.cli.bench.imports import Import
 from api.cli.bench.served import make_ready, served, settings_of
