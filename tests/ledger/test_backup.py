@@ -272,7 +272,16 @@ class TestDamage:
         file.write_bytes(gzip.compress(b"".join(forge(lines))))
         _refused(file, emptied, BackupDamaged)
 
-    @pytest.mark.parametrize("content", [b"", b"a letter", gzip.compress(b"1\n"), gzip.compress(b'["lcledger-backup-9"]\n')])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"a letter", gzip.compress(b"1\n"), gzip.compress(b'["lcledger-backup-9"]\n')],
+        ids=[
+            "nothing",
+            "a letter",
+            "a number",
+            "of a later release",
+        ],  # What gzip writes says when, and names must stay the same.
+    )
     def test_is_not_what_another_file_is_called(self, file: Path, emptied: Log, content: bytes) -> None:
         file.write_bytes(content)
         _refused(file, emptied, BackupDamaged, NotABackup)
