@@ -1,31 +1,25 @@
-"""Clawbacks: what was accepted in error is taken back, raised by one person and agreed by another (M8)."""
+"""Clawbacks: what was accepted in error is taken back, proposed by one person and agreed by another (M8)."""
 
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER, VERIFIER
 from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ClawbackName
+from api.proposals import Withdrawal
 from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import clawback as clawbacks
 from domain.award import AwardIsCompleted, AwardIsNotAgreed, NoSuchAward, award_stream
-from domain.claim import NamedLine, NoSuchClaim, Note, ReasonCode
-from domain.clawback import ClawedLine, Clawing, NoSuchClawback, Status, clawback_stream
+from domain.claim import NamedLine, NoSuchClaim, ReasonCode
+from domain.clawback import ClawedLine, Clawing, NoSuchClawback, clawback_stream
 from domain.money import Money
+from domain.proposal import Status
 
 router = APIRouter(prefix="/awards/{award}/clawbacks", tags=["clawbacks"])
-
-
-class Withdrawal(BaseModel):
-    """Why a clawback is withdrawn, or turned down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reason: Note
 
 
 class ClawbackInList(BaseModel):
@@ -35,7 +29,7 @@ class ClawbackInList(BaseModel):
     status: Status
     reason: ReasonCode
     lines: int
-    raised_by: str
+    proposed_by: str
     agreed_by: str | None
     assessment: int | None
     reversed: Money | None
@@ -46,7 +40,7 @@ class ToldClawback(BaseModel):
 
     clawback: str
     status: Status
-    raised_by: str
+    proposed_by: str
     agreed_by: str | None
     reason: ReasonCode
     note: str | None
@@ -84,12 +78,12 @@ async def raise_(award: AwardName, clawing: Annotated[Clawing, sent(Clawing)], a
 def show(award: AwardName, clawback: ClawbackName, asked: TheReading) -> ToldClawback:
     """A clawback, and what became of it."""
     found = asked.load(clawback_stream(award, clawback))
-    raised, agreed = found.raised, found.agreed
+    raised, agreed = found.proposed, found.agreed
     sees = raised.note is not None and asked.caller.has(SEE_TEXTS, award)
     return ToldClawback(
         clawback=raised.clawback,
         status=found.status,
-        raised_by=found.raised_by,
+        proposed_by=found.proposed_by,
         agreed_by=found.agreed_by,
         reason=raised.reason,
         note=asked.ledger.reveal([raised.note]).get(raised.note) if sees and raised.note else None,

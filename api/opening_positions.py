@@ -10,15 +10,16 @@ from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName
+from api.proposals import Withdrawal
 from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheReading, cursor, offset, question
 from api.tables import rows
 from domain import opening_position as opening_positions
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream
 from domain.brought_forward import MOST_LINES, EarlierAllotment, EarlierOutcome, EarlierSplit, EarlierYear
 from domain.calendar import Day
-from domain.claim import Note
 from domain.money import Money, Quantity, total
-from domain.opening_position import NoSuchOpeningPosition, Opening, OpeningLine, Status, opening_position_stream
+from domain.opening_position import NoSuchOpeningPosition, Opening, OpeningLine, opening_position_stream
+from domain.proposal import Status
 
 router = APIRouter(prefix="/awards/{award}/opening-position", tags=["opening positions"])
 COLUMNS: Final = tuple(OpeningLine.model_fields)
@@ -57,14 +58,6 @@ class Proposal(Opening):
         if said.get("lines"):
             raise ValueError("says `lines` and `lines_csv`, of which one stands for the other")
         return {**said, "lines_csv": None, "lines": list(rows(table.removeprefix("\ufeff"), COLUMNS, COLUMNS))}
-
-
-class Withdrawal(BaseModel):
-    """Why an opening position is withdrawn, or turned down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reason: Note
 
 
 class ToldOpeningPosition(BaseModel):

@@ -4,32 +4,25 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER
 from api.commands import Recorded, TheAsk, address, command, sent
 from api.names import AwardName, OtherPaymentName
+from api.proposals import Withdrawal
 from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import other_payment as other_payments
 from domain.assessment import StatedAmount
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream
 from domain.calendar import Day
-from domain.claim import Note
 from domain.money import Money
-from domain.other_payment import NoSuchOtherPayment, OtherPaying, PaymentType, Status, other_payment_stream
+from domain.other_payment import NoSuchOtherPayment, OtherPaying, PaymentType, other_payment_stream
 from domain.payment import DateAhead
+from domain.proposal import Status
 from domain.terms import NoTermsInForce
 
 router = APIRouter(prefix="/awards/{award}/other-payments", tags=["other payments"])
-
-
-class Withdrawal(BaseModel):
-    """Why an other payment is withdrawn, or turned down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reason: Note
 
 
 class OtherPaymentInList(BaseModel):

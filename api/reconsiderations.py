@@ -4,28 +4,22 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from api.awards import ADMINISTRATOR
 from api.claims import CERTIFIER
 from api.commands import Reassessed, Recorded, TheAsk, address, command, sent
 from api.names import AwardName, ReconsiderationName
+from api.proposals import Withdrawal
 from api.readings import LIMIT, NOT_INVESTORS, SEE_TEXTS, After, Limit, Page, TheListing, TheReading, listed, question
 from domain import reconsideration as reconsiderations
 from domain.award import AwardIsClosedToClaims, AwardIsCompleted, AwardIsNotAgreed, AwardIsPaused, NoSuchAward, award_stream
-from domain.claim import NamedLine, NoSuchClaim, Note
+from domain.claim import NamedLine, NoSuchClaim
 from domain.money import Money
-from domain.reconsideration import NoSuchReconsideration, Reconsidering, Status, reconsideration_stream
+from domain.proposal import Status
+from domain.reconsideration import NoSuchReconsideration, Reconsidering, reconsideration_stream
 
 router = APIRouter(prefix="/awards/{award}/reconsiderations", tags=["reconsiderations"])
-
-
-class Withdrawal(BaseModel):
-    """Why a reconsideration is withdrawn, or turned down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reason: Note
 
 
 class ReconsiderationInList(BaseModel):

@@ -5,22 +5,22 @@ It takes from each payer, and from unfunded, what the line had allotted; what wa
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token, joined
+from domain.aggregate import Actor, Commitment, Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import Kind, ReversedLine, Sheet, StandingLine, Stands
-from domain.award import Award, ProposalConcluded, ProposalKind, ProposalOpened, award_stream
+from domain.award import Award, ProposalKind, award_stream
 from domain.calendar import Day
 from domain.claim import Claim, ClaimLinesReversed, Line, NamedLine, Note, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money, PositiveQuantity, Quantity, total
 from domain.obligation import Cause, Obligations, assessed, payees, taken
 from domain.participant import Achievement, Participant, ParticipantAssessed, ParticipantReleased, participant_stream
+from domain.proposal import NamedProposal, opened, withdrawn
 from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, Refused
@@ -123,48 +123,36 @@ class ClaimantMayNotAgree(FourEyes):
 # The clawback ---------------------------------------------------------------------------------------------------------
 
 
-class Status(StrEnum):
-    """Where a clawback stands."""
-
-    RAISED = "raised"
-    WITHDRAWN = "withdrawn"
-    AGREED = "agreed"
-
-
 @dataclass(frozen=True, slots=True)
-class Clawback(Aggregate):
+class Clawback(NamedProposal[ClawbackRaised, ClawbackAgreed]):
     """A clawback, and what became of it."""
 
     missing = NoSuchClawback
+    not_waiting = ClawbackIsConcluded
+    kind = ProposalKind.CLAWBACK
 
-    raised: ClawbackRaised
-    raised_by: PersonId
-    status: Status = Status.RAISED
-    agreed: ClawbackAgreed | None = None
-    agreed_by: PersonId | None = None
+    @property
+    def reference(self) -> str:
+        """Its reference in its award."""
+        return self.proposed.clawback
 
     def withdraw(self, reason: Commitment) -> ClawbackWithdrawn:
         """Withdraw the clawback, or turn it down."""
-        self.expect_raised()
+        self.expect_proposed()
         return ClawbackWithdrawn(reason=reason)
-
-    def expect_raised(self) -> None:
-        """Refuse unless the clawback waits for a second person."""
-        if self.status is not Status.RAISED:
-            raise ClawbackIsConcluded(clawback=self.raised.clawback, status=self.status)
 
     @classmethod
     def evolve(cls, state: "Clawback | None", event: ClawbackEvent, by: PersonId) -> "Clawback":
         """The clawback after an event."""
         if isinstance(event, ClawbackRaised):
-            return cls(event, raised_by=by)
+            return cls(event, proposed_by=by)
         if state is None:
             raise LookupError(f"{event.type} before clawback.raised")
         match event:
             case ClawbackWithdrawn():
-                return replace(state, status=Status.WITHDRAWN)
+                return state.after_withdrawal()
             case ClawbackAgreed():
-                return replace(state, status=Status.AGREED, agreed=event, agreed_by=by)
+                return state.after_agreement(event, by)
 
 
 def clawback_stream(award: str, clawback: str) -> Stream[Clawback]:
@@ -190,36 +178,33 @@ def raise_clawback(facts: Facts, award: str, clawing: Clawing) -> Decision:
         reason=clawing.reason,
         note=facts.conceal(clawing.note, under.reference) if clawing.note else None,
     )
-    opened = ProposalOpened(kind=ProposalKind.CLAWBACK, reference=clawing.clawback)
-    return {stream: (raised,), award_stream(award): (opened,)}
+    return opened(stream, award, raised, ProposalKind.CLAWBACK, clawing.clawback)
 
 
 def withdraw(facts: Facts, award: str, clawback: str, reason: str) -> Decision:
     """Withdraw a clawback that waits for its second person, or turn it down."""
-    stream = clawback_stream(award, clawback)
-    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
-    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
+    return withdrawn(facts, award, clawback_stream(award, clawback), reason)
 
 
 def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) -> Decision:
     """Agree a clawback, as a second person: take its lines back, and make receivable what was paid for them."""
     under, stream = facts[award_stream(award)], clawback_stream(award, clawback)
     raised = facts[stream]
-    raised.expect_raised()
+    raised.expect_proposed()
     under.expect_not_completed()
-    if by.person == raised.raised_by:
+    if by.person == raised.proposed_by:
         raise RaiserMayNotAgree
-    claims = _expect_standing(facts, award, raised.raised.lines)
+    claims = _expect_standing(facts, award, raised.proposed.lines)
     if by.party in {claim.submitted.claimant for claim in claims.values()}:
         raise ClaimantMayNotAgree
     taking = Taking(facts, under, today)
-    for each in raised.raised.lines:
+    for each in raised.proposed.lines:
         taking.take(canonical(each.claim), each.line, each.quantity)
     dependants, go_too = tuple(taking.dependants()), under.agreement.on(today).terms.dependants == "go-too"
     while go_too and (more := [each for each in tuple(taking.dependants()) if taking.take_whole(each)]):
         dependants = (*dependants, *(each for each in more if each not in dependants))
     verified_by = tuple(sorted({by.person, *taking.deciders()}))
-    cause = Cause(claim=_only(taking.claims), claimed_by=raised.raised_by, verified_by=verified_by)
+    cause = Cause(claim=_only(taking.claims), claimed_by=raised.proposed_by, verified_by=verified_by)
     agreed = ClawbackAgreed(
         assessment=taking.number,
         on=today,
@@ -227,11 +212,7 @@ def agree(facts: Facts, award: str, clawback: str, *, by: Actor, today: date) ->
         dependants=dependants,
         dependants_went_too=go_too,
     )
-    return joined({stream: (agreed,), award_stream(award): (_concluded(raised),)}, taking.decision(cause))
-
-
-def _concluded(clawback: Clawback) -> ProposalConcluded:
-    return ProposalConcluded(kind=ProposalKind.CLAWBACK, reference=clawback.raised.clawback)
+    return joined({stream: (agreed,), award_stream(award): (raised.concluded(),)}, taking.decision(cause))
 
 
 def _only(claims: Iterable[str]) -> str | None:

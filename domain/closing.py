@@ -22,9 +22,9 @@ from domain.award import (
 from domain.claim import Claim, ClaimLapsed, ClaimLinesDecided, ReasonCode, chunks, claim_stream
 from domain.event import Event
 from domain.money import total
-from domain.opening_position import Status as PositionStatus
 from domain.opening_position import opening_position_stream
 from domain.payment import Stage, payment_stream
+from domain.proposal import Status as ProposalStatus
 from domain.refusal import Fault
 from domain.verification import LineDecision, Prices, valued
 
@@ -90,7 +90,7 @@ def _undone(facts: Facts, award: Award) -> Iterator[Fault]:
     for kind, reference in sorted(award.proposals):
         yield Fault(f"{kind}s.{reference}", _WAITS)
     position = facts.get(opening_position_stream(award.reference))
-    if position and position.status is PositionStatus.PROPOSED:
+    if position and position.status is ProposalStatus.PROPOSED:
         yield Fault("opening-position", _WAITS)
 
 

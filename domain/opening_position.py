@@ -9,13 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, Token, joined
+from domain.aggregate import Actor, Commitment, Decision, Facts, PersonId, Stream, Token, joined
 from domain.assessment import Kind
 from domain.award import Award, award_stream
 from domain.brought_forward import (
@@ -38,6 +37,7 @@ from domain.event import Event
 from domain.money import NOTHING, Amount, Money, PositiveQuantity, total
 from domain.obligation import Between, Cause, Obligations, assessed
 from domain.participant import EarlierAchievement, ParticipantRecognisedBefore, participant_stream
+from domain.proposal import Proposal, Status
 from domain.record import Record
 from domain.reference import Code, Reference, canonical
 from domain.refusal import Absent, FourEyes, Invalid, Refused
@@ -184,28 +184,16 @@ class BeneficiaryMayNotOpen(FourEyes):
 # The opening position -------------------------------------------------------------------------------------------------
 
 
-class Status(StrEnum):
-    """Where an opening position stands."""
-
-    PROPOSED = "proposed"
-    WITHDRAWN = "withdrawn"
-    AGREED = "agreed"
-
-
 @dataclass(frozen=True, slots=True)
-class OpeningPosition(Aggregate):
+class OpeningPosition(Proposal[OpeningPositionProposed, OpeningPositionAgreed]):
     """The opening position of an award: the one that was proposed last, and what became of it."""
 
     missing = NoSuchOpeningPosition
+    not_waiting = NoOpeningPositionIsProposed
 
-    proposed: OpeningPositionProposed
-    proposed_by: PersonId
     outcomes: tuple[EarlierOutcome, ...] = ()
     payers: tuple[EarlierAllotment, ...] = ()
     lines: tuple[EarlierLine, ...] = ()
-    status: Status = Status.PROPOSED
-    agreed: OpeningPositionAgreed | None = None
-    agreed_by: PersonId | None = None
 
     @property
     def figures(self) -> Figures:
@@ -225,11 +213,6 @@ class OpeningPosition(Aggregate):
         if self.status is Status.AGREED:
             raise OpeningPositionIsAgreed
 
-    def expect_proposed(self) -> None:
-        """Refuse unless it waits for a second person."""
-        if self.status is not Status.PROPOSED:
-            raise NoOpeningPositionIsProposed(status=self.status)
-
     @classmethod
     def evolve(cls, state: "OpeningPosition | None", event: OpeningPositionEvent, by: PersonId) -> "OpeningPosition":
         """The opening position after an event."""
@@ -243,9 +226,9 @@ class OpeningPosition(Aggregate):
             case OpeningLinesListed(lines=lines):
                 return replace(state, lines=(*state.lines, *lines))
             case OpeningPositionWithdrawn():
-                return replace(state, status=Status.WITHDRAWN)
+                return state.after_withdrawal()
             case OpeningPositionAgreed():
-                return replace(state, status=Status.AGREED, agreed=event, agreed_by=by)
+                return state.after_agreement(event, by)
             case OpeningFiguresOpened():
                 return state
 

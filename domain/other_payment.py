@@ -4,22 +4,23 @@ It is split and allotted as assessments are, and counts against the limits of it
 stated a sum, no limit cuts it: one that finds no room is refused.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
-from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
+from domain.aggregate import Actor, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind, Sheet, StatedAmount
-from domain.award import Award, ProposalConcluded, ProposalKind, ProposalOpened, award_stream
+from domain.award import Award, ProposalKind, award_stream
 from domain.calendar import Day, financial_year
 from domain.claim import Note, Sha256
 from domain.event import Event
 from domain.money import NOTHING, Money, PositiveAmount
 from domain.obligation import Cause, Obligations, assessed, to_pay
 from domain.payment import DateAhead
+from domain.proposal import NamedProposal, opened, withdrawn
 from domain.record import Record
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Refused
@@ -115,35 +116,23 @@ class BeneficiaryMayNotPay(FourEyes):
 # The other payment ----------------------------------------------------------------------------------------------------
 
 
-class Status(StrEnum):
-    """Where an other payment stands."""
-
-    PROPOSED = "proposed"
-    WITHDRAWN = "withdrawn"
-    AGREED = "agreed"
-
-
 @dataclass(frozen=True, slots=True)
-class OtherPayment(Aggregate):
+class OtherPayment(NamedProposal[OtherPaymentProposed, OtherPaymentAgreed]):
     """An other payment, and what became of it."""
 
     missing = NoSuchOtherPayment
+    not_waiting = OtherPaymentIsConcluded
+    kind = ProposalKind.OTHER_PAYMENT
 
-    proposed: OtherPaymentProposed
-    proposed_by: PersonId
-    status: Status = Status.PROPOSED
-    agreed: OtherPaymentAgreed | None = None
-    agreed_by: PersonId | None = None
+    @property
+    def reference(self) -> str:
+        """Its reference in its award."""
+        return self.proposed.other_payment
 
     def withdraw(self, reason: Commitment) -> OtherPaymentWithdrawn:
         """Withdraw the other payment, or turn it down."""
         self.expect_proposed()
         return OtherPaymentWithdrawn(reason=reason)
-
-    def expect_proposed(self) -> None:
-        """Refuse unless the other payment waits for a second person."""
-        if self.status is not Status.PROPOSED:
-            raise OtherPaymentIsConcluded(other_payment=self.proposed.other_payment, status=self.status)
 
     @classmethod
     def evolve(cls, state: "OtherPayment | None", event: OtherPaymentEvent, by: PersonId) -> "OtherPayment":
@@ -154,9 +143,9 @@ class OtherPayment(Aggregate):
             raise LookupError(f"{event.type} before other-payment.proposed")
         match event:
             case OtherPaymentWithdrawn():
-                return replace(state, status=Status.WITHDRAWN)
+                return state.after_withdrawal()
             case OtherPaymentAgreed():
-                return replace(state, status=Status.AGREED, agreed=event, agreed_by=by)
+                return state.after_agreement(event, by)
 
 
 def other_payment_stream(award: str, other_payment: str) -> Stream[OtherPayment]:
@@ -186,15 +175,12 @@ def propose(facts: Facts, award: str, paying: OtherPaying, *, today: date) -> De
         reason=facts.conceal(paying.reason, under.reference),
         document_sha256=paying.document_sha256,
     )
-    opened = ProposalOpened(kind=ProposalKind.OTHER_PAYMENT, reference=paying.other_payment)
-    return {stream: (proposed,), award_stream(award): (opened,)}
+    return opened(stream, award, proposed, ProposalKind.OTHER_PAYMENT, paying.other_payment)
 
 
 def withdraw(facts: Facts, award: str, other_payment: str, reason: str) -> Decision:
     """Withdraw an other payment that waits for its second person, or turn it down."""
-    stream = other_payment_stream(award, other_payment)
-    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
-    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
+    return withdrawn(facts, award, other_payment_stream(award, other_payment), reason)
 
 
 def agree(facts: Facts, award: str, other_payment: str, *, by: Actor, today: date) -> Decision:
@@ -217,11 +203,7 @@ def agree(facts: Facts, award: str, other_payment: str, *, by: Actor, today: dat
     cause = Cause(claim=None, claimed_by=found.proposed_by, verified_by=(by.person,))
     after = Award.evolve(under, event, by.person)
     due = Obligations(facts, after, event.assessment, today).settle(owed, cause)
-    return joined({stream: (agreed,), award_stream(award): (_concluded(found), event)}, due)
-
-
-def _concluded(other_payment: OtherPayment) -> ProposalConcluded:
-    return ProposalConcluded(kind=ProposalKind.OTHER_PAYMENT, reference=other_payment.proposed.other_payment)
+    return joined({stream: (agreed,), award_stream(award): (found.concluded(), event)}, due)
 
 
 def _sheet_with_room(award: Award, amount: Money, dated: date, today: date) -> Sheet:

@@ -5,20 +5,20 @@ that today's limits would leave with less than it has is refused. Who pays it is
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from domain.aggregate import Actor, Aggregate, Commitment, Decision, Facts, PersonId, Stream, joined
+from domain.aggregate import Actor, Commitment, Decision, Facts, PersonId, Stream, joined
 from domain.assessment import Kind
-from domain.award import ProposalConcluded, ProposalKind, ProposalOpened, award_stream
+from domain.award import ProposalKind, award_stream
 from domain.calendar import Day
 from domain.claim import Claim, NamedLine, Note, claim_stream
 from domain.event import Event
 from domain.money import Money, total
+from domain.proposal import NamedProposal, opened, withdrawn
 from domain.reassessment import Chosen, effect, reassess
 from domain.record import Record
 from domain.reference import Reference, canonical
@@ -110,35 +110,23 @@ class ClaimantMayNotReconsider(FourEyes):
 # The reconsideration --------------------------------------------------------------------------------------------------
 
 
-class Status(StrEnum):
-    """Where a reconsideration stands."""
-
-    PROPOSED = "proposed"
-    WITHDRAWN = "withdrawn"
-    AGREED = "agreed"
-
-
 @dataclass(frozen=True, slots=True)
-class Reconsideration(Aggregate):
+class Reconsideration(NamedProposal[ReconsiderationProposed, ReconsiderationAgreed]):
     """A reconsideration, and what became of it."""
 
     missing = NoSuchReconsideration
+    not_waiting = ReconsiderationIsConcluded
+    kind = ProposalKind.RECONSIDERATION
 
-    proposed: ReconsiderationProposed
-    proposed_by: PersonId
-    status: Status = Status.PROPOSED
-    agreed: ReconsiderationAgreed | None = None
-    agreed_by: PersonId | None = None
+    @property
+    def reference(self) -> str:
+        """Its reference in its award."""
+        return self.proposed.reconsideration
 
     def withdraw(self, reason: Commitment) -> ReconsiderationWithdrawn:
         """Withdraw the reconsideration, or turn it down."""
         self.expect_proposed()
         return ReconsiderationWithdrawn(reason=reason)
-
-    def expect_proposed(self) -> None:
-        """Refuse unless the reconsideration waits for a second person."""
-        if self.status is not Status.PROPOSED:
-            raise ReconsiderationIsConcluded(reconsideration=self.proposed.reconsideration, status=self.status)
 
     @classmethod
     def evolve(cls, state: "Reconsideration | None", event: ReconsiderationEvent, by: PersonId) -> "Reconsideration":
@@ -149,9 +137,9 @@ class Reconsideration(Aggregate):
             raise LookupError(f"{event.type} before reconsideration.proposed")
         match event:
             case ReconsiderationWithdrawn():
-                return replace(state, status=Status.WITHDRAWN)
+                return state.after_withdrawal()
             case ReconsiderationAgreed():
-                return replace(state, status=Status.AGREED, agreed=event, agreed_by=by)
+                return state.after_agreement(event, by)
 
 
 def reconsideration_stream(award: str, reconsideration: str) -> Stream[Reconsideration]:
@@ -176,15 +164,12 @@ def propose(facts: Facts, award: str, reconsidering: Reconsidering) -> Decision:
         lines=reconsidering.lines,
         reason=facts.conceal(reconsidering.reason, under.reference),
     )
-    opened = ProposalOpened(kind=ProposalKind.RECONSIDERATION, reference=reconsidering.reconsideration)
-    return {stream: (proposed,), award_stream(award): (opened,)}
+    return opened(stream, award, proposed, ProposalKind.RECONSIDERATION, reconsidering.reconsideration)
 
 
 def withdraw(facts: Facts, award: str, reconsideration: str, reason: str) -> Decision:
     """Withdraw a reconsideration that waits for its second person, or turn it down."""
-    stream = reconsideration_stream(award, reconsideration)
-    withdrawn = facts[stream].withdraw(facts.conceal(reason, canonical(award)))
-    return {stream: (withdrawn,), award_stream(award): (_concluded(facts[stream]),)}
+    return withdrawn(facts, award, reconsideration_stream(award, reconsideration), reason)
 
 
 def agree(facts: Facts, award: str, reconsideration: str, *, by: Actor, today: date) -> Decision:
@@ -209,11 +194,7 @@ def agree(facts: Facts, award: str, reconsideration: str, *, by: Actor, today: d
     )
     gained = _expect_gain(made)
     agreed = ReconsiderationAgreed(assessment=under.assessments + 1, on=today, gained=gained)
-    return joined({stream: (agreed,), award_stream(award): (_concluded(proposed),)}, made)
-
-
-def _concluded(reconsideration: Reconsideration) -> ProposalConcluded:
-    return ProposalConcluded(kind=ProposalKind.RECONSIDERATION, reference=reconsideration.proposed.reconsideration)
+    return joined({stream: (agreed,), award_stream(award): (proposed.concluded(),)}, made)
 
 
 def _expect_gain(made: Decision) -> Money:

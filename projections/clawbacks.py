@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from domain.aggregate import PersonId
 from domain.claim import ReasonCode
-from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, ClawbackWithdrawn, Status
+from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, ClawbackWithdrawn
 from domain.money import Money
+from domain.proposal import Status
 from domain.reference import canonical
 from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced
@@ -22,7 +23,7 @@ class ClawbackRow(Row):
     lines: int
     """How many lines it names."""
     status: Status
-    raised_by: PersonId
+    proposed_by: PersonId
     agreed_by: PersonId | None = None
     assessment: int | None = None
     reversed: Money | None = None
@@ -32,7 +33,7 @@ class ClawbacksProjection(Projection[ClawbackRow]):
     """Folds the entries of clawbacks' streams."""
 
     name: ClassVar[str] = "clawbacks"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row = ClawbackRow
     folds = names_of(ClawbackEvent)
     indexes = (("award", "first"),)
@@ -47,8 +48,8 @@ class ClawbacksProjection(Projection[ClawbackRow]):
                 clawback=event.clawback,
                 reason=event.reason,
                 lines=len(event.lines),
-                status=Status.RAISED,
-                raised_by=happened.person,
+                status=Status.PROPOSED,
+                proposed_by=happened.person,
             )
         if before is None:
             raise LookupError(f"{event.type} before clawback.raised")

@@ -12,8 +12,8 @@ from domain.other_payment import (
     OtherPaymentProposed,
     OtherPaymentWithdrawn,
     PaymentType,
-    Status,
 )
+from domain.proposal import Status
 from domain.reference import canonical
 from projections.models import ListingOfAward
 from projections.projection import Happened, Projection, Row, moved, names_of, traced

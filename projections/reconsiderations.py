@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from domain.aggregate import PersonId
 from domain.money import Money
+from domain.proposal import Status
 from domain.reconsideration import (
     ReconsiderationAgreed,
     ReconsiderationEvent,
     ReconsiderationProposed,
     ReconsiderationWithdrawn,
-    Status,
 )
 from domain.reference import canonical
 from projections.models import ListingOfAward

@@ -72,7 +72,6 @@ _NOUN: Final = Noun(
     path="clawbacks",
     example="CB-2022-1",
     agreeing="its lines are taken back, and what was paid for them becomes receivable",
-    proposed_by="raised_by",
     columns=(
         Column("reason", "left", lambda each: each["reason"]),
         Column("lines", "right", lambda each: str(each["lines"])),

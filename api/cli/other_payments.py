@@ -82,7 +82,6 @@ _NOUN: Final = Noun(
     path="other-payments",
     example="GRANT-2020-05",
     agreeing="what payers are allotted of it falls due",
-    proposed_by="proposed_by",
     columns=(
         Column("type", "left", lambda each: each["payment_type"]),
         Column("dated", "left", lambda each: each["dated"]),

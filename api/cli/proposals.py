@@ -33,7 +33,6 @@ class Noun:
     example: str
     agreeing: str
     """What happens when it is agreed."""
-    proposed_by: str
     columns: Sequence[Column]
     details: Callable[[Json], Sequence[tuple[str, str]]]
     """What is shown of one, beside who proposed and agreed it: labels, and what stands there."""
@@ -100,7 +99,7 @@ def _show(noun: Noun) -> Callable[..., None]:
             return
         told, people = found
         by = f" by assessment {told['assessment']}" if told["assessment"] else ""
-        details = [("proposed by", people[told[noun.proposed_by]]), ("agreed by", people[told["agreed_by"]]), *noun.details(told)]
+        details = [("proposed by", people[told["proposed_by"]]), ("agreed by", people[told["agreed_by"]]), *noun.details(told)]
         shown = [(label, said) for label, said in details if said]
         width = max(len(label) for label, _ in shown)
         say(f"{told[noun.key]} of {award}: {told['status']}{by}", *(f"  {label:{width}}  {said}" for label, said in shown))
@@ -122,7 +121,7 @@ def _list(noun: Noun) -> Callable[..., None]:
         told = (
             (
                 *(each[noun.key], each["status"], *(column.shows(each) for column in noun.columns)),
-                *(str(each["assessment"] or ""), people[each[noun.proposed_by]], people[each["agreed_by"]]),
+                *(str(each["assessment"] or ""), people[each["proposed_by"]], people[each["agreed_by"]]),
             )
             for each in rows
         )

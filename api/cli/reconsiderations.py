@@ -48,7 +48,6 @@ _NOUN: Final = Noun(
     path="reconsiderations",
     example="RC-2022-1",
     agreeing="what its lines gain becomes due",
-    proposed_by="proposed_by",
     columns=(
         Column("lines", "right", lambda each: str(each["lines"])),
         Column("gained", "right", lambda each: pounds(each["gained"]) if each["gained"] else ""),

@@ -81,7 +81,7 @@ class TestAClawback:
         assert slug(await paid.cora.post(again)) == (403, "role-is-missing")
         rehearsed = await paid.ada.post(f"{again}?dry_run=true")
         assert (rehearsed.status_code, rehearsed.json()["dry_run"]) == (200, True)
-        assert (await paid.cesar.reads(f"{CLAWBACKS}/CB-1"))["status"] == "raised"
+        assert (await paid.cesar.reads(f"{CLAWBACKS}/CB-1"))["status"] == "proposed"
         await paid.cesar.does(again)
         assert slug(await paid.ada.post(again)) == (409, "clawback-is-concluded")
         told = await paid.audrey.reads(f"{CLAWBACKS}/CB-1")
@@ -100,8 +100,8 @@ class TestAClawback:
         position, day = (await balances(paid))["position"], paid.clock.now.date()
         raised = (await paid.first.reads(CLAWBACKS))["rows"]
         assert [(row["clawback"], row["status"], row["lines"], row["reversed"]) for row in raised] == [
-            ("CB-1", "raised", 1, None),
-            ("CB-2", "raised", 1, None),
+            ("CB-1", "proposed", 1, None),
+            ("CB-2", "proposed", 1, None),
         ]
         paid.clock.forward(days=1)
         await paid.ada.does(f"{CLAWBACKS}/CB-1/agreement")

@@ -146,7 +146,7 @@ class TestCorrections:
             for clawback in caught_up.clawbacks.page(REFERENCE, as_of=position).rows:
                 raised, version = ledger.load(clawback_stream(REFERENCE, clawback.clawback), position)
                 assert (clawback.version, clawback.status, clawback.agreed_by) == (version, raised.status, raised.agreed_by)
-                assert (clawback.raised_by, clawback.lines) == (raised.raised_by, len(raised.raised.lines))
+                assert (clawback.proposed_by, clawback.lines) == (raised.proposed_by, len(raised.proposed.lines))
                 assert clawback.reversed == (raised.agreed and raised.agreed.reversed)
             for row in caught_up.receivables.page(REFERENCE, as_of=position).rows:
                 owed, version = ledger.load(receivable_stream(REFERENCE, row.assessment, row.payer, row.payee), position)

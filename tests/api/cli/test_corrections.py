@@ -81,7 +81,7 @@ class TestClawbacks:
         assert "nothing was recorded" in shown
         assert "2024-Q3 1 WORKSHOP 2 £191.00" in shown
         assert f"{FUND} −£78.31 is owed back {COUNCIL} −£112.69 is owed back" in shown
-        assert [each["status"] for each in answer("clawback", "list", OPEN, *here)] == ["raised"]
+        assert [each["status"] for each in answer("clawback", "list", OPEN, *here)] == ["proposed"]
         assert f"{FUND} −£78.31 is owed back" in words(run(*agree, *second(here)).stdout)
         assert "CB-1 agreed quantity-overstated 1 £191.00 2 First" in words(run("clawback", "list", OPEN, *here).stdout)
         told = run("clawback", "show", OPEN, "CB-1", *here).stdout
