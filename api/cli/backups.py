@@ -1,7 +1,7 @@
 """`backup`, `restore`: all of the ledger in one file, and a ledger out of it."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -127,7 +127,7 @@ def _restore(ours: Settings, file: Path, shown: str, tell: Callable[[int, int], 
     last = published.read()
     if ours.embedded:
         ours.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with closing(Log(store.engine(ours.log_url))) as log:
+    with _nothing_left_if_refused(ours), closing(Log(store.engine(ours.log_url))) as log:
         if ours.embedded:
             schema.migrate(log.engine)
         log.start()
@@ -140,6 +140,26 @@ def _restore(ours: Settings, file: Path, shown: str, tell: Callable[[int, int], 
         views.rebuild(tell)
         published.put(head)
     return head, last if last is not None and last.size >= head.size else None
+
+
+@contextmanager
+def _nothing_left_if_refused(ours: Settings) -> Iterator[None]:
+    """Keep others out of the folder of a restore, and if it is refused take the SQLite file away again that it made."""
+    if not ours.embedded:
+        yield
+        return
+    from ledger import store
+    from ledger.lock_file import LockFile
+
+    file = store.file_of(store.database(ours.log_url))
+    with LockFile(file.with_name(file.name + ".lock")).take():
+        made = not file.exists()
+        try:
+            yield
+        except BaseException:
+            for suffix in ("", "-wal", "-shm") if made else ():
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            raise
 
 
 def _administrator(shown: str, streams: Streams) -> Actor:

@@ -161,6 +161,8 @@ class TestRestore:
         fresh.folder.mkdir(exist_ok=True)
         shutil.copy(served / "vault.key", fresh.folder)
         assert "must be one" in fresh.refused("restore", made["file"], "--key", key[:-1] + ("A" if key[-1] != "A" else "B"))
+        left = [file.name for file in fresh.folder.iterdir() if file.stat().st_size]
+        assert left == ["vault.key"], "of a restore that was refused no database is left, only empty locks"
         assert fresh.ask("restore", made["file"], "--key", key)["restored"]["size"] == made["size"] + 1
 
 
