@@ -334,6 +334,25 @@ class Reads:
         found = self._rows("SELECT leaf FROM entries WHERE position = ?", position)
         return bytes(found[0][0]) if found else None
 
+    def leaves(self, after: int, upto: int) -> list[bytes]:
+        """The leaves of the entries at the positions after one and up to one, in order."""
+        found = self._rows("SELECT leaf FROM entries WHERE position > ? AND position <= ? ORDER BY position", after, upto)
+        return [bytes(leaf) for (leaf,) in found]
+
+    def subtrees(self, height: int, start: int, end: int) -> list[bytes]:
+        """The roots of the perfect subtrees of a height that are kept, from one up to another, up to the first that is not."""
+        found = self._rows(
+            "SELECT number, root FROM subtrees WHERE height = ? AND number >= ? AND number < ? ORDER BY number",
+            height,
+            start,
+            end,
+        )
+        return [bytes(root) for wanted, (number, root) in enumerate(found, start) if number == wanted]
+
+    def subtrees_kept(self, height: int) -> int:
+        """How many perfect subtrees of a height are kept."""
+        return int(self._rows("SELECT coalesce(max(number) + 1, 0) FROM subtrees WHERE height = ?", height)[0][0])
+
     def tracked(self, follower: str) -> int | None:
         """How far a follower of the `eventsourcing` library has come."""
         found = self._rows("SELECT notification_id FROM tracking WHERE application_name = ?", follower)
@@ -657,6 +676,21 @@ class Log:
                 self._clean(turn.connection)
         if not turn.is_empty:
             self.bell.ring()
+
+    def keep(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows to one of the tables of what is signed, on disk when this returns; what is there already stays as it is."""
+        with failures.told(), self.engine.connect() as connection:
+            store.assert_durable(connection)
+            store.assert_writable(connection)
+            wire = Wire(connection)
+            wire.begin(("BEGIN IMMEDIATE" if self.statements.sqlite else "BEGIN",), ())
+            try:
+                wire.commit(
+                    (f"{sql} ON CONFLICT DO NOTHING", values) for sql, values in self.statements.insertions(table, columns, rows)
+                )
+            except BaseException:
+                wire.roll_back()
+                raise
 
     def close(self) -> None:
         """Close every connection."""

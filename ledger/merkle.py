@@ -1,7 +1,7 @@
 """The tree of RFC 6962 over the leaves, grown one leaf at a time.
 
 The frontier is the roots of the perfect subtrees that the leaves fall into, the largest first: all that is needed to add a leaf
-and to tell the root. Proofs are made elsewhere.
+and to tell the root. Proofs are in `proofs`.
 """
 
 from collections.abc import Iterable

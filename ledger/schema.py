@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, inspect
 from ledger import store
 from ledger.lock_file import LockFile
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATING: Final = 0x6C636C_01
@@ -29,14 +29,18 @@ _SQLITE_TRIGGERS: Final = frozenset({
     "entries_never_change", "entries_never_vanish", "entries_are_dense", "entries_replace_nothing",
     "heads_never_change", "heads_never_vanish", "heads_go_on",
     "receipts_never_change", "receipts_never_vanish", "receipts_replace_nothing",
+    "checkpoints_never_change", "checkpoints_never_vanish", "checkpoints_go_on",
+    "cosignatures_never_change", "cosignatures_never_vanish", "cosignatures_replace_nothing",
+    "subtrees_never_change", "subtrees_never_vanish", "subtrees_replace_nothing",
 })  # fmt: skip
-_POSTGRESQL_TRIGGERS: Final = _SQLITE_TRIGGERS - {"entries_replace_nothing", "receipts_replace_nothing"}
+_POSTGRESQL_TRIGGERS: Final = frozenset(name for name in _SQLITE_TRIGGERS if not name.endswith("_replace_nothing"))
 _ROLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
 
 _GRANTS: Final = """
 GRANT USAGE ON SCHEMA log TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA log TO {role};
 GRANT INSERT ON log.entries, log.heads, log.receipts, log.vault_key, log.texts, log.participants, log.tracking TO {role};
+GRANT INSERT ON log.checkpoints, log.cosignatures, log.subtrees TO {role};
 GRANT UPDATE, DELETE ON log.texts, log.participants, log.tracking TO {role};
 GRANT USAGE, CREATE ON SCHEMA views TO {role}
 """

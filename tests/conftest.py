@@ -15,6 +15,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=20, help="how often processes are killed under load (tests/api/test_kill.py)")
     parser.addoption("--simulations", type=int, default=12, help="how many schedules are played (tests/test_simulation.py)")
     parser.addoption("--simulation-seed", type=int, default=None, help="the one schedule to play (tests/test_simulation.py)")
+    parser.addoption(
+        "--merkle-vectors",
+        type=Path,
+        default=Path(__file__).parents[2] / "shared" / "data" / "merkle-vectors",
+        help="where the vectors of transparency-dev/merkle are (tests/ledger/test_proofs.py)",
+    )
+
+
+@pytest.fixture(scope="session")
+def merkle_vectors(request: pytest.FixtureRequest) -> Path:
+    """The folder of the vectors of transparency-dev/merkle, where it is beside the checkout."""
+    folder: Path = request.config.getoption("--merkle-vectors")
+    if not folder.is_dir():
+        pytest.skip("the vectors of transparency-dev/merkle are not beside the checkout (--merkle-vectors says where they are)")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,113 @@
+"""Proofs and tiles of a log, and that they never depend on what is kept of its tree."""
+
+import random
+from functools import partial
+from hashlib import sha256
+
+import pytest
+
+from ledger import merkle
+from ledger.ledger import Ledger, Request
+from ledger.log import Damaged
+from ledger.proofs import verify_consistency, verify_inclusion
+from ledger.tree import NotInTree, Tree
+from tests.ledger.conftest import Opening
+from tests.ledger.pots import KIRKLEES, open_pots
+
+ENTRIES = 700
+"""Two full tiles of leaves, and a part of one."""
+
+
+@pytest.fixture
+def filled(opening: Opening) -> Ledger:
+    ledger = opening()
+    for start in range(0, ENTRIES, 350):
+        names = [f"pot-{number}" for number in range(start, start + 350)]
+        ledger.record_now(partial(open_pots, names=names), Request(KIRKLEES, key=str(start)))
+    return ledger
+
+
+def leaves_of(ledger: Ledger) -> list[bytes]:
+    return [row.leaf for row in ledger.log.reads.rows(0, 10_000)]
+
+
+def root_of(leaves: list[bytes], size: int) -> bytes:
+    return merkle.root(leaves[:size])
+
+
+class TestTree:
+    @pytest.mark.parametrize("grown", [False, True], ids=["nothing is kept", "subtrees are kept"])
+    def test_proves_every_size(self, filled: Ledger, *, grown: bool) -> None:
+        tree, leaves = Tree(filled.log), leaves_of(filled)
+        if grown:
+            assert tree.grow(ENTRIES, filled.head().root) == 2
+        chosen = random.Random(7)  # noqa: S311 (which sizes are tried)
+        for _ in range(40):
+            size = chosen.randint(1, ENTRIES)
+            index, first = chosen.randrange(size), chosen.randint(1, size)
+            root = root_of(leaves, size)
+            assert tree.root(size) == root
+            verify_inclusion(leaves[index], index, size, tree.inclusion(index, size, root), root)
+            proof = tree.consistency(first, size, root_of(leaves, first), root)
+            verify_consistency(first, size, root_of(leaves, first), root, proof)
+
+    def test_tiles_are_those_of_the_specification(self, filled: Ledger) -> None:
+        tree, leaves = Tree(filled.log), leaves_of(filled)
+        before = [tree.tile(0, 1, 256), tree.tile(0, 2, 188), tree.tile(1, 0, 2)]
+        assert before == [
+            b"".join(leaves[256:512]),
+            b"".join(leaves[512:700]),
+            merkle.root(leaves[:256]) + merkle.root(leaves[256:512]),
+        ]
+        tree.grow(ENTRIES, filled.head().root)
+        assert [tree.tile(0, 1, 256), tree.tile(0, 2, 188), tree.tile(1, 0, 2)] == before
+        for level, number, width in ((0, 2, 189), (0, 3, 1), (1, 0, 3), (2, 0, 1)):
+            with pytest.raises(NotInTree):
+                tree.tile(level, number, width)
+
+    def test_grows_once_whoever_does_it(self, filled: Ledger, opening: Opening) -> None:
+        one, other = Tree(filled.log), Tree(opening().log)
+        root = filled.head().root
+        assert (one.grow(300, root_of(leaves_of(filled), 300)), other.grow(ENTRIES, root), one.grow(ENTRIES, root)) == (1, 1, 0)
+
+    def test_keeps_nothing_that_leads_to_another_root(self, filled: Ledger) -> None:
+        tree = Tree(filled.log)
+        with pytest.raises(Damaged, match="another root"):
+            tree.grow(ENTRIES, sha256(b"another").digest())
+        assert filled.log.reads.subtrees_kept(8) == 0
+
+    def test_proves_nothing_of_a_log_that_was_changed(self, filled: Ledger) -> None:
+        tree, leaves, root = Tree(filled.log), leaves_of(filled), filled.head().root
+        tree.grow(ENTRIES, root)
+        tree.inclusion(299, ENTRIES, root)
+        tamper(filled, "UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE position = 1) WHERE position = 300")
+        with pytest.raises(Damaged, match="entry 300 is not under the root"):
+            tree.inclusion(299, ENTRIES, root)
+        tree.forget()
+        with pytest.raises(Damaged, match="entry 301 is not under the root"):
+            tree.inclusion(300, ENTRIES, root)
+        with pytest.raises(Damaged, match="do not go on from 290"):
+            tree.consistency(290, ENTRIES, root_of(leaves, 290), sha256(b"another").digest())
+
+    def test_has_no_more_than_the_log(self, filled: Ledger) -> None:
+        tree = Tree(filled.log)
+        for ask in (
+            lambda: tree.root(701),
+            lambda: tree.inclusion(700, 700, b""),
+            lambda: tree.inclusion(0, 701, b""),
+            lambda: tree.consistency(1, 701, b"", b""),
+        ):
+            with pytest.raises(NotInTree):
+                ask()
+
+    def test_an_empty_log_has_the_empty_root(self, ledger: Ledger) -> None:
+        assert Tree(ledger.log).root(0) == merkle.EMPTY_ROOT
+        assert Tree(ledger.log).grow(0, merkle.EMPTY_ROOT) == 0
+
+
+def tamper(ledger: Ledger, statement: str) -> None:
+    """Change what never changes."""
+    with ledger.log.engine.connect() as connection:
+        on = "" if connection.dialect.name == "sqlite" else " ON entries"
+        connection.exec_driver_sql(f"DROP TRIGGER entries_never_change{on}")
+        connection.exec_driver_sql(statement)
