@@ -19,6 +19,7 @@ from api import (
     entries,
     erasures,
     events,
+    feed,
     health,
     identity,
     keys,
@@ -80,6 +81,7 @@ _ROUTERS: Final = (
     me,
     entries,
     events,
+    feed,
 )
 
 
@@ -124,6 +126,8 @@ def create_app(
     )
     app.state.settings = settings
     app.state.own_writes = OwnWrites()
+    app.state.stops = lambda: False
+    """Whether the service stops, and who waits for something that may come should wait no longer."""
     app.state.metrics = counters.Metrics()
     for noun in _ROUTERS:
         app.include_router(noun.router, prefix="/v1")

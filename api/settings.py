@@ -123,6 +123,12 @@ class Settings(BaseSettings):
     min_position_wait_s: float = Field(
         5.0, ge=0, le=60, description="Longest wait, in seconds, of a read for the position that it asks for."
     )
+    feed_wait_s: float = Field(
+        30.0,
+        ge=0,
+        le=3_600,
+        description="Longest wait, in seconds, of a question to the feed, and how long one of its streams lasts.",
+    )
     shutdown_grace_s: float = Field(
         30.0, ge=0, le=600, description="Time, in seconds, that accepted requests have to finish when the service is stopped."
     )

@@ -25,6 +25,7 @@ from projections.clawbacks import Clawbacks, ClawbacksProjection
 from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
+from projections.notices import Notices
 from projections.other_payments import OtherPayments, OtherPaymentsProjection
 from projections.parties import Parties, PartiesProjection
 from projections.payments import Payments, PaymentsProjection
@@ -38,6 +39,7 @@ from projections.replay import Checked, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
 
+_Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 _LOG: Final = logging.getLogger(__name__)
 _FOLLOWING: Final = 0x6C636C_04
 """The key of the advisory lock under which one process follows on PostgreSQL."""
@@ -70,7 +72,8 @@ class Views:
         self._ledger = ledger
         self._follower = Follower(tables, ledger)
         self._following = False
-        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._waiting: set[_Waiter] = set()
+        self._listening: set[_Waiter] = set()
         self._hurry = threading.Event()
         awards, claims, payments = AwardsProjection(), ClaimsProjection(), PaymentsProjection()
         self.awards = Awards(tables, awards, self._past)
@@ -86,6 +89,7 @@ class Views:
         self.keys = Keys(tables, KeysProjection(), self._past)
         self.balances = BalanceSheet(tables, ledger)
         self.trail = Trail(ledger)
+        self.notices = Notices(ledger)
 
     @classmethod
     def open(cls, url: str | URL, ledger: Ledger, *, models: Sequence[Model] | None = None) -> Self:
@@ -114,22 +118,33 @@ class Views:
         """Wait until the models have come to an entry; `ViewsLag` if they do not in time."""
         if self._follower.position >= position:
             return
+        if not await self._reach(position, timeout_s, hurry=True):
+            raise ViewsLag(f"{ViewsLag.__doc__} (they are at {self._follower.position}, not yet at {position})")
+
+    async def come_beyond(self, position: int, timeout_s: float) -> bool:
+        """Wait until the models have come beyond an entry, or until the time is up; whether they have. Nobody hurries for it."""
+        return await self._reach(position + 1, timeout_s, hurry=False)
+
+    async def _reach(self, position: int, timeout_s: float, *, hurry: bool) -> bool:
         deadline = time.monotonic() + timeout_s
         told = asyncio.get_running_loop(), asyncio.Event()
-        self._waiting.add(told)
-        self._hurry.set()
+        among = self._waiting if hurry else self._listening
+        among.add(told)
+        if hurry:
+            self._hurry.set()
         try:
             while not await self._come_to(position):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise ViewsLag(f"{ViewsLag.__doc__} (they are at {self._follower.position}, not yet at {position})")
+                    return False
                 try:
-                    await asyncio.wait_for(told[1].wait(), min(left, LOOK_EVERY_S if self._following else _LOOK_S))
+                    await asyncio.wait_for(told[1].wait(), min(left, _LOOK_S if hurry and not self._following else LOOK_EVERY_S))
                 except TimeoutError:
                     continue
                 told[1].clear()
+            return True
         finally:
-            self._waiting.discard(told)
+            among.discard(told)
 
     async def _come_to(self, position: int) -> bool:
         if not self._following and self._follower.position < position:
@@ -198,7 +213,7 @@ class Views:
             self._hurry.wait(_GATHER_S)
 
     def _tell(self) -> None:
-        for loop, told in list(self._waiting):
+        for loop, told in (*self._waiting, *self._listening):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(told.set)
 

@@ -135,6 +135,7 @@ async def _serve(
         if mount is not None:
             mount(app)
         server.config.app = app
+        app.state.stops = lambda: server.should_exit
         server.config.http = partial(Connection, limits=ours, ended=app.state.metrics.connection_ended)  # type: ignore[assignment]
         address = address_of(listening)
         collect_seldom()

@@ -30,6 +30,7 @@ ASSESSOR: Final = "GB-COH-00000175"
 SHA: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 ACCOUNT: Final = {"sort_code": "20-00-00", "account_number": "55779911", "account_name": "KBOP No. 2"}
 _PROBLEM: Final = "application/problem+json"
+_BRIEF: Final[dict[str, Any]] = {"feed_wait_s": 0.02}
 
 TERMS: Final[dict[str, Any]] = {
     "effective_from": "2019-09-01",
@@ -181,9 +182,9 @@ class Service:
 
 @asynccontextmanager
 async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Service]:
-    """A service on a ledger in a folder, with its first administrator only."""
+    """A service on a ledger in a folder, with its first administrator only. Its feed keeps nobody waiting."""
     ticking = clock or Clock()
-    here = Settings(data_dir=folder, **settings)
+    here = Settings(data_dir=folder, **{**_BRIEF, **settings})
     app = create_app(here, clock=ticking)
     app.router.routes[:] = _any_service().router.routes  # Every service has the same, and they are slow to make.
     async with app.router.lifespan_context(app):
