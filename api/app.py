@@ -45,6 +45,7 @@ from api.commands import OwnWrites
 from api.openapi import refused_with
 from api.readings import NotModified
 from api.settings import Settings, vault_key
+from ledger.checkpoints import Checkpoints
 from ledger.ledger import Ledger
 from projections.views import Views
 
@@ -104,6 +105,7 @@ def create_app(
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.ledger, app.state.views = opened
         app.state.metrics.watch(opened[0])
+        app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
             async with tokens.Issuer.of(settings, lambda: opened[0].now().timestamp()) as app.state.issuer:
@@ -125,6 +127,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.checkpointing = None
     app.state.own_writes = OwnWrites()
     app.state.stops = lambda: False
     """Whether the service stops, and who waits for something that may come should wait no longer."""

@@ -41,6 +41,9 @@ class Ready(BaseModel):
     views_position: int | None = None
     views_lag: Annotated[int | None, Field(description="How many entries the read models are behind")] = None
     models: tuple[Model, ...] = ()
+    checkpoint: Annotated[
+        int | None, Field(description="How many entries the last signed checkpoint is of; nothing: none is")
+    ] = None
 
 
 @router.get("/live")
@@ -64,11 +67,14 @@ def _look(state: Any) -> Ready:
             Model(name=each.name, position=each.position, failed=each.failed is not None) for each in state.views.health()
         )
         position, views_position = state.ledger.head().size, state.views.position
+        checkpoint = state.checkpoints.last()
     except Unavailable as failure:
         return Ready(ready=False, reasons=(_told(failure),))
     guarded, writable = _try(state.ledger.log.start), _try(partial(_take_turn, state.ledger))
     failed = tuple(f"the read model {each.name} has stopped" for each in models if each.failed)
-    reasons = tuple(dict.fromkeys(reason for reason in (guarded, writable, *failed) if reason is not None))
+    signing = state.checkpointing and state.checkpointing.fault
+    unsigned = f"no checkpoint is signed: {_words(signing)}" if signing else None
+    reasons = tuple(dict.fromkeys(reason for reason in (guarded, writable, *failed, unsigned) if reason is not None))
     return Ready(
         ready=not reasons,
         reasons=reasons,
@@ -78,6 +84,7 @@ def _look(state: Any) -> Ready:
         views_position=views_position,
         views_lag=max(position - views_position, 0),
         models=models,
+        checkpoint=checkpoint and checkpoint.size,
     )
 
 
@@ -89,8 +96,13 @@ def _try(look: Callable[[], object]) -> str | None:
         return _told(failure)
     except Exception as failure:  # noqa: BLE001 (whatever it is, the service is not ready)
         log.error("not ready", **logs.told(failure))  # noqa: TRY400 (its frames' variables are not for everybody's logs)
-        return " ".join((type(failure).__doc__ or type(failure).__name__).split()) if _is_ours(failure) else "the service failed"
+        return _words(failure)
     return None
+
+
+def _words(failure: Exception) -> str:
+    """What may be said of a failure to everybody."""
+    return " ".join((type(failure).__doc__ or type(failure).__name__).split()) if _is_ours(failure) else "the service failed"
 
 
 def _told(failure: Unavailable) -> str:
@@ -100,7 +112,7 @@ def _told(failure: Unavailable) -> str:
 
 def _is_ours(failure: Exception) -> bool:
     """Whether its first words are ours, with nothing of anybody's in them."""
-    return type(failure).__module__.startswith("ledger.")
+    return type(failure).__module__.startswith(("ledger.", "api.settings"))
 
 
 def _take_turn(ledger: Ledger) -> None:

@@ -23,8 +23,9 @@ from ledger import durable_file
 
 PREFIX: Final = "LCLEDGER_"
 KEY_BYTES: Final = 32
-"""The length of the vault's key: AES-256."""
+"""The length of the vault's key (AES-256), and of the signing key (Ed25519)."""
 VAULT_KEY_FILE: Final = "vault.key"
+SIGNING_KEY_FILE: Final = "signing.key"
 _MIB: Final = 1024 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
@@ -36,6 +37,13 @@ class NotSetUp(Exception):
 
 class VaultKeyIsMissing(NotSetUp):
     """There is a ledger but no key of its vault. Put the key file back: under another key nothing in the vault can be read."""
+
+    def __init__(self, wanted: Path) -> None:
+        super().__init__(f"{self.__doc__} (wanted: {wanted})")
+
+
+class SigningKeyIsMissing(NotSetUp):
+    """Checkpoints were signed, but the key is not there. Put it back, or introduce a new one by `lcledger log rotate-key`."""
 
     def __init__(self, wanted: Path) -> None:
         super().__init__(f"{self.__doc__} (wanted: {wanted})")
@@ -71,6 +79,12 @@ class Settings(BaseSettings):
         " `data_dir`. Whoever loses it loses what the vault holds.",
     )
     vault_key_file: Path | None = Field(None, description="File that holds the vault's key.")
+    signing_key: SecretStr | None = Field(
+        None,
+        description="Key that signs checkpoints of the log: 32 random bytes in base64. Not set, with SQLite: made on the first"
+        " start, `signing.key` in `data_dir`; with PostgreSQL: nothing is signed.",
+    )
+    signing_key_file: Path | None = Field(None, description="File that holds the signing key.")
     key: SecretStr | None = Field(
         None, description="Your own key, on the command line. Not set: that of the first administrator in `data_dir`."
     )
@@ -89,6 +103,15 @@ class Settings(BaseSettings):
         None,
         description="File to which `serve` publishes the log's last head, and against which it starts: better on another disk"
         " than the database's. Not set: `published-head.json` in `data_dir`.",
+    )
+    log_name: str = Field(
+        "life-chances-ledger",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$",
+        description="What the origin of checkpoints begins with, best an address of yours without `https://`; it ends in digits"
+        " of the log's own. Witnesses know the log by it, so keep it.",
+    )
+    checkpoint_every_s: float = Field(
+        60.0, gt=0, le=86_400, description="Time, in seconds, after which `serve` signs a checkpoint if the log has grown."
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -140,7 +163,7 @@ class Settings(BaseSettings):
         if not isinstance(given, dict):
             return given
         taken = dict(given)
-        for secret in ("database_password", "vault_key"):
+        for secret in ("database_password", "vault_key", "signing_key"):
             file = given.get(f"{secret}_file")
             if file is None:
                 continue
@@ -240,7 +263,7 @@ def vault_key(settings: Settings) -> bytes:
     there is a ledger already but no key, and `NotSetUp` if the key is not one.
     """
     if settings.vault_key is not None:
-        return _decoded(settings.vault_key.get_secret_value())
+        return _decoded(settings.vault_key.get_secret_value(), "the vault's key")
     if not settings.embedded:
         raise NotSetUp(
             f"{PREFIX}VAULT_KEY_FILE or {PREFIX}VAULT_KEY must be set with PostgreSQL: 32 random bytes in base64, "
@@ -251,8 +274,30 @@ def vault_key(settings: Settings) -> bytes:
     if not file.exists():
         if begun:
             raise VaultKeyIsMissing(file)
-        _make_key(file)
-    return _decoded(_read_secret(file))
+        make_key(file)
+    return _decoded(_read_secret(file), "the vault's key")
+
+
+def signing_key(settings: Settings, *, begun: bool) -> bytes | None:
+    """The 32 bytes of the Ed25519 key that signs checkpoints; nothing where there is none to sign with.
+
+    The embedded ledger makes its own, unless it has `begun` to sign: then `SigningKeyIsMissing`. `NotSetUp` if it is no key.
+    """
+    if settings.signing_key is not None:
+        return _decoded(settings.signing_key.get_secret_value(), "the signing key")
+    if not settings.embedded:
+        return None
+    file = settings.data_dir / SIGNING_KEY_FILE
+    if not file.exists():
+        if begun:
+            raise SigningKeyIsMissing(file)
+        make_key(file)
+    return key_in(file)
+
+
+def key_in(file: Path) -> bytes:
+    """The signing key in a file; `NotSetUp` if there is none."""
+    return _decoded(_read_secret(file), "the signing key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,17 +340,17 @@ def _read_secret(file: Path) -> str:
         raise NotSetUp(f"cannot read the secret file {file}: {fault.__class__.__name__}") from None
 
 
-def _decoded(key: str) -> bytes:
+def _decoded(key: str, what: str) -> bytes:
     try:
         found = base64.b64decode(key, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         found = b""
     if len(found) != KEY_BYTES:
-        raise NotSetUp(f"the vault's key must be {KEY_BYTES} bytes in base64")
+        raise NotSetUp(f"{what} must be {KEY_BYTES} bytes in base64")
     return found
 
 
-def _make_key(file: Path) -> None:
+def make_key(file: Path) -> None:
     """Make a key. Of several processes that start together one makes it, whole, and the others read that one."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

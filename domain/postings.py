@@ -217,6 +217,7 @@ def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case 
             | run.RunReturnRecorded()
             | settlement.SettlementRecorded()
             | log.LogRestored()
+            | log.KeyIntroduced()
         ):
             return
 

@@ -1,10 +1,11 @@
 """A backup: all of a log and its vault in one file, as they were at one moment; of either database, for either.
 
 The file is gzip over lines of JSON. The first says what it is. Then come the entries in order, each as the header and the state
-that were hashed, and after the last one of each commit its head; then the receipts, the vault, and what tells the vault's key
-from another: never the key. The last line counts them, and gives SHA-256 of all lines before it, which is the backup's name to
-those who speak of it. Leaves, columns and frontiers are not in it, but worked out from the entries; so every head is checked
-whenever a backup is written, read back or restored. Read models are not in it either: they are made anew from the log.
+that were hashed, and after the last one of each commit its head; then the receipts, the vault, what tells the vault's key from
+another, and what was signed: never a key. The last line counts them, and gives SHA-256 of all lines before it, which is the
+backup's name to those who speak of it. Leaves, columns and frontiers are not in it, but worked out from the entries; so every
+head is checked whenever a backup is written, read back or restored. Read models are not in it either: they are made anew from the
+log.
 """
 
 import gzip
@@ -24,7 +25,7 @@ from domain.log import LOG, LogRestored, SealedHead
 from ledger import durable_file, failures, merkle
 from ledger.entry import NO_LEAF, Registry, Row, draft, place, row_of, written
 from ledger.facts import Folder, Streams
-from ledger.log import ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Reads, Turn
+from ledger.log import CHECKPOINT, COSIGNATURE, ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Reads, Turn
 from ledger.roots import Roots, Seal, walk
 from ledger.states import States
 from ledger.vault import Seals, WrongVaultKey
@@ -40,10 +41,13 @@ _BESIDE: Final = {
     "vault_key": (("id", "bigint"), ("checked", "bytea")),
     "texts": TEXT,
     "participants": PARTICIPANT,
+    "checkpoints": CHECKPOINT,
+    "cosignatures": COSIGNATURE,
 }
 """The tables beside the log, with their columns."""
-_KEYS: Final = {"receipts": 2, "vault_key": 1, "texts": 1, "participants": 2}
+_KEYS: Final = {"receipts": 2, "vault_key": 1, "texts": 1, "participants": 2, "checkpoints": 1, "cosignatures": 2}
 """How many columns of each, from the first on, are its key."""
+_SIGNED: Final = frozenset({"checkpoints", "cosignatures"})
 _COLUMNS: Final = {"entries": ENTRY, "heads": HEAD, **_BESIDE}
 
 Progress = Callable[[int, int], None]
@@ -139,7 +143,8 @@ def _hex(stored: Any) -> str | None:
 
 
 def _of_tables(counts: Counter[str]) -> dict[str, int]:
-    return {table: counts[table] for table in ("entries", "heads", *_BESIDE)}
+    """How many of each kind. Backups of earlier releases say nothing of what is signed, nor do those that hold nothing signed."""
+    return {table: counts[table] for table in ("entries", "heads", *_BESIDE) if counts[table] or table not in _SIGNED}
 
 
 def _expect_sealed(faults: list[str]) -> None:

@@ -52,6 +52,8 @@ _AT_ONCE: Final = 2_000
 """Rows that go to PostgreSQL in one statement."""
 _LEAST: Final = -(2**62)
 _MOST: Final = 2**62
+_SIGNED: Final = "size, origin, root, key, note, made_at"
+_COSIGNED: Final = "SELECT witness, line FROM cosignatures WHERE size = ? ORDER BY witness"
 _COLUMNS: Final = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
 
 
@@ -180,6 +182,10 @@ HEAD: Final = (("size", "bigint"), ("frontier", "bytea"), ("root", "bytea"), ("r
 RECEIPT: Final = (("person", "text"), ("key", "text"), ("fingerprint", "text"), ("first", "bigint"), ("last", "bigint"))
 TEXT: Final = (("commitment", "text"), ("award", "text"), ("salt", "bytea"), ("sealed", "bytea"))
 PARTICIPANT: Final = (("award", "text"), ("token", "text"), ("mark", "text"), ("sealed", "bytea"))
+CHECKPOINT: Final = (
+    ("size", "bigint"), ("origin", "text"), ("root", "bytea"), ("key", "bytea"), ("note", "text"), ("made_at", "text"),
+)  # fmt: skip
+COSIGNATURE: Final = (("size", "bigint"), ("witness", "text"), ("line", "text"), ("made_at", "text"))
 
 
 class Reads:
@@ -353,6 +359,29 @@ class Reads:
         """How many perfect subtrees of a height are kept."""
         return int(self._rows("SELECT coalesce(max(number) + 1, 0) FROM subtrees WHERE height = ?", height)[0][0])
 
+    def last_checkpoint(self, upto: int = _MOST) -> tuple[int, str, bytes, bytes, str, str] | None:
+        """The last checkpoint of at most so many entries: size, origin, root, key, note and time."""
+        found = self._rows(f"SELECT {_SIGNED} FROM checkpoints WHERE size <= ? ORDER BY size DESC LIMIT 1", upto)  # noqa: S608 (our own names)
+        return _signed(found[0]) if found else None
+
+    def checkpoints(self, after: int = 0, limit: int = 500) -> list[tuple[int, str, bytes, bytes, str, str]]:
+        """Checkpoints in order, of more entries than `after`: size, origin, root, key, note and time."""
+        found = self._rows(f"SELECT {_SIGNED} FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?", after, limit)  # noqa: S608 (our own names)
+        return [_signed(row) for row in found]
+
+    def signers(self) -> list[tuple[str, bytes, int, int]]:
+        """Which key signed under which origin, from which size to which, in order."""
+        found = self._rows("SELECT origin, key, min(size), max(size) FROM checkpoints GROUP BY origin, key ORDER BY min(size)")
+        return [(origin, bytes(key), first, last) for origin, key, first, last in found]
+
+    def cosignatures(self, size: int) -> list[tuple[str, str]]:
+        """Witnesses of the checkpoint of a size, and the lines that they signed."""
+        return [(name, line) for name, line in self._rows(_COSIGNED, size)]
+
+    def cosigned(self, witness: str) -> int:
+        """The size of the last checkpoint that a witness cosigned; 0 if it cosigned none."""
+        return int(self._rows("SELECT coalesce(max(size), 0) FROM cosignatures WHERE witness = ?", witness)[0][0])
+
     def tracked(self, follower: str) -> int | None:
         """How far a follower of the `eventsourcing` library has come."""
         found = self._rows("SELECT notification_id FROM tracking WHERE application_name = ?", follower)
@@ -405,6 +434,11 @@ class Reads:
 
 def _bytes(stored: Any) -> bytes | None:
     return None if stored is None else bytes(stored)
+
+
+def _signed(row: tuple[Any, ...]) -> tuple[int, str, bytes, bytes, str, str]:
+    size, origin, root, key, note, made_at = row
+    return size, origin, bytes(root), bytes(key), note, made_at
 
 
 class Expected(NamedTuple):
@@ -676,6 +710,12 @@ class Log:
                 self._clean(turn.connection)
         if not turn.is_empty:
             self.bell.ring()
+
+    def confirm(self) -> None:
+        """Have the standby confirm what can be seen now, where there is one: what is signed then can never be taken back."""
+        with failures.told(), self.engine.connect() as connection:
+            store.assert_writable(connection)
+            store.confirm(connection)
 
     def keep(self, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]) -> None:
         """Add rows to one of the tables of what is signed, on disk when this returns; what is there already stays as it is."""

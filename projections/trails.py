@@ -58,7 +58,7 @@ from domain.clawback import ClawbackAgreed, ClawbackEvent, ClawbackRaised, Clawb
 from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
-from domain.log import LogEvent, LogRestored
+from domain.log import KeyIntroduced, LogEvent, LogRestored
 from domain.money import PENCE_A_POUND, Money, total
 from domain.opening_position import (
     OpeningFiguresListed,
@@ -426,6 +426,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case LogRestored(head=head, backed_up_at=moment, lost=lost):
             then = f"; entries up to {lost.size:,}, whose root was {lost.root}, are lost" if lost else ""
             return f"Restored the log from its backup of {moment}, up to entry {head.size:,} with root {head.root}{then}."
+        case KeyIntroduced(public_key=key, replaces=old, vouched=vouched):
+            then = "" if vouched else ", which nobody has any more"
+            return f"Let the log be signed by key {key} in place of {old}{then}."
 
 
 _WHY: Final[Mapping[Kind, str]] = {

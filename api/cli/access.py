@@ -16,7 +16,7 @@ import httpx
 import typer
 from fastapi import FastAPI
 
-from api import logs
+from api import logs, signing
 from api.app import create_app
 from api.cli.screen import REFUSED, complaints
 from api.identity import FIRST_KEY_FILE, first_administrator
@@ -188,7 +188,9 @@ async def running(ours: Settings, *, clock: Clock | None = None, serving: bool =
         publishing = Publishing(ledger, PublishedHead(ours.published_head_file)) if serving else nullcontext()
         with publishing:
             async with app.router.lifespan_context(app):
-                yield app
+                app.state.checkpointing = checkpointing = signing.checkpointing(ours, app.state.checkpoints) if serving else None
+                with checkpointing or nullcontext():
+                    yield app
     finally:
         await asyncio.to_thread(ledger.close)
 
