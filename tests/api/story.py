@@ -6,7 +6,7 @@ Every answer is held against the OpenAPI document: a status or a problem that is
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
@@ -193,6 +193,32 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
             first = Holder(http, app, (folder / FIRST_KEY_FILE).read_text("utf-8").strip())
             me = await first.reads("/v1/me")
             yield Service(app, http, ticking, here, Holder(http, app, first.secret, me["person"], me["key"]))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A ledger with the cast and an agreed award, when nobody serves it: its folder, the time, and who has which key."""
+
+    folder: Path
+    now: datetime
+    cast: Mapping[str, Holder]
+
+    def clock(self) -> Clock:
+        """A clock that goes on."""
+        return Clock(self.now)
+
+    def give_keys_to(self, service: Service) -> None:
+        """Have everybody ask a service that goes on from here."""
+        for name, each in self.cast.items():
+            service.cast[name] = replace(each, http=service.http, app=service.app)
+
+
+async def begin(folder: Path) -> Begun:
+    """Let the cast gather and an award be agreed, in a folder."""
+    async with serving(folder) as service:
+        await gather(service)
+        await agree_award(service)
+        return Begun(folder, service.clock.now, dict(service.cast))
 
 
 async def gather(service: Service) -> None:

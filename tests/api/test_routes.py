@@ -5,6 +5,7 @@ import re
 import pytest
 
 from api import problems
+from tests.api import story
 from tests.api.story import AWARD, Service, slug
 
 NAMES = {"award": AWARD, "claim": "2021-Q3", "assessment": "1", "payer": "GB-LAE-KIR", "version": "2", "run": "R-1"}
@@ -48,5 +49,6 @@ class TestHealth:
         assert (ready["ready"], ready["log_writable"], ready["triggers_present"]) == (True, True, True)
 
     async def test_is_counted_by_route(self, service: Service) -> None:
+        await story.submit(service)
         numbers = (await service.audrey.get("/v1/metrics")).text
-        assert 'route="/v1/awards/{award}/agreement",status="201"} 1.0' in numbers
+        assert 'route="/v1/awards/{award}/claims",status="201"} 1.0' in numbers
