@@ -16,6 +16,7 @@ from api import (
     claims,
     clawbacks,
     counters,
+    disclosures,
     entries,
     erasures,
     events,
@@ -46,6 +47,7 @@ from api.openapi import refused_with
 from api.readings import NotModified
 from api.settings import Settings, vault_key
 from ledger.checkpoints import Checkpoints
+from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
 from projections.views import Views
 
@@ -83,6 +85,7 @@ _ROUTERS: Final = (
     entries,
     events,
     feed,
+    disclosures,
 )
 
 
@@ -93,19 +96,21 @@ def create_app(
     clock: Callable[[], datetime] | None = None,
     *,
     follow: bool = True,
+    origin: str | None = None,
 ) -> FastAPI:
     """The service. A ledger or views that are given stay open when it stops; others it opens and closes itself.
 
     Without a `ledger` it opens the one of the settings, and registers the first administrator if there is none. With `follow`,
-    it keeps the read models up to date, if no other process does.
+    it keeps the read models up to date, if no other process does. `origin` says from where requests come that come from no
+    network address.
     """
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
-        app.state.ledger, app.state.views = opened
-        app.state.metrics.watch(opened[0])
         app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
+        app.state.ledger, app.state.views, app.state.disclosures = opened
+        app.state.metrics.watch(opened[0], opened[2])
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
             async with tokens.Issuer.of(settings, lambda: opened[0].now().timestamp()) as app.state.issuer:
@@ -128,6 +133,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.checkpointing = None
+    app.state.origin = origin
     app.state.own_writes = OwnWrites()
     app.state.stops = lambda: False
     """Whether the service stops, and who waits for something that may come should wait no longer."""
@@ -151,9 +157,10 @@ def create_app(
 
 def _open(
     settings: Settings, ledger: Ledger | None, views: Views | None, clock: Callable[[], datetime] | None
-) -> tuple[Ledger, Views]:
+) -> tuple[Ledger, Views, Disclosures]:
     if ledger is not None:
-        return ledger, views or Views.open(settings.log_url, ledger)
+        disclosures = open_disclosures(settings, ledger.now)
+        return ledger, views or Views.open(settings.log_url, ledger), disclosures
     found = Ledger.open(
         settings.log_url,
         vault_key=vault_key(settings),
@@ -164,13 +171,22 @@ def _open(
     )
     try:
         identity.first_administrator(found, settings)
-        return found, views or Views.open(settings.log_url, found)
+        disclosures = open_disclosures(settings, found.now)
+        return found, views or Views.open(settings.log_url, found), disclosures
     except BaseException:
         found.close()
         raise
 
 
-def _close(opened: tuple[Ledger, Views], ledger: Ledger | None, views: Views | None) -> None:
+def open_disclosures(settings: Settings, clock: Callable[[], datetime]) -> Disclosures:
+    """The disclosures of a ledger, as they are to be kept."""
+    return Disclosures.open(
+        settings.log_url, clock, most_waiting=settings.disclosures_waiting_most, kept_days=settings.disclosures_kept_days
+    )
+
+
+def _close(opened: tuple[Ledger, Views, Disclosures], ledger: Ledger | None, views: Views | None) -> None:
+    opened[2].close()
     if views is None:
         opened[1].close()
     if ledger is None:

@@ -36,6 +36,7 @@ from api.problems import (
     TurnedAway,
     faults,
 )
+from api.telling import NothingIsToldNow, expect_room, note
 from domain.aggregate import Actor, Command, S, Stream
 from domain.calendar import london_day
 from domain.event import Event
@@ -71,7 +72,7 @@ class NothingToMatch(TurnedAway):
 
 
 ALWAYS: Final[tuple[type[Refused], ...]] = (IdempotencyKeyIsMissing, HeaderIsWrong, KeySpent, RequestIsWrong, NothingHere)
-BUSY: Final[tuple[type[Refused], ...]] = (LedgerIsBusy, LedgerIsClosing, OutcomeNotKnown, TooManyOfYours)
+BUSY: Final[tuple[type[Refused], ...]] = (LedgerIsBusy, LedgerIsClosing, OutcomeNotKnown, TooManyOfYours, NothingIsToldNow)
 OF_EVERY_BODY: Final[tuple[type[Refused], ...]] = (BodyIsTooLarge, BodyIsTooSlow, TooManyBodies)
 OF_BODIES: Final[tuple[type[Refused], ...]] = (*OF_EVERY_BODY, MediaTypeNotTaken, EntryTooLong)
 
@@ -194,6 +195,8 @@ class Ask:
             correlation=self.correlation,
             expected={on.name: self.match} if on is not None and self.match is not None else {},
         )
+        if self.dry_run:
+            note(is_dry_run=True)
         return await self.ledger.record(decide, request, dry_run=self.dry_run)
 
     async def reassess(self, decide: Command, on: Stream[Any]) -> Reassessed:
@@ -264,6 +267,8 @@ async def ask(
     """The command of a request, all but what it is about."""
     if idempotency_key is None or not _KEY.fullmatch(idempotency_key):
         raise IdempotencyKeyIsMissing
+    if dry_run:
+        expect_room(request.app.state.disclosures)
     return Ask(
         ledger=request.app.state.ledger,
         caller=caller,

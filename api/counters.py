@@ -11,6 +11,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
 from ledger.writer import Written
 
@@ -30,6 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._waiting: Callable[[], int] = lambda: 0
+        self._unwritten: Callable[[], int] = lambda: 0
         self._requests = Counter("lcledger_requests", "Requests answered", ["method", "route", "status"], registry=self.registry)
         self._seconds = Histogram(
             "lcledger_request_seconds", "Time to an answer", ["method", "route"], buckets=_SECONDS, registry=self.registry
@@ -40,6 +42,7 @@ class Metrics:
         self._views = self._gauge("lcledger_views_position", "Entries that the read models show")
         self._failed = self._gauge("lcledger_model_failed", "Whether a read model has stopped", "model")
         self._queue = self._sum("lcledger_commands_under_way", "Commands taken in and not answered yet")
+        self._disclosures = self._sum("lcledger_disclosures_waiting", "Reads that wait to be written down as told")
         self._commits = Counter("lcledger_commits", "Commits, by what became of them", ["became"], registry=self.registry)
         self._commit_seconds = Histogram(
             "lcledger_commit_seconds", "Time from the turn to the disk", buckets=_SECONDS, registry=self.registry
@@ -68,9 +71,10 @@ class Metrics:
         """What each process has of its own."""
         return Gauge(name, about, registry=self.registry, multiprocess_mode="livesum")
 
-    def watch(self, ledger: Ledger) -> None:
-        """Count what a ledger does."""
+    def watch(self, ledger: Ledger, disclosures: Disclosures) -> None:
+        """Count what a ledger does, and what of its disclosures is not written yet."""
         self._waiting = lambda: ledger.under_way
+        self._unwritten = lambda: disclosures.waiting
         ledger.watch(self.batch)
 
     def begin(self) -> None:
@@ -82,6 +86,7 @@ class Metrics:
         """A request was answered."""
         self._under_way.dec()
         self._queue.set(self._waiting())
+        self._disclosures.set(self._unwritten())
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 

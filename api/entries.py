@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.readings import LIMIT, OVERSEERS, Limit, TheHistory, question
+from api.telling import note
 from domain.events import BY_NAME
 from ledger.entry import Row, decode
 
@@ -53,6 +54,7 @@ def page(
         if kept and weight > _BYTES_MOST:
             break
         kept.append(_raw(row))
+    note(rows=len(kept))
     return Entries(rows=tuple(kept), next=kept[-1].position if kept and kept[-1].position < asked.position else None)
 
 

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from api.identity import Caller
 from api.problems import HeaderIsWrong, RequestIsWrong
 from api.readings import EVERYBODY, LIMIT, Limit, MomentIsAhead, Reading, TheHistory, question
+from api.telling import note
 from domain.award import NoSuchAward
 from domain.money import Money
 from domain.reference import canonical
@@ -125,6 +126,7 @@ async def page(
         wanted = wanted.model_copy(update={"after": found.looked})
         found = await _page(asked, wanted, None, limit)
     asked.response.headers["Ledger-Position"] = str(found.looked)
+    note(rows=len(found.rows))
     return Feed(rows=tuple(_told(each) for each in found.rows), next=found.looked)
 
 
@@ -136,12 +138,14 @@ async def stream(
 
     It ends after a while (`LCLEDGER_FEED_WAIT_S`). Clients then come again by themselves, and their key is looked at again.
     """
-    until = _until(request, _WAIT_MOST_S)
+    until, rows = _until(request, _WAIT_MOST_S), 0
     yield ServerSentEvent(retry=_AGAIN_MS)
     while True:
         found = await _page(asked, wanted, asked.as_of, LIMIT)
         for each in found.rows:
             yield ServerSentEvent(data=_told(each), event=each.type, id=str(each.position))
+        rows += len(found.rows)
+        note(rows=rows)
         wanted = wanted.model_copy(update={"after": found.looked})
         if found.looked == asked.as_of or not await _more(request, found.looked, until):
             return

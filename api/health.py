@@ -44,6 +44,10 @@ class Ready(BaseModel):
     checkpoint: Annotated[
         int | None, Field(description="How many entries the last signed checkpoint is of; nothing: none is")
     ] = None
+    disclosures_waiting: Annotated[int, Field(description="Reads that wait to be written down as told")] = 0
+    disclosures_failing: Annotated[
+        str | None, Field(description="Why they cannot be written; reads go on until too many wait, commands go on in any case")
+    ] = None
 
 
 @router.get("/live")
@@ -74,7 +78,8 @@ def _look(state: Any) -> Ready:
     failed = tuple(f"the read model {each.name} has stopped" for each in models if each.failed)
     signing = state.checkpointing and state.checkpointing.fault
     unsigned = f"no checkpoint is signed: {_words(signing)}" if signing else None
-    reasons = tuple(dict.fromkeys(reason for reason in (guarded, writable, *failed, unsigned) if reason is not None))
+    full = None if state.disclosures.has_room else "no more reads can be written down as told"
+    reasons = tuple(dict.fromkeys(reason for reason in (guarded, writable, *failed, unsigned, full) if reason is not None))
     return Ready(
         ready=not reasons,
         reasons=reasons,
@@ -85,6 +90,8 @@ def _look(state: Any) -> Ready:
         views_lag=max(position - views_position, 0),
         models=models,
         checkpoint=checkpoint and checkpoint.size,
+        disclosures_waiting=state.disclosures.waiting,
+        disclosures_failing=state.disclosures.failing,
     )
 
 

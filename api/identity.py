@@ -24,6 +24,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.problems import RequestIsWrong, TurnedAway
 from api.settings import Settings
+from api.telling import expect_room, note
 from api.tokens import Issuer, SignInIsRevoked, SignInIsUnknown, SignInWaits
 from domain import key as keys
 from domain.aggregate import Actor, PersonId, Stream
@@ -186,6 +187,9 @@ async def identify(request: Request, shown: Annotated[str | None, Depends(_shown
     else:
         caller = await run_in_threadpool(_recognise_subject, ledger, issuer.name, await issuer.subject(shown))
     request.scope["person"] = caller.person
+    note(key=caller.key.key, opened=caller.key.awards)
+    if request.method == "GET":
+        expect_room(request.app.state.disclosures)
     return caller
 
 

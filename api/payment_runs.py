@@ -14,6 +14,7 @@ from api.commands import Recorded, TheAsk, address, command, sent
 from api.identity import Caller
 from api.names import AskedPayer, RunName
 from api.readings import LIMIT, After, Limit, Page, TheListing, TheReading, paged, question
+from api.telling import note
 from domain import run as runs
 from domain.aggregate import Commitment, Facts
 from domain.calendar import Day
@@ -287,6 +288,7 @@ def export(run: RunName, asked: TheReading) -> Response:
     digest = sha256(file)
     if digest.hexdigest() != found.file_sha256:
         raise FileIsNotTheReleased(run=found.run)
+    note(rows=found.count)
     headers = {
         "Content-Disposition": f'attachment; filename="{found.run}.csv"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",

@@ -17,6 +17,7 @@ from api.commands import Route
 from api.identity import Caller, TheCaller, opened_by
 from api.openapi import refused_with
 from api.problems import HeaderIsWrong, NothingHere, NotNow, RequestIsWrong, TurnedAway
+from api.telling import NothingIsToldNow, note
 from domain.aggregate import S, Stream
 from domain.calendar import london_day
 from domain.key import Role
@@ -152,6 +153,7 @@ def paged(page: Callable[[str | None], Any], after: str | None, told: Callable[[
         found = page(opened(after))
     except UnknownCursor:
         raise RequestIsWrong([_NO_CURSOR]) from None
+    note(rows=len(found.rows))
     return Page(rows=tuple(told(row) for row in found.rows), next=cursor(found.after))
 
 
@@ -206,6 +208,7 @@ async def history(
         await asyncio.sleep(_LOOK_EVERY_S)
         head = await run_in_threadpool(state.ledger.head)
     moment = None if as_of is None else await run_in_threadpool(_moment, state.ledger, as_of, head.size)
+    note(as_of=moment)
     position = head.size if moment is None else moment
     response.headers["Ledger-Position"] = str(position)
     had = frozenset(tag.strip() for tag in (if_none_match or "").split(",") if tag.strip())
@@ -217,7 +220,9 @@ TheHistory = Annotated[Reading, Depends(history)]
 
 async def reading(asked: TheHistory, effective_on: EffectiveOn = None) -> Reading:
     """A question of state, that the log itself answers."""
-    return replace(asked, effective_on=_day(effective_on))
+    day = _day(effective_on)
+    note(effective_on=day and day.isoformat())
+    return replace(asked, effective_on=day)
 
 
 TheReading = Annotated[Reading, Depends(reading)]
@@ -279,7 +284,14 @@ def _moment(ledger: Ledger, as_of: str, head: int) -> int:
     return ledger.size_at(moment)
 
 
-ASKED: Final[tuple[type[Refused], ...]] = (RequestIsWrong, HeaderIsWrong, NothingHere, MomentIsAhead, PositionNotReached)
+ASKED: Final[tuple[type[Refused], ...]] = (
+    RequestIsWrong,
+    HeaderIsWrong,
+    NothingHere,
+    MomentIsAhead,
+    PositionNotReached,
+    NothingIsToldNow,
+)
 
 
 def question(roles: Iterable[Role], *refusals: type[Refused], one: bool = False) -> Route:

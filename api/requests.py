@@ -8,10 +8,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api import logs
+from api import logs, telling
 from api.counters import Metrics
 from api.problems import BodyBrokeOff, BodyIsTooLarge, BodyIsTooSlow, TooManyBodies, answer
 from api.settings import Settings
+from ledger.entry import written
 
 log = logs.logger(__name__)
 NO_ROUTE: Final = "none"
@@ -47,12 +48,12 @@ class Requests:
             await send(message)
 
         self._metrics.begin()
-        with logs.bound(request=scope["request_id"]):
+        with logs.bound(request=scope["request_id"]), telling.noting() as noted:
             try:
                 await self._within(scope, receive, tell)
             finally:
                 seconds = time.perf_counter() - begun
-                self._end(scope, told["status"], seconds)
+                self._end(scope, noted, told["status"], seconds)
 
     async def _within(self, scope: Scope, receive: Receive, send: Send) -> None:
         said = Headers(scope=scope).get("content-length", "0")
@@ -83,7 +84,7 @@ class Requests:
         finally:
             self._held -= got
 
-    def _end(self, scope: Scope, status: int, seconds: float) -> None:
+    def _end(self, scope: Scope, noted: telling.Telling, status: int, seconds: float) -> None:
         route: Any = scope.get("route")
         path = getattr(route, "path", NO_ROUTE)
         if scope["path"].startswith(PREFIX) and path != NO_ROUTE:
@@ -91,6 +92,9 @@ class Requests:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.end(method, path, status, seconds)
         person = {"person": scope["person"]} if "person" in scope else {}
+        if "person" in scope:
+            state = scope["app"].state
+            telling.keep(state.disclosures, scope, noted, route=path, status=status, at=written(state.ledger.now()))
         log.info("request", method=method, route=path, status=status, ms=round(seconds * 1_000, 2), **person)
 
 

@@ -152,6 +152,15 @@ class Settings(BaseSettings):
         le=3_600,
         description="Longest wait, in seconds, of a question to the feed, and how long one of its streams lasts.",
     )
+    disclosures_kept_days: int = Field(
+        2_192, ge=30, le=36_500, description="For how many days it is kept who read or exported what."
+    )
+    disclosures_waiting_most: int = Field(
+        20_000,
+        ge=100,
+        le=1_000_000,
+        description="Most reads of a process that wait to be written down as told; then reads get 503, commands go on.",
+    )
     shutdown_grace_s: float = Field(
         30.0, ge=0, le=600, description="Time, in seconds, that accepted requests have to finish when the service is stopped."
     )

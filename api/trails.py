@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from api.claims import sees_lines
 from api.names import AwardName
 from api.readings import EVERYBODY, LIMIT, SEE_TEXTS, Limit, TheHistory, question
+from api.telling import note
 from domain.aggregate import Commitment
 from domain.award import NoSuchAward, award_stream
 from domain.key import Role
@@ -63,6 +64,7 @@ def show(
     open_to = {row.position for row in shown if asked.caller.has(_readers(row.type), award)}
     words = asked.ledger.reveal(each for row in shown if row.position in open_to for each in row.words.values())
     rows = tuple(_told(row, words, whole=whole) for row in shown)
+    note(rows=len(rows))
     return ToldTrail(rows=rows, next=found[most - 1].position if len(found) > most else None)
 
 

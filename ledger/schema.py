@@ -22,6 +22,9 @@ from ledger.lock_file import LockFile
 REVISION: Final = "0002"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+DISCLOSURES_REVISION: Final = "0001"
+"""The last step of the line of migrations that the disclosures have of their own, as they are a database of their own."""
+DISCLOSURES: Final = MIGRATIONS / "disclosures"
 _MIGRATING: Final = 0x6C636C_01
 """The key of PostgreSQL's advisory lock round migrations."""
 
@@ -42,7 +45,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA log TO {role};
 GRANT INSERT ON log.entries, log.heads, log.receipts, log.vault_key, log.texts, log.participants, log.tracking TO {role};
 GRANT INSERT ON log.checkpoints, log.cosignatures, log.subtrees TO {role};
 GRANT UPDATE, DELETE ON log.texts, log.participants, log.tracking TO {role};
-GRANT USAGE, CREATE ON SCHEMA views TO {role}
+GRANT USAGE, CREATE ON SCHEMA views TO {role};
+GRANT USAGE ON SCHEMA disclosures TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA disclosures TO {role};
+GRANT INSERT, DELETE ON disclosures.disclosures TO {role}
 """
 
 
@@ -68,8 +74,18 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
                 upgrade(connection, MIGRATIONS)
             except CommandError as error:
                 raise _not_migrated(found) from error
+        if connection.dialect.name != "sqlite":
+            connection.exec_driver_sql("SET LOCAL search_path TO disclosures")
+            upgrade(connection, MIGRATIONS, DISCLOSURES)
         if grant_to is not None:
             grant(connection, grant_to)
+
+
+def migrate_disclosures(engine: Engine) -> None:
+    """Bring the SQLite file of the disclosures up to this release. On PostgreSQL `migrate` does it, in their schema."""
+    if not _is_migrated(engine, DISCLOSURES_REVISION):
+        with alone(engine) as connection:
+            upgrade(connection, MIGRATIONS, DISCLOSURES)
 
 
 @contextmanager
@@ -85,16 +101,18 @@ def alone(engine: Engine) -> Iterator[Connection]:
                 yield connection
         return
     with engine.connect() as connection, _transaction(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING})"):
-        for schema in ("log", "views"):
+        for schema in ("log", "views", "disclosures"):
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         yield connection
 
 
-def upgrade(connection: Connection, migrations: Path) -> None:
-    """Run a folder of alembic migrations on a connection that is in a transaction."""
+def upgrade(connection: Connection, migrations: Path, versions: Path | None = None) -> None:
+    """Run a folder of alembic migrations on a connection that is in a transaction; `versions` names another line of them."""
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
+    if versions is not None:
+        config.set_main_option("version_locations", str(versions).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
@@ -127,12 +145,27 @@ def check(connection: Connection) -> None:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
 
 
-def _is_migrated(engine: Engine) -> bool:
+def check_disclosures(connection: Connection) -> None:
+    """Refuse a database whose disclosures are not of this release; `NotMigrated`."""
+    found = revision(connection)
+    if found != DISCLOSURES_REVISION:
+        raise _not_migrated(found)
+
+
+def _is_migrated(engine: Engine, wanted: str = REVISION) -> bool:
     """Whether there is nothing to do, without a lock: a command beside a busy service need not wait for it."""
     if engine.dialect.name == "sqlite" and not store.file_of(engine.url).exists():
         return False
     with engine.connect() as connection:
-        return revision(connection) == REVISION
+        return revision(connection) == wanted and (engine.dialect.name == "sqlite" or _has_disclosures(connection))
+
+
+def _has_disclosures(connection: Connection) -> bool:
+    """Whether PostgreSQL's schema of the disclosures is of this release too."""
+    if not inspect(connection).has_table("alembic_version", schema="disclosures"):
+        return False
+    found = connection.exec_driver_sql("SELECT version_num FROM disclosures.alembic_version").scalar()
+    return found == DISCLOSURES_REVISION
 
 
 def _not_migrated(found: str | None) -> NotMigrated:

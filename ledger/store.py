@@ -1,7 +1,7 @@
-"""The two databases: the log with its vault, and the read models.
+"""The databases: the log with its vault, the read models, and the disclosures.
 
-With SQLite these are two files, side by side: `ledger.db` and `ledger-views.db`; with PostgreSQL two schemas of one database,
-`log` and `views`. Two, because with one the follower and the writer stand in each other's way.
+With SQLite these are files, side by side: `ledger.db`, `ledger-views.db` and `ledger-disclosures.db`; with PostgreSQL schemas of
+one database, `log`, `views` and `disclosures`. Several, because in one file those who write stand in each other's way.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 from ledger.failures import READ_ONLY, Unavailable
 
-Part = Literal["log", "views"]
+Part = Literal["log", "views", "disclosures"]
 
 BUSY_TIMEOUT_S: Final = 30
 POOL_SIZE: Final = 8
@@ -72,9 +72,9 @@ def is_sqlite(address: URL) -> bool:
 
 
 def file_of(address: URL, part: Part = "log") -> Path:
-    """The SQLite file of a part: the read models stand beside the log."""
+    """The SQLite file of a part: the others stand beside the log."""
     path = Path(address.database or "")
-    return path if part == "log" else path.with_name(f"{path.stem}-views{path.suffix}")
+    return path if part == "log" else path.with_name(f"{path.stem}-{part}{path.suffix}")
 
 
 def engine(url: str | URL, part: Part = "log", *, pool_size: int = POOL_SIZE) -> Engine:
@@ -108,14 +108,14 @@ def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
     )
     # Read models can be made again from the log: they need not wait for the disk at every commit.
-    synchronous = "FULL" if part == "log" else "NORMAL"
+    synchronous = "NORMAL" if part == "views" else "FULL"
 
     @event.listens_for(made, "connect")
     def _settle(connection: _Connection, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA synchronous={synchronous}")
         cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        if part == "log":  # The vault is in this file: what is erased is overwritten with noughts, not left in free space (L5).
+        if part != "views":  # What goes from the vault (L5) or is past its time is overwritten, not left in free space.
             cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 

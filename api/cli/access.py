@@ -4,6 +4,7 @@ So there is one way in, with the same rights and the same refusals, whether a re
 """
 
 import asyncio
+import getpass
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -179,12 +180,20 @@ def open_ledger(ours: Settings, *, clock: Clock | None = None, serving: bool = F
     return ledger
 
 
+def origin() -> str:
+    """From where the command line asks: the account of the machine, where it has a name."""
+    try:
+        return f"command line of {getpass.getuser()}"
+    except (KeyError, OSError):
+        return "command line"
+
+
 @asynccontextmanager
 async def running(ours: Settings, *, clock: Clock | None = None, serving: bool = False) -> AsyncIterator[FastAPI]:
     """The application in this process, from its start to its end."""
     ledger = await asyncio.to_thread(open_ledger, ours, clock=clock, serving=serving)
     try:
-        app = create_app(ours, ledger)
+        app = create_app(ours, ledger, origin=None if serving else origin())
         publishing = Publishing(ledger, PublishedHead(ours.published_head_file)) if serving else nullcontext()
         with publishing:
             async with app.router.lifespan_context(app):

@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 from api.cli.access import DataDir, KeyFile, KeyText, Mistaken, key_of, open_ledger, settings_with
+from api.cli.disclosures import keep
 from api.cli.entries import PANEL, expect_ledger
 from api.cli.screen import AsJson, bar, say, tell_json
 from api.identity import recognise
@@ -54,8 +55,10 @@ def backup(
     expect_ledger(ours)
     with closing(Log(store.engine(ours.log_url))) as log, bar() as progress:
         log.start()
-        file = place if place.suffix == _SUFFIX and not place.is_dir() else place / _name(log.head().size)
+        size = log.head().size
+        file = place if place.suffix == _SUFFIX and not place.is_dir() else place / _name(size)
         file.parent.mkdir(parents=True, exist_ok=True)
+        keep(ours, log, "lcledger backup", as_of=size)
         made = backups.write(log, file, _teller(progress))
     if as_json:
         tell_json({"file": str(file), **_told(made)})

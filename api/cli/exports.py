@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from api.cli.access import DataDir, Mistaken, open_ledger, settings_with
+from api.cli.disclosures import keep
 from api.cli.entries import PANEL, expect_ledger
 from api.cli.screen import say
 from domain.event import Event
@@ -48,6 +49,7 @@ def export_journal(
         if award and not ledger.entries(0, 1, award=canonical(award)):
             raise Mistaken(f"There is no award {award}.")
         upto = min(as_of or ledger.head().size, ledger.head().size)
+        keep(ours, ledger.log, "lcledger export journal", award=award and canonical(award), as_of=upto)
         blocks = journal(_moving(ledger, award and canonical(award), upto))
         if file is None:
             sys.stdout.writelines(blocks)
