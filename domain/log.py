@@ -69,6 +69,10 @@ class NeverRestored(Absent):
     """The log was never restored from a backup, nor signed by another key than its first."""
 
 
+class KeyDoesNotSign(Refused):
+    """The key that is to be replaced is not the one that signs the log."""
+
+
 class KeyIsKnown(Refused):
     """The log was signed by this key before, or is; a new key is one that nobody has seen yet."""
 
@@ -106,10 +110,12 @@ def introduction(public_key: str, replaces: str) -> str:
     return f"life-chances-ledger/key-introduction/v1\n{public_key}\n{replaces}\n"
 
 
-def introduce(facts: Facts, introduced: KeyIntroduced) -> Decision:
-    """Let another key sign from here on; whoever calls has checked the signatures."""
+def introduce(facts: Facts, introduced: KeyIntroduced, first: str) -> Decision:
+    """Let another key sign from here on. `first` is the log's first key; whoever calls has checked the signatures."""
     log = facts.get(LOG)
-    known = {introduced.replaces} | {key for each in (log.keys if log else ()) for key in (each.public_key, each.replaces)}
+    known = [first, *(each.public_key for each in (log.keys if log else ()))]
+    if introduced.replaces != known[-1]:
+        raise KeyDoesNotSign
     if introduced.public_key in known:
         raise KeyIsKnown
     return {LOG: (introduced,)}

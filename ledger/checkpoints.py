@@ -96,6 +96,11 @@ class Signed(NamedTuple):
     note: str
     made_at: str
 
+    @property
+    def verifier(self) -> Verifier:
+        """The key that signed it, as others know it."""
+        return Verifier(self.origin, self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class Signing:
@@ -115,30 +120,30 @@ class Checkpoints:
 
     def __init__(self, ledger: Ledger, name: str = NAME) -> None:
         self.tree = Tree(ledger.log)
+        self.reads = ledger.log.reads
         self._ledger = ledger
         self._name = name
 
     def origin(self) -> str:
         """What names this history of the log; `NothingToSign` before its first entry."""
         restores = self._account().restores
-        leaf = self._ledger.log.reads.leaf_at(restores[-1].head.size + 1 if restores else 1)
+        leaf = self.reads.leaf_at(restores[-1].head.size + 1 if restores else 1)
         if leaf is None:
             raise NothingToSign(NothingToSign.__doc__)
         return f"{self._name}/{leaf.hex()[:_LEAF_DIGITS]}"
 
     def last(self, upto: int | None = None) -> Signed | None:
         """The last checkpoint, or the last of at most so many entries."""
-        reads = self._ledger.log.reads
-        found = reads.last_checkpoint() if upto is None else reads.last_checkpoint(upto)
+        found = self.reads.last_checkpoint() if upto is None else self.reads.last_checkpoint(upto)
         return Signed(*found) if found else None
 
     def page(self, after: int, limit: int) -> list[Signed]:
         """Checkpoints in order of size, those of more entries than `after`."""
-        return [Signed(*row) for row in self._ledger.log.reads.checkpoints(after, limit)]
+        return [Signed(*row) for row in self.reads.checkpoints(after, limit)]
 
     def note(self, signed: Signed) -> str:
         """A checkpoint's note, with the cosignatures that it has by now."""
-        return signed.note + "".join(line for _, line in self._ledger.log.reads.cosignatures(signed.size))
+        return signed.note + "".join(line for _, line in self.reads.cosignatures(signed.size))
 
     def key(self) -> bytes | None:
         """The public half of the key that signs from here on: introduced last, or the first; nothing was signed if nothing."""
@@ -153,7 +158,7 @@ class Checkpoints:
         positions = self._introduced_at()
         found = [
             Signing(Verifier(origin, key), first, last, positions.get(key.hex()))
-            for origin, key, first, last in self._ledger.log.reads.signers()
+            for origin, key, first, last in self.reads.signers()
         ]
         current = self.key()
         if current is not None and not any(each.verifier.public == current for each in found):
@@ -193,16 +198,16 @@ class Checkpoints:
         self.tree.grow(head.size, head.root)
         if last is None:
             return
-        root = self._root_of(last)
+        root = self.root_of(last)
         if last.size < head.size:
             self.tree.consistency(last.size, head.size, root, head.root)
         elif self.tree.root(last.size) != root:
             raise Damaged(f"{last.size} entries lead to another root than was signed")
 
-    def _root_of(self, signed: Signed) -> bytes:
-        """The root that was signed, and not what stands beside it."""
+    def root_of(self, signed: Signed) -> bytes:
+        """The root that was signed, and not what stands beside it; `Damaged` if they differ."""
         try:
-            text, _ = notes.opened(signed.note, [Verifier(signed.origin, signed.key)])
+            text, _ = notes.opened(signed.note, [signed.verifier])
             checkpoint = Checkpoint.read(text)
         except NoteIsWrong as wrong:
             raise Damaged(f"the checkpoint of {signed.size} entries is not as it was signed: {wrong}") from wrong
@@ -212,7 +217,7 @@ class Checkpoints:
 
     def _introduced_at(self) -> dict[str, int]:
         """The positions of the entries that introduced keys, by the key."""
-        entries = [decode(row, self._ledger.registry) for row in self._ledger.log.reads.rows(stream=LOG.name)]
+        entries = [decode(row, self._ledger.registry) for row in self.reads.rows(stream=LOG.name)]
         return {entry.event.public_key: entry.position for entry in entries if isinstance(entry.event, KeyIntroduced)}
 
     def _account(self) -> Account:

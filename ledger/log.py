@@ -340,6 +340,16 @@ class Reads:
         found = self._rows("SELECT leaf FROM entries WHERE position = ?", position)
         return bytes(found[0][0]) if found else None
 
+    def tip_at(self, award: str, upto: int) -> tuple[int, int, bytes] | None:
+        """The position, the number and the leaf of an award's last entry at a position up to one, if it has one."""
+        found = self._rows(
+            "SELECT position, award_sequence, leaf FROM entries WHERE award = ? AND position <= ? "
+            "ORDER BY award_sequence DESC LIMIT 1",
+            award,
+            upto,
+        )
+        return (found[0][0], found[0][1], bytes(found[0][2])) if found else None
+
     def leaves(self, after: int, upto: int) -> list[bytes]:
         """The leaves of the entries at the positions after one and up to one, in order."""
         found = self._rows("SELECT leaf FROM entries WHERE position > ? AND position <= ? ORDER BY position", after, upto)

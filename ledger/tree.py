@@ -19,6 +19,8 @@ HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 _MOST_REMEMBERED: Final = 128
 """Tiles that are kept in memory with what is above their hashes, 50 KB each."""
+_MOST: Final = 2**62
+"""No log is longer: databases count no further."""
 _COLUMNS: Final = (("height", "bigint"), ("number", "bigint"), ("root", "bytea"))
 
 _Pyramid = list[list[bytes]]
@@ -49,15 +51,20 @@ class Tree:
         self._expect(size)
         return self._root(0, size) if size else merkle.EMPTY_ROOT
 
+    def leaf(self, index: int) -> bytes:
+        """The leaf at an index; `NotInTree` if there is none."""
+        found = self._log.reads.leaf_at(index + 1)
+        if found is None:
+            raise NotInTree(f"{NotInTree.__doc__} ({index + 1})")
+        return found
+
     def inclusion(self, index: int, size: int, root: bytes) -> list[bytes]:
         """The proof that the leaf at an index is under the root that the log has with `size` entries.
 
         Raises `NotInTree`, and `Damaged` if there is no such proof: what stands in the log leads to another root.
         """
-        self._expect(size)
-        leaf = self._log.reads.leaf_at(index + 1)
-        if leaf is None or index >= size:
-            raise NotInTree(f"{NotInTree.__doc__} ({index + 1} of {size})")
+        self._expect(max(size, index + 1))
+        leaf = self.leaf(index)
         proof = proofs.inclusion(self._root, index, size)
         try:
             verify_inclusion(leaf, index, size, proof, root)
@@ -109,7 +116,7 @@ class Tree:
             level += 1
 
     def _expect(self, size: int) -> None:
-        if size and self._log.reads.leaf_at(size) is None:
+        if size and (size > _MOST or self._log.reads.leaf_at(size) is None):
             raise NotInTree(f"{NotInTree.__doc__} ({size})")
 
     def _damaged(self, what: str) -> Damaged:

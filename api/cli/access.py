@@ -107,6 +107,13 @@ class Access:
         """Read something."""
         return _told(await self.http.get(path, params=_given(asked), headers=self.headers))
 
+    async def text(self, path: str, **asked: Any) -> str:
+        """Read something that is no JSON."""
+        answer = await self.http.get(path, params=_given(asked), headers=self.headers)
+        if answer.is_error:
+            _told(answer)
+        return answer.text
+
     async def send(
         self, path: str, body: Any = None, *, name: str | None = None, method: str = "POST", dry_run: bool = False
     ) -> Json:

@@ -8,6 +8,7 @@ from api.cli.access import Declined, Mistaken
 from api.settings import NotSetUp
 from domain.refusal import Refused
 from ledger.backup import AnotherLog, BackupDamaged, NotABackup, NotEmpty, NotSealed
+from ledger.checkpoints import Inconsistent, KeyIsAnother, NothingToSign
 from ledger.failures import Unavailable
 from ledger.lock_file import ServedElsewhere
 from ledger.log import Damaged
@@ -31,6 +32,9 @@ _IN_WORDS = (
     BackupDamaged,
     NotEmpty,
     AnotherLog,
+    NothingToSign,
+    Inconsistent,
+    KeyIsAnother,
     EntriesLost,
     HeadUnreadable,
     RebuildFailed,

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from domain.log import introduction
+from ledger.notes import SEED_BYTES, Signer
 from tests.api import story
 from tests.api.story import AWARD, KIRKLEES, PROVIDER, SOCIAL_PRIME, TOP_UP, Service
 from tests.api.test_opening_positions import POSITION
@@ -29,6 +31,16 @@ async def happen(service: Service) -> None:
     await _certification(service)
     await _opening_position(service)
     await _end(service)
+    await service.first.does("/v1/log/keys", new_key(service, Signer(bytes(range(SEED_BYTES)))))
+
+
+def new_key(service: Service, old: Signer) -> dict[str, Any]:
+    """Another key for the log, with what it and the present one sign of it; a checkpoint is signed before."""
+    new = Signer(bytes(SEED_BYTES))
+    service.app.state.checkpoints.sign(old)
+    text = introduction(new.public.hex(), old.public.hex())
+    signed = {name: key.sign("key", text).signature.hex() for name, key in (("signature", new), ("vouched", old))}
+    return {"public_key": new.public.hex(), "replaces": old.public.hex(), **signed}
 
 
 async def _those_who_have_a_part(service: Service) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from ledger.ledger import Ledger
-from tests.ledger.pots import POTS, nothing_to_balance
+from ledger.ledger import Ledger, Request
+from tests.ledger.pots import KIRKLEES, POTS, nothing_to_balance, open_pots
 
 VAULT_KEY = b"a key of thirty-two bytes or more"
+ENTRIES = 700
+"""Of a log that is filled: two full tiles of leaves, and a part of one."""
 
 Opening = Callable[..., Ledger]
 
@@ -51,3 +54,12 @@ def opening(database_url: str, clock: Clock) -> Iterator[Opening]:
 @pytest.fixture
 def ledger(opening: Opening) -> Ledger:
     return opening()
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    """A ledger of `ENTRIES` entries, in two commits."""
+    for start in range(0, ENTRIES, 350):
+        names = [f"pot-{number}" for number in range(start, start + 350)]
+        ledger.record_now(partial(open_pots, names=names), Request(KIRKLEES, key=str(start)))
+    return ledger

@@ -53,7 +53,7 @@ def introduce(ledger: Ledger, new: Signer, old: Signer) -> None:
         signature=new.sign("key", text).signature.hex(),
         vouched=old.sign("key", text).signature.hex(),
     )
-    ledger.record_now(partial(logs.introduce, introduced=event), Request(KIRKLEES))
+    ledger.record_now(partial(logs.introduce, introduced=event, first=SIGNER.public.hex()), Request(KIRKLEES))
 
 
 class TestSign:
@@ -175,9 +175,17 @@ class TestKeys:
     def test_a_key_comes_once(self, ledger: Ledger, checkpoints: Checkpoints) -> None:
         checkpoints.sign(SIGNER)
         introduce(ledger, OTHER, SIGNER)
-        for new, old in ((OTHER, OTHER), (SIGNER, OTHER), (OTHER, SIGNER)):
+        for known in (OTHER, SIGNER):
             with pytest.raises(logs.KeyIsKnown):
-                introduce(ledger, new, old)
+                introduce(ledger, known, OTHER)
+
+    def test_a_key_that_does_not_sign_is_not_replaced(self, ledger: Ledger, checkpoints: Checkpoints) -> None:
+        checkpoints.sign(SIGNER)
+        with pytest.raises(logs.KeyDoesNotSign):
+            introduce(ledger, SIGNER, OTHER)
+        introduce(ledger, OTHER, SIGNER)
+        with pytest.raises(logs.KeyDoesNotSign):
+            introduce(ledger, Signer(bytes(32)), SIGNER)
 
 
 class TestKept:

@@ -1,30 +1,16 @@
 """Proofs and tiles of a log, and that they never depend on what is kept of its tree."""
 
 import random
-from functools import partial
 from hashlib import sha256
 
 import pytest
 
 from ledger import merkle
-from ledger.ledger import Ledger, Request
+from ledger.ledger import Ledger
 from ledger.log import Damaged
 from ledger.proofs import verify_consistency, verify_inclusion
 from ledger.tree import NotInTree, Tree
-from tests.ledger.conftest import Opening
-from tests.ledger.pots import KIRKLEES, open_pots
-
-ENTRIES = 700
-"""Two full tiles of leaves, and a part of one."""
-
-
-@pytest.fixture
-def filled(opening: Opening) -> Ledger:
-    ledger = opening()
-    for start in range(0, ENTRIES, 350):
-        names = [f"pot-{number}" for number in range(start, start + 350)]
-        ledger.record_now(partial(open_pots, names=names), Request(KIRKLEES, key=str(start)))
-    return ledger
+from tests.ledger.conftest import ENTRIES, Opening
 
 
 def leaves_of(ledger: Ledger) -> list[bytes]:
@@ -61,7 +47,7 @@ class TestTree:
         ]
         tree.grow(ENTRIES, filled.head().root)
         assert [tree.tile(0, 1, 256), tree.tile(0, 2, 188), tree.tile(1, 0, 2)] == before
-        for level, number, width in ((0, 2, 189), (0, 3, 1), (1, 0, 3), (2, 0, 1)):
+        for level, number, width in ((0, 2, 189), (0, 3, 1), (1, 0, 3), (2, 0, 1), (63, 0, 1)):
             with pytest.raises(NotInTree):
                 tree.tile(level, number, width)
 

@@ -45,6 +45,7 @@ ON_THE_COMMAND_LINE: Final = {
     "POST /v1/keys": "keys issue",
     "POST /v1/keys/{key}/agreement": "keys agree",
     "DELETE /v1/keys/{key}": "keys revoke",
+    "POST /v1/log/keys": "log rotate-key",
 }
 """Where an administrator finds each."""
 
