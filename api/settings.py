@@ -20,12 +20,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger import durable_file
+from ledger.notes import COSIGNATURE, Verifier
 
 PREFIX: Final = "LCLEDGER_"
 KEY_BYTES: Final = 32
 """The length of the vault's key (AES-256), and of the signing key (Ed25519)."""
 VAULT_KEY_FILE: Final = "vault.key"
 SIGNING_KEY_FILE: Final = "signing.key"
+_WITNESS_WORDS: Final = 2
 _MIB: Final = 1024 * 1024
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
@@ -47,6 +49,14 @@ class SigningKeyIsMissing(NotSetUp):
 
     def __init__(self, wanted: Path) -> None:
         super().__init__(f"{self.__doc__} (wanted: {wanted})")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWitness:
+    """A witness whom we ask to cosign: its key, and the address before `/add-checkpoint`."""
+
+    verifier: Verifier
+    address: str
 
 
 LogLevel = Annotated[
@@ -112,6 +122,10 @@ class Settings(BaseSettings):
     )
     checkpoint_every_s: float = Field(
         60.0, gt=0, le=86_400, description="Time, in seconds, after which `serve` signs a checkpoint if the log has grown."
+    )
+    witnesses: str = Field(
+        "",
+        description="Witnesses that cosign checkpoints: `<verifier key> <address>`, several after commas. Not set: none.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -202,6 +216,24 @@ class Settings(BaseSettings):
         if self.oidc_jwks_url is not None and self.oidc_issuer is None:
             raise ValueError("oidc_jwks_url says nothing without oidc_issuer")
         return self
+
+    @model_validator(mode="after")
+    def _check_witnesses(self) -> Self:
+        try:
+            known = self.known_witnesses
+        except ValueError as wrong:
+            raise ValueError(f"witnesses: {wrong}") from None
+        if not all(private_address(each.address) and each.verifier.kind == COSIGNATURE for each in known):
+            raise ValueError("witnesses must each be a cosigning key and an https address (http on the loopback only)")
+        return self
+
+    @property
+    def known_witnesses(self) -> tuple[KnownWitness, ...]:
+        """The witnesses of checkpoints."""
+        told = [each.split() for each in self.witnesses.split(",") if each.strip()]
+        if any(len(each) != _WITNESS_WORDS for each in told):
+            raise ValueError("each is a verifier key, a blank, and an address")
+        return tuple(KnownWitness(Verifier.read(vkey), address) for vkey, address in told)
 
     @property
     def embedded(self) -> bool:

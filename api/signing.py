@@ -2,6 +2,7 @@
 
 from api import logs
 from api.settings import NotSetUp, Settings, signing_key
+from api.witnesses import asking
 from ledger.checkpoints import Checkpointing, Checkpoints
 from ledger.notes import Signer
 
@@ -21,4 +22,4 @@ def checkpointing(ours: Settings, checkpoints: Checkpoints) -> Checkpointing | N
     if not ours.embedded and ours.signing_key is None:
         log.warning("no checkpoint is signed, as no LCLEDGER_SIGNING_KEY_FILE is set")
         return None
-    return Checkpointing(checkpoints, lambda: signer(ours, checkpoints), ours.checkpoint_every_s)
+    return Checkpointing(checkpoints, lambda: signer(ours, checkpoints), ours.checkpoint_every_s, asking(ours.known_witnesses))

@@ -31,8 +31,8 @@ from ledger import notes
 from ledger.entry import decode, written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
-from ledger.log import CHECKPOINT, Damaged, Head
-from ledger.notes import NoteIsWrong, Signer, Verifier
+from ledger.log import CHECKPOINT, COSIGNATURE, Damaged, Head
+from ledger.notes import Line, NoteIsWrong, Signer, Verifier
 from ledger.tree import Tree
 
 NAME: Final = "life-chances-ledger"
@@ -95,6 +95,11 @@ class Signed(NamedTuple):
     key: bytes
     note: str
     made_at: str
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What it says."""
+        return Checkpoint(self.origin, self.size, self.root)
 
     @property
     def verifier(self) -> Verifier:
@@ -193,6 +198,10 @@ class Checkpoints:
             raise
         return signed
 
+    def cosign(self, signed: Signed, witness: Verifier, line: Line) -> None:
+        """Keep a witness's line for a checkpoint; the first one, if it gives several."""
+        self._ledger.log.keep("cosignatures", COSIGNATURE, [(signed.size, witness.vkey, str(line), written(self._ledger.now()))])
+
     def _expect_consistent(self, last: Signed | None, head: Head) -> None:
         """Prove that the log up to its head goes on from the last checkpoint, as it was signed; `Damaged` if it does not."""
         self.tree.grow(head.size, head.root)
@@ -211,7 +220,7 @@ class Checkpoints:
             checkpoint = Checkpoint.read(text)
         except NoteIsWrong as wrong:
             raise Damaged(f"the checkpoint of {signed.size} entries is not as it was signed: {wrong}") from wrong
-        if checkpoint != Checkpoint(signed.origin, signed.size, signed.root):
+        if checkpoint != signed.checkpoint:
             raise Damaged(f"the checkpoint of {signed.size} entries does not say what stands beside it")
         return checkpoint.root
 
@@ -262,10 +271,10 @@ class Checkpointing:
         self.sign()
         while not self._stop.wait(self._every_s):
             self.sign()
-        self.sign()
+        self.sign(then=False)
 
-    def sign(self) -> None:
-        """Sign now, and tell witnesses; whatever fails is told in `fault`, as the service goes on without."""
+    def sign(self, *, then: bool = True) -> None:
+        """Sign now, and ask witnesses; whatever fails is told in `fault`, as the service goes on without."""
         try:
             self._checkpoints.sign(self._signer())
             self.fault = None
@@ -276,5 +285,6 @@ class Checkpointing:
                 _LOG.error("no checkpoint is signed: %s", failure)
             self.fault = failure
             return
-        with suppress(Unavailable):
-            self._then(self._checkpoints)
+        if then:
+            with suppress(Unavailable):
+                self._then(self._checkpoints)

@@ -78,6 +78,7 @@ def _assemble() -> None:
         reconsiderations,
         statements,
         terms,
+        witnesses,
     )
 
     for noun in (
@@ -101,6 +102,7 @@ def _assemble() -> None:
         entries,
         disclosures,
         checkpoints,
+        witnesses,
         backups,
         exports,
         bench,

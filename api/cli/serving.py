@@ -91,6 +91,20 @@ def serve_on(
         run(_serve(ours, listening, announce, mount))
 
 
+def serve_app(app: FastAPI, ours: Settings, host: str, port: int) -> None:
+    """Serve an application that needs nothing but itself, until SIGTERM or SIGINT."""
+
+    async def until_told() -> None:
+        server = _Server(_config(ours))
+        server.heed()
+        server.config.app = app
+        log.info("serving", address=address_of(listening), process=os.getpid())
+        await server.serve(sockets=[listening])
+
+    with listen(host, port) as listening:
+        run(until_told())
+
+
 def address_of(listening: socket.socket) -> str:
     """Where a socket is reached."""
     host, port = listening.getsockname()[:2]
