@@ -13,7 +13,7 @@ from domain.aggregate import Aggregate, PersonId, Stream
 from domain.assessment import AssessedLine, Kind, ReversedLine
 from domain.award import Award, AwardAssessed, NoSuchAward, award_stream
 from domain.calendar import Day
-from domain.claim import claim_stream
+from domain.claim import Claim, Line, claim_stream
 from domain.money import NOTHING, Money, Quantity
 from domain.refusal import Absent
 
@@ -88,14 +88,19 @@ def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> T
 
 
 def _lines(asked: Reading, award: Award, made: AwardAssessed) -> Iterator[ToldLine | ToldReversal]:
+    for claim, _, each in moved(asked, award, made):
+        kind = ToldLine if isinstance(each, AssessedLine) else ToldReversal
+        yield kind.model_construct(claim=claim.submitted.claim, **dict(each))
+
+
+def moved(asked: Reading, award: Award, made: AwardAssessed) -> Iterator[tuple[Claim, Line, AssessedLine | ReversedLine]]:
     """What an assessment did, line by line; one that is about several claims is looked for in all of them."""
     for name in award.claims if made.claim is None else (made.claim,):
         claim, _ = asked.look(claim_stream(award.reference, name))
         for line in claim.lines:
             for number, each in line.assessments:
                 if number == made.assessment:
-                    kind = ToldLine if isinstance(each, AssessedLine) else ToldReversal
-                    yield kind.model_construct(claim=claim.submitted.claim, **dict(each))
+                    yield claim, line, each
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ behind, and shows what it showed on the day when it is asked as of a moment. Tex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from typing import Final, Protocol, cast, get_args
 
@@ -59,7 +59,7 @@ from domain.erasure import ErasureEvent, ErasureRecorded
 from domain.event import Event
 from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, SignInEvent, SignInGiven
 from domain.log import KeyIntroduced, LogEvent, LogRestored
-from domain.money import PENCE_A_POUND, Money, total
+from domain.money import Money, total
 from domain.opening_position import (
     OpeningFiguresListed,
     OpeningFiguresOpened,
@@ -118,6 +118,7 @@ from domain.reconsideration import (
 from domain.reference import canonical
 from domain.run import RunCancelled, RunDrawnUp, RunEvent, RunReleased, RunReturnRecorded, RunSettlementRecorded
 from domain.settlement import SettlementEvent, SettlementRecorded
+from domain.wording import day, many, pounds
 from ledger.entry import Entry
 from ledger.ledger import Ledger
 
@@ -212,8 +213,8 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case AwardRegistered(reference=reference, title=title):
             return f"Registered award {reference}, “{title}”; a second person must agree it."
         case TermsProposed(version=number, terms=terms):
-            most = _pounds(terms.award_amount)
-            return f"Proposed version {number} of the terms, from {_day(terms.effective_from)} on, for at most {most}."
+            most = pounds(terms.award_amount)
+            return f"Proposed version {number} of the terms, from {day(terms.effective_from)} on, for at most {most}."
         case AwardAgreed():
             return "Agreed the award and version 1 of its terms."
         case TermsAgreed(version=number):
@@ -229,9 +230,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case AwardAssessed():
             return _assessed(event)
         case ReceivableChanged(payer=payer, payee=payee, assessment=number, open=left):
-            return f"{payee} owes {payer} {_pounds(left)} back by assessment {number}."
+            return f"{payee} owes {payer} {pounds(left)} back by assessment {number}."
         case AwardClosedToClaims(released=released):
-            gone = f"; {_pounds(released)} that was not used goes back to the fund" if released is not None else ""
+            gone = f"; {pounds(released)} that was not used goes back to the fund" if released is not None else ""
             return f"Closed the award to claims{gone}."
         case StepProposed(step=step):
             return f"Proposed to {step} the award; a second person must agree."
@@ -247,11 +248,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return "Completed the award: nothing is left to pay or to get back."
         # Claims
         case ClaimSubmitted(lines=lines, value=value, received_on=received_on):
-            return (
-                f"Submitted claim {event.claim}: {_many(lines, 'line')} worth {_pounds(value)}, received on {_day(received_on)}."
-            )
+            return f"Submitted claim {event.claim}: {many(lines, 'line')} worth {pounds(value)}, received on {day(received_on)}."
         case ClaimLinesListed(lines=lines):
-            return f"Listed {_lines(lines)} of claim {name}, worth {_pounds(total(line.value for line in lines))}."
+            return f"Listed {_lines(lines)} of claim {name}, worth {pounds(total(line.value for line in lines))}."
         case ClaimReceiptConfirmed():
             return f"Confirmed the stated day of receipt of claim {name}."
         case ClaimQueried(lines=about):
@@ -260,9 +259,9 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimAnswered():
             return f"Answered the question on claim {name}."
         case ClaimWithdrawn(value=value):
-            return f"Withdrew claim {name}, worth {_pounds(value)}."
+            return f"Withdrew claim {name}, worth {pounds(value)}."
         case ClaimLinesWithdrawn(lines=lines):
-            return f"Took back {_lines(lines)} of claim {name}, worth {_pounds(total(line.amount for line in lines))}."
+            return f"Took back {_lines(lines)} of claim {name}, worth {pounds(total(line.amount for line in lines))}."
         case ClaimLinesDecided(lines=lines):
             return f"Decided {_lines(lines)} of claim {name}: {_decided_sums(lines)}."
         case ClaimVerified():
@@ -270,86 +269,86 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case ClaimCertified():
             return f"Certified claim {name}."
         case ClaimDeclined(value=value, reason=reason):
-            return f"Declined claim {name}, of which {_pounds(value)} had been accepted: {_words(reason)}."
+            return f"Declined claim {name}, of which {pounds(value)} had been accepted: {_words(reason)}."
         case ClaimLinesDeclined(lines=lines):
-            return f"Declined {_lines(lines)} of claim {name}, worth {_pounds(total(line.amount for line in lines))}."
+            return f"Declined {_lines(lines)} of claim {name}, worth {pounds(total(line.amount for line in lines))}."
         case ClaimLinesAssessed(lines=lines, assessment=number):
             assessed, cut = total(line.assessed for line in lines), total(line.curtailed for line in lines)
-            return f"Assessed {_lines(lines)} of claim {name} in assessment {number} at {_pounds(assessed)}{_curtailed(cut)}."
+            return f"Assessed {_lines(lines)} of claim {name} in assessment {number} at {pounds(assessed)}{_curtailed(cut)}."
         case ClaimLinesReversed(lines=lines, assessment=number, clawed_back=clawed_back):
             why = "for good" if clawed_back else "to assess them anew"
-            amount = _pounds(total(line.reversed for line in lines))
+            amount = pounds(total(line.reversed for line in lines))
             return f"Took {amount} back of {_lines(lines)} of claim {name} in assessment {number}, {why}."
         case ClaimLinesRestated(lines=lines):
-            by = _pounds(total(line.claimed for line in lines))
+            by = pounds(total(line.claimed for line in lines))
             return f"Restated {_lines(lines)} of claim {name} by the terms now in force, by {by} of what was claimed."
         case ClaimLapsed(lines=count, value=value):
-            return f"What was deferred of {_many(count, 'line')} of claim {name} lapsed, worth {_pounds(value)}."
+            return f"What was deferred of {many(count, 'line')} of claim {name} lapsed, worth {pounds(value)}."
         # Clawbacks, reconsiderations, other payments and receivables
         case ClawbackRaised(clawback=clawback, lines=lines_named, reason=reason):
             return (
-                f"Raised clawback {clawback} of {_many(len(lines_named), 'line')}: {_words(reason)}; a second person must agree."
+                f"Raised clawback {clawback} of {many(len(lines_named), 'line')}: {_words(reason)}; a second person must agree."
             )
         case ClawbackWithdrawn():
             return f"Withdrew clawback {name}."
         case ClawbackAgreed(assessment=number, reversed=amount, dependants=dependants):
-            return f"Agreed clawback {name}: {_pounds(amount)} taken back by assessment {number}{_dependants(event, dependants)}."
+            return f"Agreed clawback {name}: {pounds(amount)} taken back by assessment {number}{_dependants(event, dependants)}."
         case ReconsiderationProposed(reconsideration=reconsideration, lines=lines_named):
-            of = f"{reconsideration} of {_many(len(lines_named), 'curtailed line')}"
+            of = f"{reconsideration} of {many(len(lines_named), 'curtailed line')}"
             return f"Proposed reconsideration {of}; a second person must agree."
         case ReconsiderationWithdrawn():
             return f"Withdrew reconsideration {name}."
         case ReconsiderationAgreed(assessment=number, gained=amount):
-            return f"Agreed reconsideration {name}: {_pounds(amount)} gained by assessment {number}."
+            return f"Agreed reconsideration {name}: {pounds(amount)} gained by assessment {number}."
         case OtherPaymentProposed(other_payment=reference, amount=amount, dated=dated):
-            of = f"{_words(event.payment_type)} payment {reference} of {_pounds(amount)}, dated {_day(dated)}"
+            of = f"{_words(event.payment_type)} payment {reference} of {pounds(amount)}, dated {day(dated)}"
             return f"Proposed {of}; a second person must agree."
         case OtherPaymentWithdrawn():
             return f"Withdrew other payment {name}."
         case OtherPaymentAgreed(assessment=number, split=split):
-            return f"Agreed other payment {name}: {_pounds(split.amount)} by assessment {number}{_unfunded(split.unfunded)}."
-        case OpeningPositionProposed(assessed=assessed, lines=lines, stands_on=day):
-            came = f"{_pounds(assessed)} assessed elsewhere by {_day(day)}, with {_many(lines, 'line')} of participants"
+            return f"Agreed other payment {name}: {pounds(split.amount)} by assessment {number}{_unfunded(split.unfunded)}."
+        case OpeningPositionProposed(assessed=assessed, lines=lines, stands_on=stood_on):
+            came = f"{pounds(assessed)} assessed elsewhere by {day(stood_on)}, with {many(lines, 'line')} of participants"
             return f"Proposed an opening position: {came}; a second person must agree."
         case OpeningFiguresListed(outcomes=outcomes, payers=payers):
-            return f"Listed {_many(len(outcomes) + len(payers), 'figure')} of the opening position."
+            return f"Listed {many(len(outcomes) + len(payers), 'figure')} of the opening position."
         case OpeningLinesListed(lines=lines):
-            return f"Listed {_many(len(lines), 'line')} of participants for the opening position."
+            return f"Listed {many(len(lines), 'line')} of participants for the opening position."
         case OpeningPositionWithdrawn():
             return "Withdrew the opening position."
         case OpeningPositionAgreed(assessment=number):
             return f"Agreed the opening position, by assessment {number}."
         case OpeningFiguresOpened(outcomes=outcomes, payers=payers, years=years):
-            return f"Opened {_many(len(outcomes) + len(payers) + len(years), 'figure')} of the opening position."
+            return f"Opened {many(len(outcomes) + len(payers) + len(years), 'figure')} of the opening position."
         case ReceivableOpened(payer=payer, payee=payee, amount=amount, assessment=number):
-            return f"{payee} owes {payer} {_pounds(amount)} back by assessment {number}."
+            return f"{payee} owes {payer} {pounds(amount)} back by assessment {number}."
         case ReceivableNettedOff(payer=payer, amount=amount, against=against):
-            return f"Netted {_pounds(amount)} off what {payer} pays by assessment {against}."
+            return f"Netted {pounds(amount)} off what {payer} pays by assessment {against}."
         case ReceivableRecovered(payer=payer, amount=amount, on=on, reference=reference):
-            return f"{payer} got {_pounds(amount)} back on {_day(on)}, reference {reference}."
+            return f"{payer} got {pounds(amount)} back on {day(on)}, reference {reference}."
         case WriteOffProposed(authority=authority):
             return f"Proposed to write off what {name} owes, by authority {authority}; a second person must agree."
         case WriteOffWithdrawn():
             return f"Withdrew the proposal to write off what {name} owes."
         case ReceivableWrittenOff(payer=payer, amount=amount, authority=authority):
-            return f"Wrote off {_pounds(amount)} that {name} owed {payer}{f', by authority {authority}' if authority else ''}."
+            return f"Wrote off {pounds(amount)} that {name} owed {payer}{f', by authority {authority}' if authority else ''}."
         # Participants
         case ParticipantRecognised(claim=claim, achievements=achievements):
-            return f"Recognised {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
+            return f"Recognised {many(len(achievements), 'achievement')} of a participant by claim {claim}."
         case ParticipantRecognisedBefore(achievements=earlier):
-            return f"Recognised {_many(len(earlier), 'achievement')} of a participant from before the award's opening position."
+            return f"Recognised {many(len(earlier), 'achievement')} of a participant from before the award's opening position."
         case ParticipantReleased(claim=claim, achievements=achievements):
-            return f"No longer counted {_many(len(achievements), 'achievement')} of a participant by claim {claim}."
+            return f"No longer counted {many(len(achievements), 'achievement')} of a participant by claim {claim}."
         case ParticipantAssessed(assessment=number, amount=amount):
-            return f"Counted {_pounds(amount)} for a participant in assessment {number}."
+            return f"Counted {pounds(amount)} for a participant in assessment {number}."
         case ParticipantErased(reason=reason):
             return f"Erased the reference of a participant: {_words(reason)}."
         case ErasureRecorded(erasure=number, participants=participants, texts=texts):
-            gone = f"{_many(len(participants), 'reference')} of participants and {_many(len(texts), 'text')}"
+            gone = f"{many(len(participants), 'reference')} of participants and {many(len(texts), 'text')}"
             return f"Erasure {number}, of {gone}: {_words(event.reason)}."
         # Payments
         case PaymentFellDue(amount=amount, payer=payer, payee=payee, assessment=number, due_on=due_on):
-            return f"{payer} owes {payee} {_pounds(amount)} by assessment {number}, due on {_day(due_on)}."
+            return f"{payer} owes {payee} {pounds(amount)} by assessment {number}, due on {day(due_on)}."
         case PaymentHeld():
             return f"Held {_payment(event)}."
         case PaymentHoldLifted():
@@ -368,38 +367,38 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
         case PaymentSent(run=run):
             return f"Sent {_payment(event)} to the bank with run {run}."
         case PaymentSettled(bank_reference=reference, on=on):
-            return f"The bank settled {_payment(event)} on {_day(on)}, reference {reference}."
+            return f"The bank settled {_payment(event)} on {day(on)}, reference {reference}."
         case PaymentReturned(on=on, reason=reason):
-            return f"The payment of {_pounds(event.amount)} by {event.payer} came back on {_day(on)}: {_words(reason)}."
+            return f"The payment of {pounds(event.amount)} by {event.payer} came back on {day(on)}: {_words(reason)}."
         case PaymentReissued(due_on=due_on):
-            return f"Made {_payment(event)} due again, on {_day(due_on)}."
+            return f"Made {_payment(event)} due again, on {day(due_on)}."
         case PaymentNettedOff(payer=payer, amount=amount, receivable=number):
-            return f"Took {_pounds(amount)} off the payment by {payer}, which is owed back by assessment {number}."
+            return f"Took {pounds(amount)} off the payment by {payer}, which is owed back by assessment {number}."
         case PaymentReported(reference=reference, value_date=value_date):
-            paid = f"{name} paid by itself on {_day(value_date)}, reference {reference}"
+            paid = f"{name} paid by itself on {day(value_date)}, reference {reference}"
             return f"Reported that {paid}; a second person must confirm it."
         case PaymentReportWithdrawn():
             return f"Withdrew the report that {name} paid by itself."
         case PaymentReportConfirmed(reference=reference, on=on):
-            return f"Confirmed {_payment(event)}, paid by itself on {_day(on)}, reference {reference}."
+            return f"Confirmed {_payment(event)}, paid by itself on {day(on)}, reference {reference}."
         # Runs and settlements
         case RunDrawnUp(count=count, total=amount, payer=payer, account=account):
             return (
-                f"Drew up run {event.run}: {_many(count, 'payment')} of {payer} from account {account}, {_pounds(amount)} in all."
+                f"Drew up run {event.run}: {many(count, 'payment')} of {payer} from account {account}, {pounds(amount)} in all."
             )
         case RunReleased(count=count, total=amount, stopped=stopped):
-            less = f" {_many(stopped, 'payment')} stopped, as bank details had changed." if stopped else ""
-            return f"Released run {name} to the bank: {_many(count, 'payment')}, {_pounds(amount)} in all.{less}"
+            less = f" {many(stopped, 'payment')} stopped, as bank details had changed." if stopped else ""
+            return f"Released run {name} to the bank: {many(count, 'payment')}, {pounds(amount)} in all.{less}"
         case RunCancelled():
             return f"Cancelled run {name}."
         case RunSettlementRecorded(count=count, amount=amount, payee=payee, value_date=value_date, bank_reference=reference):
-            of = f"{_many(count, 'payment')} of run {name} to {payee}"
-            return f"The bank settled {of}: {_pounds(amount)} on {_day(value_date)}, reference {reference}."
+            of = f"{many(count, 'payment')} of run {name} to {payee}"
+            return f"The bank settled {of}: {pounds(amount)} on {day(value_date)}, reference {reference}."
         case RunReturnRecorded(amount=amount, on=on):
-            return f"{_pounds(amount)} of run {name} came back on {_day(on)}."
+            return f"{pounds(amount)} of run {name} came back on {day(on)}."
         case SettlementRecorded(amount=amount, payer=payer, account=account, value_date=value_date, run=run):
-            of = f"{_pounds(amount)} from account {account} of {payer} for run {run}"
-            return f"The bank moved {of} on {_day(value_date)}, reference {event.bank_reference}."
+            of = f"{pounds(amount)} from account {account} of {payer} for run {run}"
+            return f"The bank moved {of} on {day(value_date)}, reference {event.bank_reference}."
         # Parties, people, keys
         case PartyRegistered(party=party):
             return f"Registered party {party}, {event.name}."
@@ -444,30 +443,30 @@ _WHY: Final[Mapping[Kind, str]] = {
 
 def _assessed(event: AwardAssessed) -> str:
     of = f" of claim {event.claim}" if event.claim else ""
-    amounts = [f"{_pounds(event.assessed)} assessed"] if event.assessed or event.others is None else []
+    amounts = [f"{pounds(event.assessed)} assessed"] if event.assessed or event.others is None else []
     if event.others is not None:
-        amounts.append(f"{_pounds(event.others)} paid otherwise" if amounts else _pounds(event.others))
+        amounts.append(f"{pounds(event.others)} paid otherwise" if amounts else pounds(event.others))
     money = f"{' and '.join(amounts)}{_curtailed(event.curtailed)}{_unfunded(event.unfunded)}"
     return f"Assessment {event.assessment}, of {_WHY[event.kind]}{of}: {money}."
 
 
 def _unfunded(amount: Money) -> str:
-    return f", {_pounds(amount)} of it unfunded" if amount else ""
+    return f", {pounds(amount)} of it unfunded" if amount else ""
 
 
 def _dependants(event: ClawbackAgreed, dependants: Sequence[object]) -> str:
     if not dependants:
         return ""
     became = "went too" if event.dependants_went_too else "stand"
-    return f"; {_many(len(dependants), 'line')} that needed them {became}"
+    return f"; {many(len(dependants), 'line')} that needed them {became}"
 
 
 def _verified(event: ClaimVerified, claim: str) -> str:
-    accepted, rejected = f"{_pounds(event.accepted)} accepted", f"{_pounds(event.rejected)} rejected"
+    accepted, rejected = f"{pounds(event.accepted)} accepted", f"{pounds(event.rejected)} rejected"
     if event.deferred >= 0:
         again = f" again (round {event.round})" if event.round > 1 else ""
-        return f"Verified claim {claim}{again}: {accepted}, {rejected}, {_pounds(event.deferred)} deferred."
-    return f"Decided on deferred lines of claim {claim}: {accepted}, {rejected}, {_pounds(-event.deferred)} no longer deferred."
+        return f"Verified claim {claim}{again}: {accepted}, {rejected}, {pounds(event.deferred)} deferred."
+    return f"Decided on deferred lines of claim {claim}: {accepted}, {rejected}, {pounds(-event.deferred)} no longer deferred."
 
 
 def _decided_sums(lines: Iterable[DecidedLine]) -> str:
@@ -475,34 +474,21 @@ def _decided_sums(lines: Iterable[DecidedLine]) -> str:
         total(amounts)
         for amounts in zip(*((each.accepted_value, each.rejected_value, each.deferred_value) for each in lines), strict=True)
     )
-    waits = f"{_pounds(deferred)} deferred" if deferred >= 0 else f"{_pounds(-deferred)} no longer deferred"
-    return f"{_pounds(accepted)} accepted, {_pounds(rejected)} rejected, {waits}"
+    waits = f"{pounds(deferred)} deferred" if deferred >= 0 else f"{pounds(-deferred)} no longer deferred"
+    return f"{pounds(accepted)} accepted, {pounds(rejected)} rejected, {waits}"
 
 
 def _curtailed(cut: Money) -> str:
-    return f", {_pounds(cut)} curtailed by limits" if cut else ""
+    return f", {pounds(cut)} curtailed by limits" if cut else ""
 
 
 def _payment(event: PaymentMoved) -> str:
-    return f"the payment of {_pounds(event.amount)} by {event.payer}"
-
-
-def _pounds(amount: Money) -> str:
-    pounds, pence = divmod(abs(int(amount)), PENCE_A_POUND)
-    return f"{'−' if amount < 0 else ''}£{pounds:,}.{pence:02d}"
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return f"the payment of {pounds(event.amount)} by {event.payer}"
 
 
 def _lines(lines: Sequence[_Numbered]) -> str:
     first, last = lines[0].line, lines[-1].line
-    return f"line {first}" if first == last else f"{_many(len(lines), 'line')} (from {first} to {last})"
+    return f"line {first}" if first == last else f"{many(len(lines), 'line')} (from {first} to {last})"
 
 
 def _lines_numbered(lines: Sequence[int]) -> str:
