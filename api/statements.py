@@ -1,6 +1,6 @@
 """Accruals, statements by financial year, and the fund's position, as of any moment on both axes (M12, M11)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fastapi import APIRouter
 
@@ -12,7 +12,7 @@ from projections.balances import Known
 from projections.statements import FundPosition, Statement, fund_position, statement
 
 router = APIRouter(tags=["statements"])
-_AT_ONCE = 500
+_AT_ONCE = 1_000
 
 
 @router.get("/awards/{award}/accrual", **question(EVERYBODY, NoSuchAward))
@@ -48,20 +48,18 @@ def show_fund_statement(asked: TheListing) -> Statement:
 @router.get("/fund/position", **question(OVERSEERS))
 def show_fund_position(asked: TheListing) -> FundPosition:
     """What is committed, assessed, paid and released over all awards."""
-    sheet = asked.views.balances
-    every = ((known, sheet.in_effect(known.name, asked.as_of, asked.effective_on)) for known in _every(asked))
-    return fund_position(every, asked.position, asked.day)
+    return fund_position(_every(asked), asked.position, asked.day)
 
 
-def _every(asked: Reading) -> Iterator[Known]:
-    for name in _names(asked):
-        yield asked.views.balances.known(name, asked.as_of, asked.effective_on)
+def _every(asked: Reading) -> Sequence[Known]:
+    return asked.views.balances.all_known(_names(asked), asked.as_of, asked.effective_on)
 
 
 def _names(asked: Reading) -> Iterator[str]:
+    """The awards that there are now: of those that were not there at the moment that is asked for, there are no figures."""
     after: str | None = None
     while True:
-        page = asked.views.awards.page(after, _AT_ONCE, asked.caller.only, as_of=asked.as_of)
+        page = asked.views.awards.page(after, _AT_ONCE, asked.caller.only)
         yield from (row.award for row in page.rows)
         after = page.after
         if after is None:

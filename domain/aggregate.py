@@ -34,8 +34,6 @@ class Aggregate:
 
     missing: ClassVar[type[Refused]] = Absent
     """The refusal that says that there is none of this name."""
-    made_of: ClassVar[frozenset[str] | None] = None
-    """The types of the events that it is made of, if there are others in its stream, which need not be read then."""
 
     @classmethod
     def evolve(cls, state: Self | None, event: Any, by: PersonId) -> Self:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -573,11 +573,25 @@ class Award(Aggregate):
 
 
 @dataclass(frozen=True, slots=True)
-class Contract(Aggregate):
-    """What of an award was agreed, whatever was claimed under it: a few entries of its stream, however long that is."""
+class Contract:
+    """What of an award was agreed, and how far its life has come: a few entries of its stream, however long that is.
 
-    missing = NoSuchAward
-    made_of = frozenset({"award.registered", "award.terms-proposed", "award.agreed", "award.terms-agreed"})
+    No decision stands on it: it is not the whole award, and has not its version.
+    """
+
+    made_of: ClassVar[frozenset[str]] = frozenset(
+        {
+            "award.registered",
+            "award.terms-proposed",
+            "award.agreed",
+            "award.terms-agreed",
+            "award.closed-to-claims",
+            "award.paused",
+            "award.resumed",
+            "award.reopened",
+            "award.completed",
+        }
+    )
 
     award: Award
     """Of these entries alone: what stands assessed, claimed or owed is not in it."""
@@ -599,15 +613,8 @@ class Contract(Aggregate):
 
     @classmethod
     def evolve(cls, state: "Contract | None", event: AwardEvent, by: PersonId) -> "Contract":
-        """The contract after an event."""
-        if state is not None and event.type not in cls.made_of:
-            return state
+        """The contract after one of the events that it is made of."""
         return cls(Award.evolve(state.award if state else None, event, by))
-
-
-def contract_stream(reference: str) -> Stream[Contract]:
-    """An award's stream, read for what was agreed only."""
-    return Stream(award_stream(reference).name, Contract)
 
 
 def _with_agreed(award: Award, number: int, by: PersonId) -> Award:

@@ -100,13 +100,7 @@ class Folder:
         self._states = states
 
     def fold(self, stream: Stream[S], base: Known[S] | None, upto: int | None = None) -> Known[S]:
-        """A stream as it is now, or after the log's first so many entries, from as it once was.
-
-        What is `made_of` some of its entries only is not remembered, nor made from what is: under its name another thing may be.
-        Its version is that of the last of these.
-        """
-        if stream.of.made_of is not None:
-            return self._folded(stream, ABSENT, self._reads.states(stream.name, 0, upto, stream.of.made_of))
+        """A stream as it is now, or after the log's first so many entries, from as it once was."""
         base = base or ABSENT
         found = self._reads.states(stream.name, base.version, upto)
         known = self._folded(stream, base, found)
@@ -205,7 +199,6 @@ class NotedFacts:
         """The state of a stream and its version."""
         found = self.known.get(stream.name)
         if found is None:
-            _expect_whole(stream)
             found = self._shelf.known(stream) or self._folder.fold(stream, self._shelf.base(stream))
             self.known[stream.name] = found
         return cast("Known[S]", found)
@@ -223,7 +216,6 @@ class NotedFacts:
             return
         self._shelf.expect(stream.name for stream in unread)
         for stream in unread:
-            _expect_whole(stream)
             found = self._shelf.known(stream)
             if found is None:
                 unknown.append(stream)
@@ -314,12 +306,6 @@ class NotedFacts:
             # A claim names thousands: one statement for all of the award is quicker than one for each.
             known = self._awards_known[award] = self._reads.recognised_in(award)
         return known.get(mark)
-
-
-def _expect_whole(stream: Stream[Any]) -> None:
-    """Refuse what is `made_of` some entries of its stream only: it has not the version on which a decision is recorded."""
-    if stream.of.made_of is not None:
-        raise TypeError(f"a decision stands on whole streams, and {stream.of.__name__} is made of a part of {stream.name}")
 
 
 def _portions(streams: Iterable[Stream[Any]]) -> Iterator[list[Stream[Any]]]:

@@ -249,18 +249,13 @@ class Reads:
         )
         return {award: (sequence, bytes(leaf)) for award, sequence, leaf in found}
 
-    def states(
-        self, stream: str, after: int = 0, upto: int | None = None, types: Collection[str] | None = None
-    ) -> list[tuple[int, bytes]]:
-        """A stream's versions and states, in order; only those at positions up to one, and of some types, if they are given."""
+    def states(self, stream: str, after: int = 0, upto: int | None = None) -> list[tuple[int, bytes]]:
+        """A stream's versions and states, in order; only those at positions up to one, if it is given."""
         sql = "SELECT version, state FROM entries WHERE stream = ? AND version > ?"
         parameters: list[Any] = [stream, after]
         if upto is not None:
             sql += " AND position <= ?"
             parameters.append(upto)
-        if types is not None:
-            sql += " AND type IN {any}"
-            parameters.append(self._sql.texts(types))
         return [(version, bytes(state)) for version, state in self._rows(f"{sql} ORDER BY version", *parameters)]
 
     def states_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
@@ -303,6 +298,15 @@ class Reads:
             after,
             upto,
             self._sql.texts(passing),
+        )
+        return [Seen._make(row) for row in found]
+
+    def seen_at(self, positions: Iterable[int]) -> list[Seen]:
+        """The entries at some positions, in order."""
+        found = self._rows(
+            "SELECT position, stream, version, type, recorded_at, award, state FROM entries "
+            "WHERE position IN (SELECT CAST(n.value AS bigint) FROM {texts}) ORDER BY position",
+            self._sql.texts(map(str, positions)),
         )
         return [Seen._make(row) for row in found]
 

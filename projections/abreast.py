@@ -1,7 +1,7 @@
 """Making models abreast: some of them in a process of their own, so that a second core works too.
 
-Postings cost as much as all other models together, and neither needs anything of the other. What the other process tells after
-each batch is how far its models have come; what it wrote is on disk by then, in tables that nobody shows yet.
+Postings and their sums cost as much as all other models together, and neither needs anything of the other. What the other process
+tells after each batch is how far its models have come; what it wrote is on disk by then, in tables that nobody shows yet.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from ledger.entry import Registry
 from ledger.log import Log
 from projections.following import Source, sparing_what_stays
 from projections.models import Standing, Tables
-from projections.projection import Journal
+from projections.projection import Projection
 
 Step = Callable[[Tables, Source, list[Standing]], list[Standing]]
 """Takes models through the next batch."""
@@ -51,8 +51,8 @@ class _There:
 
 def halves(standings: Sequence[Standing]) -> tuple[list[Standing], list[Standing]]:
     """Models in two parts that cost about the same; one has none where it is not worth it."""
-    journals = [each for each in standings if isinstance(each.model, Journal)]
-    return journals, [each for each in standings if each not in journals]
+    rows = [each for each in standings if isinstance(each.model, Projection)]
+    return [each for each in standings if each not in rows], rows
 
 
 class Elsewhere:

@@ -1,17 +1,21 @@
 """Balances: what M11 names, as sums of postings, now or as of a moment on either axis."""
 
+from calendar import monthrange
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from domain.award import Award, Contract, NoSuchAward, award_stream, contract_stream
+from sqlalchemy import Connection
+
+from domain.award import Contract, NoSuchAward
 from domain.calendar import london_day
 from domain.money import NOTHING, Money, total
 from domain.reference import canonical
 from domain.terms import NoTermsInForce, Terms
 from ledger.ledger import Ledger
+from projections.contracts import Contracts, contract_of
 from projections.models import Tables
 
 _CURTAILED = "curtailed."
@@ -126,6 +130,8 @@ class Known(NamedTuple):
 
     name: str
     contract: Contract
+    in_effect: Contract | None
+    """The contract as it was in effect on the day; nothing if the award was not registered by then."""
     accounts: Mapping[Account, Money]
     position: int
     """The entry up to which everything is counted."""
@@ -134,11 +140,12 @@ class Known(NamedTuple):
 
 
 class BalanceSheet:
-    """What can be asked of balances."""
+    """What can be asked of balances: of any number of awards in a handful of statements."""
 
     def __init__(self, tables: Tables, ledger: Ledger) -> None:
         self._tables = tables
         self._ledger = ledger
+        self._contracts = Contracts(tables, ledger)
 
     def of(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Balances:
         """An award's balances: of what was recorded up to a position, and in effect on a day or before.
@@ -149,35 +156,35 @@ class BalanceSheet:
 
     def known(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Known:
         """What an award's figures are made of. Raises `NoSuchAward`."""
-        name = canonical(award)
-        contract, _ = self._ledger.load(contract_stream(name), as_of)
-        accounts, position = self._accounts(name, as_of, effective_on)
-        if effective_on is not None:
-            accounts = owed_back_apart(accounts)
-        return Known(name, contract, accounts, position, effective_on or self.day_of(as_of))
+        for known in self.all_known([award], as_of, effective_on):
+            return known
+        raise NoSuchAward(name=canonical(award))
 
-    def in_effect(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> Award | None:
-        """An award as it was in effect on a day, or nothing if it was not registered by then."""
-        try:
-            return self._ledger.load(award_stream(award), as_of, effective_on)[0]
-        except NoSuchAward:
-            return None
+    def all_known(self, awards: Iterable[str], as_of: int | None = None, effective_on: date | None = None) -> tuple[Known, ...]:
+        """What the figures of awards are made of, in their order; those that are not there are left out."""
+        names = [canonical(each) for each in awards]
+        day = effective_on or self.day_of(as_of)
+        with self._tables.turn_to_read() as connection:
+            contracts = self._contracts.entries(names, as_of, connection)
+            accounts = self._accounts(names, as_of, effective_on, connection)
+            position = self._position(as_of, connection)
+        found = []
+        for name in names:
+            contract = contract_of(contracts.get(name, ()))
+            if contract is not None:
+                then = contract if effective_on is None else contract_of(contracts[name], effective_on)
+                sums = accounts.get(name, {})
+                sums = sums if effective_on is None else owed_back_apart(sums)
+                found.append(Known(name, contract, then, sums, position, day))
+        return tuple(found)
 
     def monthly(
         self, awards: Collection[str], as_of: int | None = None, effective_on: date | None = None
     ) -> dict[tuple[str, str], Money]:
         """The sums of awards' postings by stage and month of the effective date."""
-        sums: Counter[tuple[str, str]] = Counter()
-        for award in awards:
-            where, parameters = _conditions(canonical(award), as_of, effective_on)
-            found = self._tables.ask(
-                "SELECT stage, substr(effective, 1, 7), SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
-                f"WHERE {where} GROUP BY stage, substr(effective, 1, 7)",
-                parameters,
-            )
-            for stage, month, moved in found:
-                sums[stage, month] += int(moved)
-        return {account: Money(moved) for account, moved in sums.items()}
+        moved, parameters = self._moved([canonical(each) for each in awards], as_of, effective_on)
+        found = self._tables.ask(f"SELECT stage, month, SUM(amount) FROM {moved} GROUP BY stage, month", parameters)  # noqa: S608 (ours)
+        return {(stage, month): Money(int(amount)) for stage, month, amount in found}
 
     def trial_balance(self, as_of: int | None = None) -> Money:
         """The sum of all postings of all awards: always 0.00."""
@@ -190,20 +197,47 @@ class BalanceSheet:
 
         As they were posted, and as the journal adds them up: `due` may be below nothing on a day (`owed_back_apart`).
         """
-        return self._accounts(canonical(award), as_of, effective_on)[0]
+        return self._accounts([canonical(award)], as_of, effective_on).get(canonical(award), {})
 
-    def _accounts(self, award: str, as_of: int | None, effective_on: date | None) -> tuple[dict[Account, Money], int]:
-        where, parameters = _conditions(award, as_of, effective_on)
-        with self._tables.turn_to_read() as connection:
-            found = self._tables.ask(
-                "SELECT stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
-                f"WHERE {where} GROUP BY stage, outcome, payer, year",
-                parameters,
-                connection,
-            )
-            come_to = next((each.position for each in self._tables.standings(connection) if each.model.name == "postings"), 0)
-        accounts = {(stage, outcome, payer, year): Money(int(moved)) for stage, outcome, payer, year, moved in found}
-        return accounts, come_to if as_of is None else min(as_of, come_to)
+    def _accounts(
+        self, awards: Collection[str], as_of: int | None, effective_on: date | None, connection: Connection | None = None
+    ) -> dict[str, dict[Account, Money]]:
+        moved, parameters = self._moved(awards, as_of, effective_on)
+        found = self._tables.ask(
+            f"SELECT award, stage, outcome, payer, year, SUM(amount) FROM {moved} GROUP BY award, stage, outcome, payer, year",  # noqa: S608 (ours)
+            parameters,
+            connection,
+        )
+        accounts: defaultdict[str, dict[Account, Money]] = defaultdict(dict)
+        for award, stage, outcome, payer, year, amount in found:
+            accounts[award][stage, outcome or None, payer or None, year] = Money(int(amount))
+        return accounts
+
+    def _moved(self, awards: Collection[str], as_of: int | None, effective_on: date | None) -> tuple[str, list[Any]]:
+        """What is to be added up, as a table to select from, and its parameters.
+
+        Of now, and of a month's end as it is known now, the sums are kept. Of any other moment there are the postings only, and
+        it takes the longer the more they are.
+        """
+        where, parameters = ["award IN {any}"], [self._tables.sql.texts(awards)]
+        if as_of is None and (effective_on is None or _ends_a_month(effective_on)):
+            if effective_on is not None:
+                where.append("month <= ?")
+                parameters.append(effective_on.isoformat()[:7])
+            return f"(SELECT * FROM accounts_v1 WHERE {' AND '.join(where)}) AS moved", parameters  # noqa: S608 (our own words)
+        if as_of is not None:
+            where.append("position <= ?")
+            parameters.append(as_of)
+        if effective_on is not None:
+            where.append("effective <= ?")
+            parameters.append(effective_on.isoformat())
+        columns = "award, stage, outcome, payer, year, substr(effective, 1, 7) AS month, amount"
+        return f"(SELECT {columns} FROM postings_v1 WHERE {' AND '.join(where)}) AS moved", parameters  # noqa: S608 (our own words)
+
+    def _position(self, as_of: int | None, connection: Connection) -> int:
+        standings = {each.model.name: each.position for each in self._tables.standings(connection)}
+        come_to = min(standings.get(name, 0) for name in ("contracts", "accounts" if as_of is None else "postings"))
+        return come_to if as_of is None else min(as_of, come_to)
 
     def day_of(self, as_of: int | None) -> date:
         """The day of recording of a position, else today."""
@@ -233,15 +267,8 @@ def owed_back_apart(accounts: Mapping[Account, Money]) -> dict[Account, Money]:
     return found
 
 
-def _conditions(award: str, as_of: int | None, effective_on: date | None) -> tuple[str, list[Any]]:
-    where, parameters = ["award = ?"], [award]
-    if as_of is not None:
-        where.append("position <= ?")
-        parameters.append(as_of)  # type: ignore[arg-type]
-    if effective_on is not None:
-        where.append("effective <= ?")
-        parameters.append(effective_on.isoformat())
-    return " AND ".join(where), parameters
+def _ends_a_month(day: date) -> bool:
+    return day.day == monthrange(day.year, day.month)[1]
 
 
 def _balances(of: Known, effective_on: date | None) -> Balances:

@@ -2,18 +2,17 @@
 
 Each model is one table of one generation, read through a view of the model's name and version: a rebuild fills the table of the
 next generation and then lets the view show it. The table `models` says of each how far it has come, on which root of the log, and
-the digest of its rows: the sum of their SHA-256, so that it grows with them and their order does not matter. Where two processes
-follow at once, the `models` row decides: whoever does not find the position there that it folded from starts again from there.
+the digest of its rows: the sum of their SHA-256, so that it grows with them and their order does not matter (`Tally` has it a
+little otherwise). Where two processes follow at once, the `models` row decides: whoever does not find the position there that it
+folded from starts again from there.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from hashlib import sha256
 from typing import Any, ClassVar, Final, Generic, cast
 
-import orjson
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -24,7 +23,7 @@ from ledger import failures, store
 from ledger.failures import Unavailable
 from ledger.lock_file import LockFile
 from ledger.log import Statements
-from projections.projection import Column, Happened, Journal, Model, Page, Projection, R, Stored, UnknownCursor
+from projections.projection import Happened, Journal, Key, Model, Page, Projection, R, Stored, Tally, UnknownCursor
 
 _MODULUS: Final = 2**256
 _PREPARING: Final = 0x6C636C_03
@@ -56,11 +55,6 @@ class Standing:
     def table(self) -> str:
         """The table in which the rows are."""
         return f"{self.model.view}_g{self.generation}"
-
-
-def digest_of(stored: Stored) -> int:
-    """What a row adds to its model's digest."""
-    return int.from_bytes(sha256(orjson.dumps(stored)).digest())
 
 
 class Moved(RuntimeError):
@@ -227,14 +221,14 @@ class Tables:
         return {row[0]: tuple(row) for row in found}
 
     def put(self, connection: Connection, standing: Standing, rows: Sequence[Stored]) -> None:
-        """Write rows, in the place of those of the same key."""
+        """Write rows, in the place of those of the same key; sums are added to those that there are."""
         if rows:
             connection.exec_driver_sql(*self._written(standing, rows))
 
     def _written(self, standing: Standing, rows: Sequence[Stored]) -> tuple[str, Any]:
         model = standing.model
         names = ", ".join(column.name for column in model.columns)
-        conflict = "" if isinstance(model, Journal) else f" ON CONFLICT (stream) DO UPDATE SET {_excluded(model.columns)}"
+        conflict = _conflict(standing)
         if self.sql.sqlite:
             marks = ", ".join("?" * len(model.columns))
             return f"INSERT INTO {standing.table} ({names}) VALUES ({marks}){conflict}", list(rows)  # noqa: S608 (our own names)
@@ -254,8 +248,15 @@ def _noted(standing: Standing) -> tuple[int, str | None, str, str | None]:
     return standing.position, standing.root, f"{standing.digest:064x}", standing.failed
 
 
-def _excluded(columns: Iterable[Column]) -> str:
-    return ", ".join(f"{column.name} = excluded.{column.name}" for column in columns if column.name != "stream")
+def _conflict(standing: Standing) -> str:
+    """What becomes of a row that is there already."""
+    model = standing.model
+    if isinstance(model, Journal):
+        return ""
+    names = [column.name for column in model.columns if column.name not in model.key]
+    was = f"{standing.table}.{{0}} + " if isinstance(model, Tally) else ""
+    changes = ", ".join(f"{name} = {was.format(name)}excluded.{name}" for name in names)
+    return f" ON CONFLICT ({', '.join(model.key)}) DO UPDATE SET {changes}"
 
 
 class Folding:
@@ -268,8 +269,17 @@ class Folding:
         self._known: dict[str, Stored] = {}
         self._rows: dict[str, Any] = {}
         self._added: list[Stored] = []
+        self._sums: dict[Key, int] = {}
         # Asked once and not at every entry.
-        self._fold = self._become if isinstance(standing.model, Projection) else self._add
+        self._fold, self._touched = self._ways(standing.model)
+
+    def _ways(self, model: Model) -> tuple[Callable[[Happened], None], Callable[[], Iterable[Stored]]]:
+        """How an entry is folded, and what of the table is touched in the end."""
+        if isinstance(model, Journal):
+            return self._add, lambda: self._added
+        if isinstance(model, Tally):
+            return self._count, lambda: [(*key, amount) for key, amount in self._sums.items()]
+        return self._become, lambda: map(cast("Projection[Any]", model).store, self._rows.values())
 
     def expect(self, streams_of: Mapping[str, Collection[str]]) -> None:
         """Look up the rows that entries will touch, at once; their streams by type."""
@@ -302,6 +312,11 @@ class Folding:
     def _add(self, happened: Happened) -> None:
         self._added += cast("Journal", self.was.model).made(happened)
 
+    def _count(self, happened: Happened) -> None:
+        sums = self._sums
+        for key, amount in cast("Tally", self.was.model).added(happened):
+            sums[key] = sums.get(key, 0) + amount
+
     def fail(self, position: int, why: str) -> None:
         """Stop before an entry, unless it stopped earlier."""
         if self.now.failed is None:
@@ -318,10 +333,8 @@ class Folding:
         return rows
 
     def _changed(self) -> Iterator[Stored]:
-        model = self.was.model
-        grown = 0
-        rows = self._added if isinstance(model, Journal) else [cast("Any", model).store(row) for row in self._rows.values()]
-        for stored in rows:
+        digest_of, grown = self.was.model.digest_of, 0
+        for stored in self._touched():
             grown += digest_of(stored)
             if stored[0] in self._known:
                 grown -= digest_of(self._known[stored[0]])

@@ -1,10 +1,16 @@
 """Postings: what every entry means in money, account by account (`domain.postings`). Balances are their sums."""
 
 from datetime import date
-from typing import ClassVar
+from functools import lru_cache
+from typing import ClassVar, Final
 
-from domain.postings import Moving, sums
+from domain.postings import Moving
 from projections.projection import Column, Happened, Journal, Stored, names_of, unchanged
+
+MOVING: Final = names_of(Moving)
+"""The types of the entries that move an amount."""
+day_written: Final = lru_cache(8_192)(date.isoformat)
+"""An ISO date; the same days stand in most entries."""
 
 
 def _column(name: str, kind: str) -> Column:
@@ -16,7 +22,7 @@ class PostingsJournal(Journal):
 
     name: ClassVar[str] = "postings"
     version: ClassVar[int] = 1
-    folds = names_of(Moving)
+    folds = MOVING
     key = ("award", "position", "number")
     columns = (
         _column("award", "text"),
@@ -34,6 +40,6 @@ class PostingsJournal(Journal):
         """The postings of an entry, numbered from 1; amounts are in pence, days are ISO dates."""
         award, position = happened.award, happened.position
         return [
-            (award, position, number, stage, outcome, payer, year, date.isoformat(effective), amount)
-            for number, ((stage, outcome, payer, year, effective), amount) in enumerate(sums(happened.event).items(), start=1)
+            (award, position, number, stage, outcome, payer, year, day_written(effective), amount)
+            for number, ((stage, outcome, payer, year, effective), amount) in enumerate(happened.sums.items(), start=1)
         ]

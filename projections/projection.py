@@ -1,8 +1,8 @@
 """What a projection is: which row does an entry touch, and what does the row become.
 
 The same code serves following, rebuilding and answering as of a moment. A row stands for one stream and is made of that stream's
-entries alone, so that a row as of a moment can be made again by itself. `Journal` is the other kind: rows that entries add, and
-that never change.
+entries alone, so that a row as of a moment can be made again by itself. There are two other kinds: a `Journal` has rows that
+entries add, and that never change; a `Tally` has sums that entries add to.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from hashlib import sha256
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
@@ -19,6 +20,7 @@ from pydantic import TypeAdapter
 
 from domain.aggregate import PersonId
 from domain.event import Event
+from domain.postings import Account, sums
 from ledger import entry
 from ledger.entry import EventUnknown, Registry, moment_of, written
 from ledger.reading import read
@@ -27,7 +29,7 @@ from ledger.reading import read
 class Happened:
     """A stored entry, read only as far as somebody asks."""
 
-    __slots__ = ("_event", "_of", "_said", "award", "position", "recorded", "stream", "type", "version")
+    __slots__ = ("_event", "_of", "_said", "_sums", "award", "position", "recorded", "stream", "type", "version")
 
     def __init__(self, row: entry.Row | entry.Seen, registry: Registry) -> None:
         """Raise `EventUnknown` for a type that this release does not know: nobody can say that it would not have mattered."""
@@ -43,6 +45,7 @@ class Happened:
         self._of = of
         self._said: Any = row.state
         self._event: Event | None = None
+        self._sums: dict[Account, int] | None = None
 
     @property
     def event(self) -> Any:
@@ -50,6 +53,13 @@ class Happened:
         if self._event is None:
             self._event = read(self._of, self.said["event"])
         return self._event
+
+    @property
+    def sums(self) -> dict[Account, int]:
+        """Its postings, as pence by account and effective date (`domain.postings`)."""
+        if self._sums is None:
+            self._sums = sums(self.event)
+        return self._sums
 
     @property
     def said(self) -> Any:
@@ -104,6 +114,8 @@ class UnknownCursor(ValueError):
 
 Stored = tuple[Any, ...]
 """A row as its table holds it: whole numbers and texts, the same on both databases."""
+Key = tuple[Any, ...]
+"""What a row of sums is found by."""
 
 
 class Column(NamedTuple):
@@ -170,6 +182,10 @@ class Model(ABC):
         """The name under which the rows can be read, whichever table they are in."""
         return f"{self.name}_v{self.version}"
 
+    def digest_of(self, stored: Stored) -> int:
+        """What a row adds to the model's digest."""
+        return int.from_bytes(sha256(orjson.dumps(stored)).digest())
+
 
 class Projection(Model, Generic[R]):
     """A row for each stream of a kind."""
@@ -211,6 +227,23 @@ class Journal(Model):
     @abstractmethod
     def made(self, happened: Happened) -> list[Stored]:
         """The rows that an entry adds."""
+
+
+class Tally(Model):
+    """Sums that entries add to, in whole numbers: a row is its key's columns, and in the last one the sum.
+
+    What is added need not be looked up before: the table adds it to what it has, and a row's part of the digest is its key's
+    hash times its sum, so that it grows by what is added as well. A row stays when its sum comes to nothing.
+    """
+
+    @abstractmethod
+    def added(self, happened: Happened) -> Iterable[tuple[Key, int]]:
+        """What an entry adds to which sums."""
+
+    def digest_of(self, stored: Stored) -> int:
+        """What a row, or what is added to one, adds to the model's digest."""
+        digest: int = super().digest_of(stored[:-1]) * stored[-1]
+        return digest
 
 
 def names_of(union: Any) -> frozenset[str]:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from ledger import merkle
 from ledger.ledger import Ledger
 from projections.following import BATCH_REBUILDING
-from projections.models import Standing, Tables, digest_of
-from projections.projection import Happened, Journal, Projection, Stored
+from projections.models import Standing, Tables
+from projections.projection import Happened, Journal, Projection, Stored, Tally
 
 _MODULUS: Final = 2**256
 _MOST_NAMED: Final = 20
@@ -38,7 +38,8 @@ class _Replayed:
     """A model as the log says it is."""
 
     standing: Standing
-    rows: dict[str, Any] = field(default_factory=dict)
+    rows: dict[Any, Any] = field(default_factory=dict)
+    """Of a projection by stream; of a tally the sums by key."""
     digest: int = 0
     awards: set[str] = field(default_factory=set)
     """The awards of which a journal has rows."""
@@ -53,8 +54,11 @@ class _Replayed:
                 self.rows[happened.stream] = model.become(self.rows.get(happened.stream), happened)
             elif isinstance(model, Journal):
                 made = model.made(happened)
-                self.digest += sum(digest_of(row) for row in made)
+                self.digest += sum(map(model.digest_of, made))
                 self.awards.update(row[0] for row in made)
+            elif isinstance(model, Tally):
+                for key, amount in model.added(happened):
+                    self.rows[key] = self.rows.get(key, 0) + amount
         except Exception as error:  # noqa: BLE001 (whatever it is, it is what is wrong with this model)
             self.faults.append(f"{happened.type} at {happened.position} cannot be folded: {type(error).__name__}: {error}")
 
@@ -95,14 +99,21 @@ def _compare(tables: Tables, ledger: Ledger, connection: Connection, replayed: _
         faults.append(f"it has come to {standing.position}, but the log ends before")
     elif standing.root is not None and standing.root != roots[standing.position]:
         faults.append(f"it was made from another log: at {standing.position} its root is {standing.root}")
-    digest = 0
-    if isinstance(standing.model, Projection):
+    digest, model = 0, standing.model
+    if isinstance(model, Projection):
         for stored in _stored(tables, connection, standing):
-            digest += digest_of(stored)
-            faults += _difference(standing.model, stored, replayed.rows.pop(stored[0], None))
+            digest += model.digest_of(stored)
+            faults += _difference(model, stored, replayed.rows.pop(stored[0], None))
         faults += [f"{stream}: the row is missing" for stream in replayed.rows]
+    elif isinstance(model, Tally):
+        for stored in _stored(tables, connection, standing):
+            digest += model.digest_of(stored)
+            *key, is_ = stored
+            must = replayed.rows.pop(tuple(key), None)
+            faults += [] if is_ == must else [f"{' '.join(key)}: is {is_}, must be {'no row' if must is None else must}"]
+        faults += [f"{' '.join(key)}: the row is missing" for key in replayed.rows]
     else:
-        digest = sum(digest_of(stored) for stored in _stored(tables, connection, standing))
+        digest = sum(model.digest_of(stored) for stored in _stored(tables, connection, standing))
         if (digest - replayed.digest) % _MODULUS:
             faults += _journal_differences(tables, ledger, connection, standing, replayed.awards)
     digest %= _MODULUS

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from domain.award import Award, Contract, Status
+from domain.award import Status
 from domain.calendar import financial_year
 from domain.money import NOTHING, Money, total
 from domain.terms import NoTermsInForce
@@ -122,26 +122,26 @@ def _year(year: str, stages: Counter[str], opening: Money) -> StatementYear:
     )
 
 
-def fund_position(every: Iterable[tuple[Known, Award | None]], position: int, day: date) -> FundPosition:
-    """The position of awards, one by one and together; each with what it was in effect on the day."""
-    awards = tuple(_position(known, in_effect) for known, in_effect in every)
+def fund_position(every: Iterable[Known], position: int, day: date) -> FundPosition:
+    """The position of awards, one by one and together."""
+    awards = tuple(map(_position, every))
     names = PositionFigures.__dataclass_fields__
     sums = {name: total(getattr(each, name) for each in awards) for name in names}
     return FundPosition(position=position, effective_on=day, awards=awards, **sums)
 
 
-def _position(known: Known, in_effect: Award | None) -> AwardPosition:
+def _position(known: Known) -> AwardPosition:
     stages = Counter[str]()
     for (stage, *_), amount in known.accounts.items():
         stages[stage] += int(amount)
-    limit = _limit(known, in_effect)
+    limit, in_effect = _limit(known), known.in_effect
     assessed, others = Money(stages["assessed"]), Money(-stages["other-payments"])
-    closed = in_effect is not None and in_effect.closed_on is not None
+    closed = in_effect is not None and in_effect.award.closed_on is not None
     released = max(limit - assessed - others, NOTHING) if closed else NOTHING
     return AwardPosition(
         award=known.name,
         title=known.contract.title,
-        status=in_effect.status if in_effect else None,
+        status=in_effect.award.status if in_effect else None,
         limit=limit,
         released=released,
         committed=limit - released,
@@ -155,10 +155,10 @@ def _position(known: Known, in_effect: Award | None) -> AwardPosition:
     )
 
 
-def _limit(known: Known, in_effect: Award | None) -> Money:
+def _limit(known: Known) -> Money:
     """What was committed: by the terms in force on the day, which may have been agreed later, else by what was agreed by then."""
     try:
         return known.contract.agreement.on(known.day).terms.award_amount
     except NoTermsInForce:
-        terms = terms_on(Contract(in_effect), known.day) if in_effect else None
+        terms = terms_on(known.in_effect, known.day) if known.in_effect else None
         return terms.award_amount if terms else NOTHING

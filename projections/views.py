@@ -18,10 +18,12 @@ from ledger import failures, store
 from ledger.bell import LOOK_EVERY_S, Wake
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from projections.accounts import AccountsTally
 from projections.awards import Awards, AwardsProjection
 from projections.balances import BalanceSheet
 from projections.claims import Claims, ClaimsProjection
 from projections.clawbacks import Clawbacks, ClawbacksProjection
+from projections.contracts import ContractsJournal
 from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
@@ -286,7 +288,9 @@ def all_models() -> tuple[Model, ...]:
         PartiesProjection(),
         PeopleProjection(),
         KeysProjection(),
+        ContractsJournal(),
         PostingsJournal(),
+        AccountsTally(),
     )
 
 

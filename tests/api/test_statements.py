@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from threading import current_thread
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from domain.money import Money
 from tests.api import story
@@ -13,6 +15,8 @@ from tests.api.test_clawbacks import AWARD_ITSELF, CLAWBACKS, CLAWING, RECEIVABL
 from tests.api.test_reconsiderations import step, vary
 
 ACCRUAL, STATEMENT = f"{AWARD_ITSELF}/accrual", f"{AWARD_ITSELF}/statement"
+MOST_STATEMENTS = 16
+"""Of them, what finds out who asks and how far the log goes are most."""
 MOVEMENTS = ("assessed", "other_payments", "recovered", "written_off")
 
 
@@ -177,6 +181,39 @@ class TestAStatement:
             assert slug(await service.ivo.get(f"/v1/fund/{what}")) == (403, "role-is-missing")
             assert slug(await service.cora.get(f"/v1/fund/{what}")) == (403, "role-is-missing")
         assert slug(await service.audrey.get("/v1/awards/INDIGO-POJ-9999/accrual")) == (404, "no-such-award")
+
+
+class TestTheFund:
+    @pytest.mark.parametrize("moment", ["", "?effective_on=2021-09-30", "?effective_on=2021-09-29", "?as_of=20"])
+    async def test_takes_as_many_statements_however_many_awards_there_are(self, service: Service, moment: str) -> None:
+        await paid(service)
+        asked = ("accrual", "statement", "position")
+        few = [await statements(service, f"/v1/fund/{what}{moment}") for what in asked]
+        award = await service.first.reads(AWARD_ITSELF)
+        for number in range(12):
+            registration = {"reference": f"INDIGO-POJ-02{number:02}", "title": "Mill", "terms": award["versions"][0]["terms"]}
+            await service.first.does("/v1/awards", registration)
+        assert [await statements(service, f"/v1/fund/{what}{moment}") for what in asked] == few
+        assert max(few) <= MOST_STATEMENTS
+
+
+async def statements(service: Service, question: str) -> int:
+    """How many statements a question takes, in both databases, but for those by which others hear how far the log goes."""
+    said: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM heads" not in statement and not current_thread().name.startswith("follower"):
+            said.append(statement)
+
+    engines = service.app.state.ledger.log.engine, service.app.state.views._tables.engine
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", count)
+    try:
+        await service.audrey.reads(question)
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", count)
+    return len(said)
 
 
 class TestTheFundsPosition:

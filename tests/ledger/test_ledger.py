@@ -1,13 +1,12 @@
 """The facade: what goes in comes out, once, in order, and nothing else does."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
 from domain import party
-from domain.aggregate import Decision, Facts, Stream
+from domain.aggregate import Decision, Facts
 from domain.money import Money
 from ledger import merkle
 from ledger.entry import NO_LEAF, leaf_of
@@ -91,22 +90,6 @@ class TestRecord:
         with pytest.raises(AssertionError):
             ledger.record_now(lambda _: {pot("never opened"): (PotFilled(amount=Money(1)),)}, ASKED)
         assert ledger.head().size == 0
-
-    @pytest.mark.parametrize("way", [lambda facts, stream: facts.get(stream), lambda facts, stream: facts.prefetch([stream])])
-    def test_stands_on_no_part_of_a_stream(self, ledger: Ledger, way: Callable[[Facts, Stream[Pot]], object]) -> None:
-        class Opening(Pot):
-            made_of = frozenset({"pot.opened"})
-
-        ledger.record_now(open_pot, ASKED)
-        ledger.change_now(pot("2021-Q3"), Pot.fill, ASKED)
-
-        def empty(facts: Facts) -> Decision:
-            way(facts, Stream(pot("2021-Q3").name, Opening))
-            return {pot("2021-Q3"): (PotFilled(amount=Money(1)),)}
-
-        with pytest.raises(TypeError, match="whole streams"):
-            ledger.record_now(empty, ASKED)
-        assert ledger.load(pot("2021-Q3")) == (Pot(Money(1)), 2)
 
     def test_records_fifteen_thousand_events_at_once(self, ledger: Ledger) -> None:
         recorded = ledger.record_now(partial(open_pots, names=[f"line-{number}" for number in range(15_000)]), ASKED)

@@ -1,5 +1,6 @@
 """Balances are sums of postings, and M11 holds after every entry."""
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from hashlib import sha256
@@ -7,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from domain import opening_position, variation
+from domain import closing, opening_position, variation
 from domain.aggregate import Commitment
-from domain.award import Contract, NoSuchAward, award_stream, contract_stream
+from domain.award import Contract, NoSuchAward, award_stream
 from domain.money import NOTHING, Money
 from ledger.ledger import Ledger, Request
 from projections.balances import Balances, ClaimFigures, PaymentFigures, terms_on
@@ -126,20 +127,42 @@ class TestOf:
         reason = Commitment(sha256(b"dearer rents").hexdigest())
         ledger.change_now(award_stream(REFERENCE), lambda under: under.propose(more, reason=reason, today=TODAY), Request(AMINA))
         story.tell(BEN, partial(variation.agree, award=REFERENCE, number=2, by=BEN, today=TODAY))
+        story.withdraw("2021-Q4")
+        story.tell(AMINA, partial(closing.close, award=REFERENCE, today=TODAY))
+        views.catch_up()
         for position in range(1, ledger.head().size + 1):
             try:
                 whole = ledger.load(award_stream(REFERENCE), as_of=position)[0]
             except NoSuchAward:
                 with pytest.raises(NoSuchAward):
-                    ledger.load(contract_stream(REFERENCE), as_of=position)
+                    views.balances.known(REFERENCE, as_of=position)
                 continue
-            contract = ledger.load(contract_stream(REFERENCE), as_of=position)[0]
+            contract = views.balances.known(REFERENCE, as_of=position).contract
             assert (contract.title, contract.award.versions, contract.award.agreed) == (whole.title, whole.versions, whole.agreed)
+            assert (contract.award.status, contract.award.closed_on) == (whole.status, whole.closed_on)
             for day in (date(2019, 8, 31), date(2021, 7, 14), TODAY):
                 assert terms_on(contract, day) == terms_on(Contract(whole), day)
-        # And what is remembered under the stream's name is the whole award, whichever was read last.
-        assert ledger.load(award_stream(REFERENCE))[0].assessments > 0
-        assert ledger.load(contract_stream(REFERENCE))[0].award.assessments == 0
+            contract_then = views.balances.known(REFERENCE, position, TODAY).in_effect
+            assert contract_then is not None
+            assert contract_then.award.status == ledger.load(award_stream(REFERENCE), position, TODAY)[0].status
+        assert views.balances.known(REFERENCE, effective_on=date(2021, 10, 3)).in_effect is None
+
+    def test_of_now_and_of_months_ends_looks_at_no_posting(self, story: Story, views: Views) -> None:
+        """However many there are, such an answer takes as long: it comes from the sums that are kept."""
+        story.whole().correct()
+        views.catch_up()
+        ends = [date(2021, 6, 30), date(2021, 7, 31), date(2021, 10, 31), date(9999, 12, 31)]
+        asked: list[date | None] = [None, *ends]
+        position = views.position
+        added_up = [views.balances.of(REFERENCE, as_of=position, effective_on=day) for day in asked]
+        months = [views.balances.monthly([REFERENCE], position, day) for day in asked]
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("DELETE FROM postings_v1_g1")
+        for day, balances, monthly in zip(asked, added_up, months, strict=True):
+            assert views.balances.of(REFERENCE, effective_on=day) == replace(balances, limits_on=day or TODAY)
+            assert views.balances.monthly([REFERENCE], effective_on=day) == monthly
+        assert months[0] != months[1] == {}
+        assert views.balances.of(REFERENCE, effective_on=date(2021, 7, 30)).claimed == NOTHING  # Any other day adds up postings.
 
     def test_refuses_an_award_that_is_not_there(self, views: Views) -> None:
         with pytest.raises(NoSuchAward):

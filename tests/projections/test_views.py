@@ -278,12 +278,29 @@ class TestCheck:
             connection.exec_driver_sql("UPDATE claims_v2_g1 SET accepted = accepted + 1 WHERE claim = '2021-Q3'")
             connection.exec_driver_sql("DELETE FROM parties_v1_g1 WHERE party = 'GB-COH-11503344'")
             connection.exec_driver_sql("UPDATE postings_v1_g1 SET amount = amount + 1 WHERE stage = 'paid' AND number = 2")
+            connection.exec_driver_sql("UPDATE accounts_v1_g1 SET amount = amount + 1 WHERE stage = 'rejected'")
+            connection.exec_driver_sql("DELETE FROM accounts_v1_g1 WHERE stage = 'claimed' AND outcome = 'HOME'")
+            connection.exec_driver_sql("UPDATE accounts_v1_g1 SET month = '1066-10' WHERE stage = 'apportioned'")
         differences = {each.name: each.differences for each in views.check() if not each.agrees}
-        assert differences.keys() == {"claims", "parties", "postings"}
+        assert differences.keys() == {"claims", "parties", "postings", "accounts"}
         (changed,) = differences["claims"]
         assert changed.startswith("award/INDIGO-POJ-0175/claim/2021-Q3: accepted is 127")
         assert differences["parties"] == ("party/GB-COH-11503344: the row is missing",)
         assert all(each.startswith("INDIGO-POJ-0175 ") for each in differences["postings"])
+        assert set(differences["accounts"]) == {
+            "INDIGO-POJ-0175 rejected HOME  2021-22 2021-07: is 280001, must be 280000",
+            "INDIGO-POJ-0175 claimed HOME  2021-22 2021-07: the row is missing",
+            "INDIGO-POJ-0175 apportioned   2021-22 1066-10: is -1200000, must be no row",
+            "INDIGO-POJ-0175 apportioned   2021-22 2021-07: the row is missing",
+        }
+
+    def test_finds_a_sum_that_the_digest_alone_tells(self, story: Story, views: Views) -> None:
+        story.whole()
+        views.catch_up()
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql("UPDATE models SET digest = 'ab' WHERE name = 'accounts'")
+        (wrong,) = (each for each in views.check() if not each.agrees)
+        assert (wrong.name, wrong.differences) == ("accounts", ("its recorded digest is not that of its rows",))
 
     def test_finds_models_of_another_log(self, story: Story, views: Views) -> None:
         story.whole()

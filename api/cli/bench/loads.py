@@ -174,4 +174,4 @@ class _Arena:
     def _accrual_of_the_fund(self, as_of: int) -> object:
         sheet = self.views.balances
         names = [row.award for row in self.views.awards.page(limit=1_000, as_of=as_of).rows]
-        return fund_accrual((sheet.known(name, as_of) for name in names), as_of, sheet.day_of(as_of))
+        return fund_accrual(sheet.all_known(names, as_of), as_of, sheet.day_of(as_of))

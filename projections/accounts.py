@@ -1,0 +1,30 @@
+"""Accounts: the sums of postings as they stand, so that a balance of now costs the same however many postings there are.
+
+A sum is kept for each month of the effective date: what stood at a month's end, and so at a year's end, is in them too.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from projections.postings import MOVING, day_written
+from projections.projection import Column, Happened, Key, Tally, unchanged
+
+NOBODY: Final = ""
+"""What stands in a key for no outcome, or no payer: no key has a column without a value."""
+_MONTH: Final = len("2022-03")
+
+
+class AccountsTally(Tally):
+    """The sum of an award's postings on each account, by month of the effective date such as `2022-03`; in pence."""
+
+    name: ClassVar[str] = "accounts"
+    version: ClassVar[int] = 1
+    folds = MOVING
+    key = ("award", "stage", "outcome", "payer", "year", "month")
+    columns = (*(Column(name, "text", unchanged, unchanged) for name in key), Column("amount", "bigint", unchanged, unchanged))
+
+    def added(self, happened: Happened) -> Iterator[tuple[Key, int]]:
+        """What an entry adds to each account."""
+        award = happened.award
+        for (stage, outcome, payer, year, effective), amount in happened.sums.items():
+            yield (award, stage, outcome or NOBODY, payer or NOBODY, year, day_written(effective)[:_MONTH]), amount
