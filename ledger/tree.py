@@ -6,7 +6,7 @@ with, and are never needed: what is not there yet is worked out from what is bel
 (C2SP tlog-tiles); leaves themselves are the tiles of level 0.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Final
 
@@ -49,7 +49,7 @@ class Tree:
     def root(self, size: int) -> bytes:
         """The root over the first `size` leaves; `NotInTree` if there are fewer."""
         self._expect(size)
-        return self._root(0, size) if size else merkle.EMPTY_ROOT
+        return self._root(size, 0, size) if size else merkle.EMPTY_ROOT
 
     def leaf(self, index: int) -> bytes:
         """The leaf at an index; `NotInTree` if there is none."""
@@ -65,7 +65,7 @@ class Tree:
         """
         self._expect(max(size, index + 1))
         leaf = self.leaf(index)
-        proof = proofs.inclusion(self._root, index, size)
+        proof = proofs.inclusion(partial(self._root, size), index, size)
         try:
             verify_inclusion(leaf, index, size, proof, root)
         except ProofIsWrong as wrong:
@@ -78,7 +78,7 @@ class Tree:
         Raises `NotInTree`, and `Damaged` if there is no such proof: one of the roots is not what stands in the log.
         """
         self._expect(second)
-        proof = proofs.consistency(self._root, first, second)
+        proof = proofs.consistency(partial(self._root, second), first, second)
         try:
             verify_consistency(first, second, first_root, second_root, proof)
         except ProofIsWrong as wrong:
@@ -99,7 +99,7 @@ class Tree:
         with self._growing:
             try:
                 self._work_out(size)
-                if self._root(0, size) != root:
+                if self._root(size, 0, size) != root:
                     raise self._damaged(f"{size} entries lead to another root than they were sealed with")
                 rows = [(HEIGHT * level, number, found) for (level, number), found in self._fresh.items()]
                 if rows:
@@ -123,17 +123,20 @@ class Tree:
         self.forget()
         return Damaged(f"the log is not what was sealed: {what}; `lcledger roots` says what is wrong")
 
-    def _root(self, start: int, end: int) -> bytes:
-        """The root over the leaves from one up to another, where the book's cuts are."""
+    def _root(self, size: int, start: int, end: int) -> bytes:
+        """The root over the leaves from one up to another, where the book's cuts are, in the tree over the first `size` leaves.
+
+        Every tile is read as wide as that tree has it, so that one proof reads each of its tiles once.
+        """
         peaks = []
         while start < end:
             height = (end - start).bit_length() - 1
-            peaks.append(self._perfect(height, start >> height, end))
+            peaks.append(self._perfect(height, start >> height, size))
             start += 1 << height
         return merkle.root_of(peaks)
 
     def _perfect(self, height: int, number: int, size: int) -> bytes:
-        """The root of a perfect subtree, of which there are whole ones of this height up to `size`."""
+        """The root of a perfect subtree, in the tree over the first `size` leaves."""
         level, above = divmod(height, HEIGHT)
         tile, within = divmod(number << above, WIDTH)
         width = min(WIDTH, (size >> HEIGHT * level) - tile * WIDTH)
