@@ -12,7 +12,6 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,8 +24,9 @@ from domain.log import LOG, LogRestored, SealedHead
 from ledger import durable_file, failures, merkle
 from ledger.entry import NO_LEAF, Registry, Row, draft, place, row_of, written
 from ledger.facts import Folder, Streams
-from ledger.log import CHECKPOINT, COSIGNATURE, ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Reads, Turn
+from ledger.log import CHECKPOINT, COSIGNATURE, ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Turn
 from ledger.roots import Roots, Seal, walk
+from ledger.snapshot import Snapshot, snapshot
 from ledger.states import States
 from ledger.vault import Seals, WrongVaultKey
 from ledger.wire import Wire
@@ -61,7 +61,7 @@ class NotABackup(RuntimeError):
 
 
 class NotSealed(RuntimeError):
-    """The log is not what was sealed, and no backup was made; `lcledger roots` says what is wrong. Keep the database as it is."""
+    """The log is not what was sealed, and no backup was made; `lcledger verify` says why. Keep the database as it is."""
 
 
 class BackupDamaged(RuntimeError):
@@ -97,7 +97,7 @@ def write(log: Log, file: Path, progress: Progress) -> Backup:
     with durable_file.written(file) as out:
         digest, counts = sha256(), Counter[str]()
         with gzip.GzipFile(filename="", fileobj=out, mode="wb", compresslevel=_COMPRESSION, mtime=0) as lines:
-            with _snapshot(log) as reads:
+            with snapshot(log) as reads:
                 for said in _lines(reads, written(log.clock()), progress):
                     line = orjson.dumps(said) + b"\n"
                     digest.update(line)
@@ -108,7 +108,7 @@ def write(log: Log, file: Path, progress: Progress) -> Backup:
         return verify(Path(out.name), progress)
 
 
-def _lines(reads: "_Snapshot", made_at: str, progress: Progress) -> Iterator[tuple[Any, ...]]:
+def _lines(reads: Snapshot, made_at: str, progress: Progress) -> Iterator[tuple[Any, ...]]:
     size, _, root, moment = reads.head() or (0, b"", merkle.EMPTY_ROOT, None)
     yield FORMAT, made_at, size, root.hex(), moment
     roots = Roots()
@@ -124,7 +124,7 @@ def _lines(reads: "_Snapshot", made_at: str, progress: Progress) -> Iterator[tup
     if (roots.entries, roots.root) != (size, root):
         _expect_sealed([f"the log has {roots.entries} entries, but its last head seals {size}"])
     for table, columns in _BESIDE.items():
-        for row in reads.all_of(table):
+        for row in _all_of(reads, table):
             yield table, *(_hex(value) if kind == "bytea" else value for value, (_, kind) in zip(row, columns, strict=True))
 
 
@@ -152,30 +152,16 @@ def _expect_sealed(faults: list[str]) -> None:
         raise NotSealed(f"{NotSealed.__doc__} ({faults[0]})")
 
 
-class _Snapshot(Reads):
-    """What can be asked of the log as it was when it was first asked."""
-
-    def all_of(self, table: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a table beside the log, in order of its key."""
-        columns = [name for name, _ in _BESIDE[table]]
-        names, key = ", ".join(columns), columns[: _KEYS[table]]
-        sql = f"SELECT {names} FROM {table}{{after}} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608 (our own names)
-        where = f" WHERE ({', '.join(key)}) > ({', '.join('?' * len(key))})"
-        after: tuple[Any, ...] = ()
-        while rows := self._rows(sql.format(after=where if after else ""), *after, _AT_ONCE):
-            yield from rows
-            after = rows[-1][: len(key)]
-
-
-@contextmanager
-def _snapshot(log: Log) -> Iterator[_Snapshot]:
-    with failures.told(), log.engine.connect() as connection:
-        begin = "BEGIN" if log.statements.sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        connection.exec_driver_sql(begin)
-        try:
-            yield _Snapshot(log.statements, Wire(connection).ask)
-        finally:
-            connection.exec_driver_sql("ROLLBACK")
+def _all_of(reads: Snapshot, table: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table beside the log, in order of its key."""
+    columns = [name for name, _ in _BESIDE[table]]
+    names, key = ", ".join(columns), columns[: _KEYS[table]]
+    sql = f"SELECT {names} FROM {table}{{after}} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608 (our own names)
+    where = f" WHERE ({', '.join(key)}) > ({', '.join('?' * len(key))})"
+    after: tuple[Any, ...] = ()
+    while rows := reads.ask(sql.format(after=where if after else ""), *after, _AT_ONCE):
+        yield from rows
+        after = rows[-1][: len(key)]
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ from ledger.tree import Tree
 NAME: Final = "life-chances-ledger"
 """What an origin begins with, unless the settings say otherwise."""
 _LOG: Final = logging.getLogger(__name__)
-_LEAF_DIGITS: Final = 16
+LEAF_DIGITS: Final = 16
+"""How much of a leaf an origin ends with."""
 _ROOT_BYTES: Final = 32
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
@@ -50,7 +51,7 @@ class NothingToSign(RuntimeError):
 class Inconsistent(RuntimeError):
     """The log does not go on from the checkpoint that was signed last: something other than the ledger changed it.
 
-    No checkpoint is signed any more. `lcledger roots` says what is wrong; keep the database as it is, and restore the last backup
+    No checkpoint is signed any more. `lcledger verify` says why; keep the database as it is, and restore the last backup
     into another one.
     """
 
@@ -135,7 +136,7 @@ class Checkpoints:
         leaf = self.reads.leaf_at(restores[-1].head.size + 1 if restores else 1)
         if leaf is None:
             raise NothingToSign(NothingToSign.__doc__)
-        return f"{self._name}/{leaf.hex()[:_LEAF_DIGITS]}"
+        return f"{self._name}/{leaf.hex()[:LEAF_DIGITS]}"
 
     def last(self, upto: int | None = None) -> Signed | None:
         """The last checkpoint, or the last of at most so many entries."""

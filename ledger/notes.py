@@ -84,10 +84,8 @@ class Verifier:
         signed, signature = text, line.signature
         if self.kind == COSIGNATURE:
             signed, signature = f"cosignature/v1\ntime {line.moment}\n{text}", line.signature[_TIME_BYTES:]
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, signed.encode())
-        except (InvalidSignature, ValueError):
-            raise NoteIsWrong(f"the signature of {self.name} is wrong") from None
+        if not signs(self.public, signed, signature):
+            raise NoteIsWrong(f"the signature of {self.name} is wrong")
         return True
 
 
@@ -136,6 +134,15 @@ class Signer:
         """Sign a checkpoint's text as a witness, at a time in seconds since 1970."""
         signature = self._key.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
         return Line(name, Verifier(name, self.public, COSIGNATURE).id, moment.to_bytes(_TIME_BYTES, "big") + signature)
+
+
+def signs(public: bytes, text: str, signature: bytes) -> bool:
+    """Whether a signature is that of a key over a text."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def written(text: str, lines: Iterable[Line]) -> str:

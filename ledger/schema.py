@@ -137,10 +137,8 @@ def revision(connection: Connection) -> str | None:
 
 def check(connection: Connection) -> None:
     """Refuse a database that is not of this release, or whose log is not protected; `NotMigrated` or `Unprotected`."""
-    found = revision(connection)
-    if found != REVISION:
-        raise _not_migrated(found)
-    missing = protections(connection.dialect.name) - _triggers(connection)
+    expect_release(connection)
+    missing = unprotected(connection)
     if missing:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
 
@@ -170,6 +168,18 @@ def _has_disclosures(connection: Connection) -> bool:
 
 def _not_migrated(found: str | None) -> NotMigrated:
     return NotMigrated(f"{NotMigrated.__doc__} (it is at {found or 'nothing'}, this release at {REVISION})")
+
+
+def expect_release(connection: Connection) -> None:
+    """Refuse a database that is not of this release; `NotMigrated`."""
+    found = revision(connection)
+    if found != REVISION:
+        raise _not_migrated(found)
+
+
+def unprotected(connection: Connection) -> frozenset[str]:
+    """The triggers that should keep the log as it is, and are not there, or are switched off."""
+    return protections(connection.dialect.name) - _triggers(connection)
 
 
 def protections(dialect: str) -> frozenset[str]:

@@ -2,18 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from ledger import merkle
-from ledger.ledger import Ledger
+from ledger.entry import Registry
+from ledger.log import Reads
 from projections.following import BATCH_REBUILDING
 from projections.models import Standing, Tables
 from projections.projection import Happened, Journal, Projection, Stored, Tally
 
 _MODULUS: Final = 2**256
 _MOST_NAMED: Final = 20
+
+
+class Source(NamedTuple):
+    """Where entries are read, and what they can say."""
+
+    reads: Reads
+    registry: Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +71,27 @@ class _Replayed:
             self.faults.append(f"{happened.type} at {happened.position} cannot be folded: {type(error).__name__}: {error}")
 
 
-def check(tables: Tables, ledger: Ledger, progress: Callable[[int, int], None]) -> tuple[Checked, ...]:
+def check(tables: Tables, source: Source, progress: Callable[[int, int], None]) -> tuple[Checked, ...]:
     """Compare every model with the log, as of the position that the model has come to."""
     with tables.turn_to_read() as connection:
         replayed = [_Replayed(each) for each in tables.standings(connection)]
-        roots = _replay(ledger, replayed, progress)
-        return tuple(_compare(tables, ledger, connection, each, roots) for each in replayed)
+        roots = _replay(source, replayed, progress)
+        return tuple(_compare(tables, source, connection, each, roots) for each in replayed)
 
 
-def _replay(ledger: Ledger, replayed: list[_Replayed], progress: Callable[[int, int], None]) -> dict[int, str]:
+def _replay(source: Source, replayed: list[_Replayed], progress: Callable[[int, int], None]) -> dict[int, str]:
     size = max((each.standing.position for each in replayed), default=0)
     wanted = {each.standing.position for each in replayed}
     roots: dict[int, str] = {}
     frontier: list[bytes] = []
     after = 0
-    while rows := ledger.log.reads.rows(after, BATCH_REBUILDING, upto=size):
+    while rows := source.reads.rows(after, BATCH_REBUILDING, upto=size):
         for row in rows:
             merkle.grow(frontier, row.position - 1, row.leaf)
             if row.position in wanted:
                 roots[row.position] = merkle.root_of(frontier).hex()
-            if row.type in ledger.registry:
-                happened = Happened(row, ledger.registry)
+            if row.type in source.registry:
+                happened = Happened(row, source.registry)
                 for each in replayed:
                     each.take(happened)
         after = rows[-1].position
@@ -91,7 +99,7 @@ def _replay(ledger: Ledger, replayed: list[_Replayed], progress: Callable[[int, 
     return roots
 
 
-def _compare(tables: Tables, ledger: Ledger, connection: Connection, replayed: _Replayed, roots: dict[int, str]) -> Checked:
+def _compare(tables: Tables, source: Source, connection: Connection, replayed: _Replayed, roots: dict[int, str]) -> Checked:
     standing, faults = replayed.standing, replayed.faults
     if standing.failed is not None:
         faults.append(f"it has stopped: {standing.failed}")
@@ -115,7 +123,7 @@ def _compare(tables: Tables, ledger: Ledger, connection: Connection, replayed: _
     else:
         digest = sum(model.digest_of(stored) for stored in _stored(tables, connection, standing))
         if (digest - replayed.digest) % _MODULUS:
-            faults += _journal_differences(tables, ledger, connection, standing, replayed.awards)
+            faults += _journal_differences(tables, source, connection, standing, replayed.awards)
     digest %= _MODULUS
     if digest != standing.digest and not faults:
         faults.append("its recorded digest is not that of its rows")
@@ -136,24 +144,24 @@ def _difference(model: Projection[Any], stored: Stored, row: Any) -> Iterator[st
 
 
 def _journal_differences(
-    tables: Tables, ledger: Ledger, connection: Connection, standing: Standing, known: set[str]
+    tables: Tables, source: Source, connection: Connection, standing: Standing, known: set[str]
 ) -> Iterator[str]:
     """Award by award, so that no more than one award's rows are in memory."""
     awards = {award for (award,) in tables.ask(f"SELECT DISTINCT award FROM {standing.table}", (), connection)}  # noqa: S608 (ours)
     for award in sorted(awards | known):
         is_ = {row[:3]: row for row in _stored(tables, connection, standing, "WHERE award = ?", (award,))}
-        must = {row[:3]: row for row in _made(ledger, standing, award)}
+        must = {row[:3]: row for row in _made(source, standing, award)}
         for key in sorted(is_.keys() | must.keys()):
             if is_.get(key) != must.get(key):
                 yield f"{' '.join(map(str, key))}: is {is_.get(key)}, must be {must.get(key)}"
 
 
-def _made(ledger: Ledger, standing: Standing, award: str) -> Iterator[Stored]:
+def _made(source: Source, standing: Standing, award: str) -> Iterator[Stored]:
     model, after = standing.model, 0
-    while rows := ledger.log.reads.rows(after, BATCH_REBUILDING, award=award, upto=standing.position):
+    while rows := source.reads.rows(after, BATCH_REBUILDING, award=award, upto=standing.position):
         for row in rows:
             if isinstance(model, Journal) and row.type in model.folds:
-                yield from model.made(Happened(row, ledger.registry))
+                yield from model.made(Happened(row, source.registry))
         after = rows[-1].position
 
 

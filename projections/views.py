@@ -16,8 +16,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ledger import failures, store
 from ledger.bell import LOOK_EVERY_S, Wake
+from ledger.entry import Registry
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from ledger.log import Log
 from projections.accounts import AccountsTally
 from projections.awards import Awards, AwardsProjection
 from projections.balances import BalanceSheet
@@ -37,7 +39,7 @@ from projections.projection import Happened, Model
 from projections.rebuilding import Progress, rebuild
 from projections.receivables import Receivables, ReceivablesProjection
 from projections.reconsiderations import Reconsiderations, ReconsiderationsProjection
-from projections.replay import Checked, check
+from projections.replay import Checked, Source, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
 
@@ -255,7 +257,7 @@ class Views:
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> tuple[Checked, ...]:
         """Replay the log and compare it with each model: where they differ, the answer says which row does."""
-        return check(self._tables, self._ledger, progress or _unheard)
+        return check(self._tables, Source(self._ledger.log.reads, self._ledger.registry), progress or _unheard)
 
     def _past(self, stream: str, as_of: int) -> Iterator[Happened]:
         reads, after = self._ledger.log.reads, 0
@@ -272,6 +274,15 @@ class Views:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def check_beside(log: Log, registry: Registry, progress: Progress) -> tuple[Checked, ...]:
+    """Compare the read models of a log with it, as they are: nothing is made that is missing, and nobody need follow it."""
+    tables = Tables(store.engine(log.engine.url, "views"), all_models())
+    try:
+        return check(tables, Source(log.reads, registry), progress)
+    finally:
+        tables.engine.dispose()
 
 
 def all_models() -> tuple[Model, ...]:

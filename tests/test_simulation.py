@@ -31,7 +31,7 @@ from projections.following import Follower
 from projections.models import Tables
 from projections.projection import Happened, Projection, Row, moved, traced
 from projections.rebuilding import rebuild
-from projections.replay import check
+from projections.replay import Source, check
 from tests.ledger.test_merkle import by_the_book
 from tests.simulation import Process, Scheduler, gate, simulated
 
@@ -420,10 +420,10 @@ def _expect_the_same_from_nothing(ledgers: Ledgers, spectator: Spectator) -> int
         spectator.look()
         tables = follower._tables
         size = ledger.head().size
-        followed = check(tables, ledger, lambda _done, _size: None)
+        followed = check(tables, Source(ledger.log.reads, ledger.registry), lambda _done, _size: None)
         assert [(each.position, each.differences) for each in followed] == [(size, ())]
         assert rebuild(tables, ledger, lambda _done, _size: None) == size
-        rebuilt = check(tables, ledger, lambda _done, _size: None)
+        rebuilt = check(tables, Source(ledger.log.reads, ledger.registry), lambda _done, _size: None)
         assert [each.digest for each in rebuilt] == [each.digest for each in followed]
         spectator.look()
         tables.engine.dispose()

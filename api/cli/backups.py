@@ -116,7 +116,7 @@ def _teller(progress: Progress) -> Callable[[int, int], None]:
 
 def _restore(ours: Settings, file: Path, shown: str, tell: Callable[[int, int], None]) -> tuple[SealedHead, SealedHead | None]:
     """Restore, look everything over as it then stands in the database, and make the read models anew."""
-    from api.cli.roots import check_log
+    from api.cli.inspection import look_over
     from domain.events import BY_NAME
     from ledger import backup as backups
     from ledger import schema, store
@@ -138,7 +138,7 @@ def _restore(ours: Settings, file: Path, shown: str, tell: Callable[[int, int], 
             log, file, seals=seals, registry=BY_NAME, by=partial(_administrator, shown), published=last, progress=tell
         )
     with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views:
-        if faults := check_log(ledger, tell).faults:
+        if faults := look_over(ours, ledger.log, tell).faults:
             raise Mistaken(f"What stands in the database is not what was restored: {faults[0]}.")
         views.rebuild(tell)
         published.put(head)

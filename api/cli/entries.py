@@ -1,4 +1,4 @@
-"""`check`, `roots`, `rebuild`: the log and its read models, looked over by whoever runs them."""
+"""`check`, `rebuild`: the read models, looked over and made anew by whoever runs them."""
 
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -15,26 +15,7 @@ PANEL: Final = "The log"
 def install(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(rich_help_panel=PANEL)(check)
-    app.command(rich_help_panel=PANEL)(roots)
     app.command(rich_help_panel=PANEL)(rebuild)
-
-
-def roots(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Compute every leaf, chain and root of the log anew, and compare them with what it was sealed with."""
-    from api.cli.roots import check_log
-
-    ours = settings_with(data_dir)
-    expect_ledger(ours)
-    with open_ledger(ours) as ledger, bar() as progress:
-        task = progress.add_task("Entries", total=None)
-        checked = check_log(ledger, lambda done, size: progress.update(task, completed=done, total=size))
-    if as_json:
-        tell_json(asdict(checked))
-    elif not checked.faults:
-        say(f"✓ {checked.entries:,} entries under {checked.heads:,} heads are what was sealed; root {checked.root}")
-    if checked.faults:
-        complain("The log is not what was sealed.", (("log", fault) for fault in checked.faults))
-        raise typer.Exit(REFUSED)
 
 
 def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:

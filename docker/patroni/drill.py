@@ -346,7 +346,7 @@ class Drill:
     def _look_over(self) -> None:
         """Raise what is wrong: with what was acknowledged, the log, the read models, or the servers' roots."""
         self._story.expect_whole()
-        faults = json.loads(_lcledger("roots", "--json", place=self._one))["faults"]
+        faults = json.loads(_lcledger("verify", "--json", place=self._one))["faults"]
         if faults:
             raise AssertionError(f"the log is damaged: {faults}")
         self._cluster.wait("all have one root", lambda: len(set(self._cluster.roots().values())) == 1)

@@ -12,7 +12,7 @@ from api.cli.access import Access, Mistaken
 from api.cli.accounts import show_overview, show_years
 from api.cli.demo import history
 from api.cli.demo.cast import OPEN
-from api.cli.roots import check_log
+from api.cli.inspection import look_over
 from api.cli.screen import bar, pounds, say
 from api.settings import Settings
 
@@ -84,11 +84,12 @@ def _check(app: FastAPI) -> None:
         wrong = [difference for each in checked for difference in each.differences]
         rows = ", ".join(each.name for each in checked)
         task = progress.add_task("Sealing the log anew", total=None)
-        log = check_log(ledger, lambda done, size: progress.update(task, completed=done, total=size))
+        log = look_over(app.state.settings, ledger.log, lambda done, size: progress.update(task, completed=done, total=size))
     say(f"{'✗' if wrong else '✓'} the read models rebuilt from the log equal the followed ones ({rows})")
-    say(f"{'✗' if log.faults else '✓'} {log.entries:,} entries under {log.heads:,} heads; root {log.root}", "")
+    entries, heads = log.counts["entries"], log.counts["heads"]
+    say(f"{'✗' if log.faults else '✓'} {entries:,} entries under {heads:,} heads; root {log.root.hex()}", "")
     if total or wrong or log.faults:
-        raise Mistaken("Something does not add up: " + "; ".join([*wrong, *log.faults][:5]))
+        raise Mistaken("Something does not add up: " + "; ".join([*wrong, *map(str, log.faults)][:5]))
 
 
 # What to try ----------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class TestRestore:
         done = restored.ask("restore", made["file"], "--key", lost.key, LCLEDGER_HEAD_FILE=head_file)
         assert done["lost"] == published
         assert done["restored"]["size"] == made["size"] + 1
-        assert restored.ask("roots")["root"] == json.loads(Path(head_file).read_text())["root"] == done["restored"]["root"]
+        assert restored.ask("verify")["root"] == json.loads(Path(head_file).read_text())["root"] == done["restored"]["root"]
         assert all(model["differences"] == [] for model in restored.ask("check")["models"])
         assert "There is a ledger here already" in restored.refused("restore", made["file"], "--key", lost.key)
 

@@ -56,7 +56,7 @@ class TestHelp:
             ("export", "journal"),
             ("rebuild",),
             ("check",),
-            ("roots",),
+            ("verify",),
             ("backup",),
             ("restore",),
             ("openapi",),
@@ -258,7 +258,7 @@ class TestWorker:
 class TestLog:
     def test_is_checked_and_its_read_models_rebuilt(self, served: Path) -> None:
         here = ("--data-dir", str(served))
-        assert answer("roots", *here)["faults"] == []
+        assert answer("verify", *here)["faults"] == []
         assert run("rebuild", *here).exit_code == 0
         assert answer("check", *here)["trial_balance"] == "0.00"
 
@@ -271,9 +271,9 @@ class TestLog:
             )
             log.execute(kept)
         log.close()
-        done = run("roots", "--data-dir", str(served))
+        done = run("verify", "--data-dir", str(served))
         assert done.exit_code == 1
-        assert "entry 2 is not what was sealed" in done.stderr
+        assert "This does not hold. entry 2: its bytes do not make its leaf" in done.stderr
 
 
 class TestSettings:

@@ -1,0 +1,76 @@
+"""Everything that an auditor wants looked over in a database, whoever had it in hands: `inspect` names whatever does not hold.
+
+It trusts nothing but the stored bytes, and what was published or signed elsewhere: a history that was rewritten from one entry to
+the end, with every hash made anew, is whole in itself, and only a head or a checkpoint that somebody kept can say that it was
+another. It changes nothing, needs no trigger to stand, and may run beside the service. `entries` goes along the log; `receipts`,
+`vault` and `checkpoints` are what stands beside it. Read models are compared above, as they are made there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from domain.log import SealedHead
+from ledger import failures, schema
+from ledger.entry import Registry
+from ledger.inspection import receipts
+from ledger.inspection.checkpoints import Checkpoints
+from ledger.inspection.entries import Entries
+from ledger.inspection.findings import Fault, Findings
+from ledger.inspection.vault import Vault
+from ledger.log import Log
+from ledger.notes import Verifier
+from ledger.snapshot import snapshot
+from ledger.vault import Seals
+
+__all__ = ["Evidence", "Fault", "Findings", "inspect", "inspect_hashes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What whoever asks knows of the log from elsewhere, as far as they do."""
+
+    seals: Seals | None = None
+    """The vault's key."""
+    published: SealedHead | None = None
+    """The head that was published last."""
+    notes: Sequence[str] = ()
+    """Checkpoints that were kept elsewhere."""
+    keys: Sequence[Verifier] = ()
+    """The keys of which one must have signed each of them; none: the log's own."""
+    current: bytes | None = None
+    """The public half of the key that signs the log."""
+
+
+def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable[[int, int], None]) -> Findings:
+    """Look a log over, with all that stands beside it; `progress` is told entries done and in all."""
+    findings = Findings()
+    _protection(log, findings)
+    with snapshot(log) as reads:
+        checkpoints, vault = Checkpoints(reads, findings, registry), Vault(reads, findings, registry)
+        published = [evidence.published] if evidence.published else []
+        marked = {*checkpoints.sizes, *(head.size for head in published), *checkpoints.sizes_of(evidence.notes)}
+        entries = Entries(findings, marked)
+        entries.go(reads, vault.look, progress)
+        receipts.inspect(reads, findings)
+        vault.inspect(evidence.seals)
+        checkpoints.inspect(entries.roots, current=evidence.current)
+        for head in published:
+            checkpoints.published(entries.roots, head)
+        for note in evidence.notes:
+            checkpoints.given(entries.roots, note, list(evidence.keys))
+    return findings
+
+
+def inspect_hashes(log: Log, progress: Callable[[int, int], None]) -> Findings:
+    """Look over only that the stored bytes lead to every leaf and to every head's root: several times as fast."""
+    findings = Findings()
+    with snapshot(log) as reads:
+        Entries(findings, columns=False).go(reads, lambda _: None, progress)
+    return findings
+
+
+def _protection(log: Log, findings: Findings) -> None:
+    with failures.told(), log.engine.connect() as connection:
+        schema.expect_release(connection)
+        for missing in sorted(schema.unprotected(connection)):
+            findings.note("database", None, f"the trigger {missing} is missing: the log can be changed")

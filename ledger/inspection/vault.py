@@ -1,0 +1,160 @@
+"""The vault: each value is what an entry committed to, each entry's value is there, and what is gone went by an entry.
+
+A value can be read with the vault's key only; without it, it is looked at whether it is there, and not what it is.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from domain.erasure import ErasureRecorded, texts_of
+from ledger.entry import Registry, reader
+from ledger.inspection.entries import Row
+from ledger.inspection.findings import Findings
+from ledger.log import Participant, Text
+from ledger.snapshot import Snapshot
+from ledger.vault import Seals, Unsealed, commitment_of
+
+_AT_ONCE: Final = 2_000
+_NAMES: Final = re.compile(rb'"([0-9a-f]{32}(?:[0-9a-f]{32})?)"')
+"""What may be a participant's token, or a text's commitment."""
+_DIGITS: Final = 64
+_COMMITMENTS: Final = re.compile(rb'(?<!sha256":)"([0-9a-f]{64})"')
+"""What may be a text's commitment; documents are named so as well, in fields that say by which hash."""
+_TEXTS: Final = "SELECT commitment, award, salt, sealed FROM texts WHERE commitment > ? ORDER BY commitment LIMIT ?"
+_PARTICIPANTS: Final = (
+    "SELECT award, token, mark, sealed FROM participants WHERE (award, token) > (?, ?) ORDER BY award, token LIMIT ?"
+)
+_STATE: Final = "SELECT state FROM entries WHERE position = ?"
+_IN_VAULT: Final = 1
+_RECOGNISED: Final = "/participant/"
+
+
+class Vault:
+    """Hears of every entry of the log, and then looks the vault over."""
+
+    def __init__(self, reads: Snapshot, findings: Findings, registry: Registry) -> None:
+        self._reads = reads
+        self._findings = findings
+        self._read = reader(registry)
+        self._texts = {row[0].encode() for row in reads.ask("SELECT commitment FROM texts")}
+        self._tokens = {row[0].encode() for row in reads.ask("SELECT token FROM participants")}
+        self._unheard = self._texts | self._tokens
+        """Names in the vault that no entry has said so far."""
+        self._unknown: dict[int, set[str]] = {}
+        """What may be commitments, and are not in the vault, by the entry that says them."""
+        self._recognised: dict[str, int] = {}
+        """Tokens of participants, with the entry in which something was first recorded of them."""
+        self._erased: set[str] = set()
+        self._completed: set[str] = set()
+
+    def look(self, rows: Sequence[Row]) -> None:
+        """Hear what some entries say."""
+        heard, unheard, texts = _NAMES.findall, self._unheard, self._texts
+        for row in rows:
+            try:
+                state = row[2]
+                names = heard(state, 0, state.rfind(b',"person":'))  # No name stands in what follows the event.
+            except (TypeError, AttributeError):
+                continue
+            unheard.difference_update(names)
+            if any(len(name) == _DIGITS and name not in texts for name in names):
+                self._unknown[row[0]] = {name.decode() for name in _COMMITMENTS.findall(state) if name not in texts}
+            if row[6] in {"erasure.recorded", "award.completed"} or row[5] == 1:
+                self._note(row)
+
+    def _note(self, row: Row) -> None:
+        position, _, state, _, stream, version, kind, _, award, _ = row
+        if version == 1 and isinstance(stream, str) and _RECOGNISED in stream:
+            self._recognised.setdefault(stream.rpartition("/")[2], position)
+        if kind == "award.completed" and award is not None:
+            self._completed.add(award)
+        if kind == "erasure.recorded":
+            event = self._event(state)
+            if isinstance(event, ErasureRecorded):
+                self._erased.update(event.texts, event.participants)
+
+    def inspect(self, seals: Seals | None) -> None:
+        """Look the vault over, when everything that the log says was heard."""
+        if seals is None:
+            self._findings.left_out.append("what the vault's values are, as its key was not given: only that they are there")
+        elif self._reads.checked() not in {None, seals.checked}:
+            self._say("the vault was made with another key than the one that is given")
+            seals = None
+        for text in self._all_texts():
+            self._text(text, seals)
+        for participant in self._all_participants():
+            self._participant(participant, seals)
+        for position, names in self._unknown.items():
+            if names:
+                self._missing(names, position)
+        for token, position in self._recognised.items():
+            if token.encode() not in self._tokens and token not in self._erased:
+                told = f"entry {position} is of participant {token}, whom the vault does not know"
+                self._findings.note("vault", position, told)
+
+    def _all_texts(self) -> Iterator[Text]:
+        after = ""
+        while rows := self._reads.ask(_TEXTS, after, _AT_ONCE):
+            yield from map(Text._make, rows)
+            after = rows[-1][0]
+            self._findings.count("texts", len(rows))
+
+    def _all_participants(self) -> Iterator[Participant]:
+        after: tuple[Any, ...] = ("", "")
+        while rows := self._reads.ask(_PARTICIPANTS, *after, _AT_ONCE):
+            yield from map(Participant._make, rows)
+            after = rows[-1][:2]
+            self._findings.count("participants", len(rows))
+
+    def _text(self, kept: Text, seals: Seals | None) -> None:
+        name, is_erased = f"text {kept.commitment}", kept.commitment in self._erased
+        if kept.commitment.encode() in self._unheard:
+            self._say(f"{name} is committed to by no entry")
+        if kept.sealed is None:
+            if not is_erased:
+                self._say(f"{name} is gone, and no entry says that it was erased")
+        elif is_erased:
+            self._say(f"{name} is there, though an entry says that it was erased")
+        elif seals is not None:
+            try:
+                value = seals.reveal(kept)
+            except (Unsealed, ValueError, TypeError):
+                self._say(f"{name} cannot be opened: it is not what was put there")
+                return
+            if commitment_of(kept.salt, value or "") != kept.commitment:
+                self._say(f"{name} with its salt is not what its entry committed to")
+
+    def _participant(self, met: Participant, seals: Seals | None) -> None:
+        name, is_erased = f"participant {met.token} of {met.award}", met.token in self._erased
+        if met.token.encode() in self._unheard:
+            self._say(f"{name} is named by no entry")
+        if met.sealed is None:
+            if not is_erased:
+                self._say(f"{name} is gone, and no entry says that the reference was erased")
+        elif is_erased:
+            self._say(f"{name} is there, though an entry says that the reference was erased")
+        elif seals is not None:
+            try:
+                reference = seals.reference(met)
+            except (Unsealed, ValueError, TypeError):
+                self._say(f"{name} cannot be opened: it is not what was put there")
+                return
+            if seals.mark(met.award, reference or "") != met.mark:
+                self._say(f"{name} has the mark of another reference")
+
+    def _missing(self, names: set[str], position: int) -> None:
+        """Name those that are texts which an entry commits to: keys' hashes and the like look as they do."""
+        event = self._event(self._reads.ask(_STATE, position)[0][0])
+        for commitment in sorted(names.intersection(text for _, text in texts_of(event))) if event is not None else ():
+            self._findings.note("vault", position, f"entry {position} commits to text {commitment}, which is not in the vault")
+
+    def _event(self, state: bytes) -> Any:
+        """What an entry says; nothing if it cannot be read, which others tell."""
+        try:
+            return self._read(state)[0]
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _say(self, what: str) -> None:
+        self._findings.note("vault", None, what)

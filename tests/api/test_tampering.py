@@ -1,0 +1,539 @@
+"""Whoever has the database in hands can change anything in it; `lcledger verify` finds and names what was done.
+
+The triggers are taken away, something is done, and the triggers are put back: so what is found is the deed, and not its traces
+round it. What was rewritten from some entry on to the end, with every hash made anew, only a head or a checkpoint can tell that
+somebody kept elsewhere; it is tried that nothing else does.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlalchemy import Connection, Engine
+
+from api.cli.inspection import everything as look_over
+from api.settings import Settings
+from domain.events import BY_NAME
+from domain.log import SealedHead
+from ledger import merkle, notes, store
+from ledger.checkpoints import Checkpoint
+from ledger.entry import NO_LEAF, Draft, Row, place
+from ledger.inspection import Evidence, Findings, inspect, inspect_hashes
+from ledger.log import Log, Statements
+from ledger.notes import SEED_BYTES, Signer
+from ledger.vault import Seals, _seal
+from tests import postgres
+from tests.api import everything, story
+
+KEY = bytes(range(100, 132))
+OURS, FORGERS = Signer(bytes(SEED_BYTES)), Signer(b"\x55" * SEED_BYTES)
+OURS_BEFORE = Signer(bytes(range(SEED_BYTES)))
+TABLES = ("entries", "heads", "receipts", "checkpoints")
+COLUMNS = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A database in which every kind of command was recorded, and that nobody serves; how to copy it; what was known of it."""
+
+    settings: Settings
+    size: int
+    root: bytes
+    later: SealedHead
+    """A head of the log after one more command, which this database has not."""
+    later_note: str
+
+
+async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
+    """Everything happens, a checkpoint is signed with the new key, and the read models follow to the end."""
+    more: dict[str, Any] = {"database_url": database} if database else {}
+    async with story.serving(folder, vault_key=base64.b64encode(KEY).decode(), **more) as service:
+        await everything.happen(service)
+        state = service.app.state
+        await asyncio.to_thread(state.checkpoints.sign, OURS)
+        head = state.ledger.head()
+        await state.views.wait(head.size, 30)
+        return head.size, head.root
+
+
+class Tampering:
+    """A copy of the whole database, to do something to."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log = Log(store.engine(settings.log_url))
+        self.engine: Engine = self.log.engine
+        self.views = store.engine(settings.log_url, "views")
+        self.sql = Statements(self.engine.dialect.name)
+
+    def close(self) -> None:
+        self.log.close()
+        self.views.dispose()
+
+    @contextmanager
+    def free(self) -> Iterator[Connection]:
+        """A connection on which everything can be changed."""
+        with self.engine.connect() as connection:
+            if self.sql.sqlite:
+                kept = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+                for name, _ in kept:
+                    connection.exec_driver_sql(f"DROP TRIGGER {name}")
+                yield connection
+                for _, made in kept:
+                    connection.exec_driver_sql(made)
+                return
+            for table in TABLES:
+                connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            yield connection
+            for table in TABLES:
+                connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+    def do(self, *statements: str) -> None:
+        with self.free() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+    def say(self, connection: Connection, sql: str, *parameters: Any) -> Any:
+        return connection.exec_driver_sql(self.sql(sql), parameters)
+
+    def rows(self) -> list[Row]:
+        return self.log.reads.rows(limit=100_000)
+
+    def found(self, **evidence: Any) -> Findings:
+        """What verifying finds, read models and all."""
+        known = Evidence(seals=Seals(KEY), **evidence)
+        return look_over(self.settings, self.log, known, lambda _: lambda _done, _size: None).findings
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Whole]:
+    """Those that were made so far."""
+    return {}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def whole(request: pytest.FixtureRequest, wholes: dict[str, Whole], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    kind = str(request.param)
+    if kind not in wholes:
+        folder = tmp_path_factory.mktemp(kind)
+        url = None
+        if kind == "postgres":
+            server: postgres.Server = request.getfixturevalue("postgres_server")
+            url = server.url(server.create())
+        size, root = asyncio.run(_play(folder, url))
+        wholes[kind] = Whole(_settings(folder, url), size, root, *_later(size))
+    return wholes[kind]
+
+
+def _settings(folder: Path, url: str | None) -> Settings:
+    more: dict[str, Any] = {} if url is None else {"database_url": url}
+    return Settings(data_dir=folder, vault_key=SecretStr(base64.b64encode(KEY).decode()), **more)
+
+
+def _later(size: int) -> tuple[SealedHead, str]:
+    root = b"\x42" * 32
+    text = Checkpoint("kirklees/0123456789abcdef", size + 5, root).text
+    return SealedHead(size=size + 5, root=root.hex()), notes.written(text, [OURS.sign("kirklees/0123456789abcdef", text)])
+
+
+@contextmanager
+def copied(whole: Whole, request: pytest.FixtureRequest, folder: Path) -> Iterator[Tampering]:
+    if whole.settings.embedded:
+        shutil.copytree(whole.settings.data_dir, folder / "copy")
+        with closing(Tampering(_settings(folder / "copy", None))) as copy:
+            yield copy
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    name = server.create(template=str(store.database(whole.settings.log_url).database))
+    with closing(Tampering(_settings(folder, server.url(name)))) as copy:
+        yield copy
+    server.drop(name)
+
+
+@pytest.fixture
+def tampering(whole: Whole, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tampering]:
+    with copied(whole, request, tmp_path) as copy:
+        yield copy
+
+
+# The deeds ------------------------------------------------------------------------------------------------------------
+
+_MIDDLE = 60
+_MOVE = "UPDATE entries SET position = position + 1000000 WHERE position >= {at}"
+_BACK = "UPDATE entries SET position = position - 1000000 + {by} WHERE position >= 1000000"
+
+
+def _text(tampering: Tampering, connection: Connection) -> str:
+    return str(connection.exec_driver_sql("SELECT max(commitment) FROM texts WHERE sealed IS NOT NULL").scalar())
+
+
+def delete_an_entry(tampering: Tampering) -> None:
+    tampering.do(f"DELETE FROM entries WHERE position = {_MIDDLE}")
+
+
+def delete_an_entry_and_close_the_gap(tampering: Tampering) -> None:
+    tampering.do(f"DELETE FROM entries WHERE position = {_MIDDLE}", _MOVE.format(at=_MIDDLE), _BACK.format(by=-1))
+
+
+def delete_the_last_entry(tampering: Tampering) -> None:
+    tampering.do("DELETE FROM entries WHERE position = (SELECT max(position) FROM entries)")
+
+
+def swap_two_entries(tampering: Tampering) -> None:
+    one, two = _MIDDLE, _MIDDLE + 1
+    tampering.do(
+        f"UPDATE entries SET position = 0 WHERE position = {one}",
+        f"UPDATE entries SET position = {one} WHERE position = {two}",
+        f"UPDATE entries SET position = {two} WHERE position = 0",
+    )
+
+
+def insert_an_entry(tampering: Tampering) -> None:
+    tampering.do(
+        _MOVE.format(at=_MIDDLE),
+        f"INSERT INTO entries SELECT {_MIDDLE}, stream, version + 1000, type, recorded_at, award, award_sequence + 1000, header,"
+        f" state, leaf FROM entries WHERE position = {_MIDDLE - 1}",
+        _BACK.format(by=1),
+    )
+
+
+def append_an_entry(tampering: Tampering) -> None:
+    tampering.do(
+        "INSERT INTO entries SELECT position + 1, stream, version + 1, type, recorded_at, award, award_sequence + 1, header,"
+        " state, leaf FROM entries WHERE position = (SELECT max(position) FROM entries)"
+    )
+
+
+def renumber_an_entry(tampering: Tampering) -> None:
+    tampering.do("UPDATE entries SET position = position + 7 WHERE position = (SELECT max(position) FROM entries)")
+
+
+def rewrite_a_head(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        size = connection.exec_driver_sql(f"SELECT min(size) FROM heads WHERE size > {_MIDDLE}").scalar_one()
+        root = merkle.root_of([b"\x01" * 32] * size.bit_count())
+        frontier = b"\x01" * 32 * size.bit_count()
+        tampering.say(connection, "UPDATE heads SET root = ?, frontier = ? WHERE size = ?", root, frontier, size)
+
+
+def change_a_frontier(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        size = connection.exec_driver_sql(f"SELECT min(size) FROM heads WHERE size > {_MIDDLE}").scalar_one()
+        tampering.say(connection, "UPDATE heads SET frontier = ? WHERE size = ?", b"\x01" * 32, size)
+
+
+def delete_a_head(tampering: Tampering) -> None:
+    tampering.do(f"DELETE FROM heads WHERE size = (SELECT min(size) FROM heads WHERE size > {_MIDDLE})")
+
+
+def invent_a_receipt(tampering: Tampering) -> None:
+    tampering.do("INSERT INTO receipts VALUES ('nobody', 'invented', 'f', 999999, 999999)")
+
+
+def give_a_receipt_to_somebody_else(tampering: Tampering) -> None:
+    tampering.do("UPDATE receipts SET person = 'somebody' WHERE first = (SELECT max(first) FROM receipts WHERE last >= first)")
+
+
+def change_the_salt_of_a_text(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        salt, name = b"\x00" * 16, _text(tampering, connection)
+        tampering.say(connection, "UPDATE texts SET salt = ? WHERE commitment = ?", salt, name)
+
+
+def put_another_text_in_its_place(tampering: Tampering) -> None:
+    """Sealed with the vault's own key, and for that place, by somebody who has it."""
+    seals = Seals(KEY)
+    with tampering.free() as connection:
+        name = _text(tampering, connection)
+        sealed = _seal(seals._texts, "Two months' rent was paid in cash.", name)
+        tampering.say(connection, "UPDATE texts SET sealed = ? WHERE commitment = ?", sealed, name)
+
+
+def change_a_sealed_text(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "UPDATE texts SET sealed = ? WHERE commitment = ?", b"\x07" * 60, _text(tampering, connection))
+
+
+def take_a_text_away(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "DELETE FROM texts WHERE commitment = ?", _text(tampering, connection))
+
+
+def erase_a_text_without_a_word(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        name = _text(tampering, connection)
+        tampering.say(connection, "UPDATE texts SET sealed = NULL, salt = ? WHERE commitment = ?", b"", name)
+
+
+def add_a_text_without_an_entry(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        made = Seals(KEY).conceal("Nobody ever said this.", None)
+        tampering.say(connection, "INSERT INTO texts VALUES (?, ?, ?, ?)", *made)
+
+
+def add_a_participant_without_an_entry(tampering: Tampering) -> None:
+    seals = Seals(KEY)
+    met = seals.meet(story.AWARD, "KIR-9999", seals.mark(story.AWARD, "KIR-9999"))
+    with tampering.free() as connection:
+        tampering.say(connection, "INSERT INTO participants VALUES (?, ?, ?, ?)", *met)
+
+
+def change_the_mark_of_a_participant(tampering: Tampering) -> None:
+    mark = Seals(KEY).mark(story.AWARD, "KIR-9999")
+    with tampering.free() as connection:
+        token = connection.exec_driver_sql("SELECT max(token) FROM participants WHERE sealed IS NOT NULL").scalar()
+        tampering.say(connection, "UPDATE participants SET mark = ? WHERE token = ?", mark, token)
+
+
+def take_a_participant_away(tampering: Tampering) -> None:
+    """One of whom something is recorded."""
+    recognised = [row.stream.rpartition("/")[2] for row in tampering.rows() if "/participant/" in row.stream]
+    with tampering.free() as connection:
+        there = connection.exec_driver_sql("SELECT token FROM participants WHERE sealed IS NOT NULL").scalars().all()
+        token = next(each for each in recognised if each in there)
+        tampering.say(connection, "DELETE FROM participants WHERE token = ?", token)
+
+
+def forge_a_checkpoint(tampering: Tampering) -> None:
+    """Another root, signed with a key of the forger's."""
+    with tampering.free() as connection:
+        size, origin = connection.exec_driver_sql("SELECT size, origin FROM checkpoints ORDER BY size DESC LIMIT 1").one()
+        text = Checkpoint(origin, size, b"\x66" * 32).text
+        note = notes.written(text, [FORGERS.sign(origin, text)])
+        sql = "UPDATE checkpoints SET root = ?, key = ?, note = ? WHERE size = ?"
+        tampering.say(connection, sql, b"\x66" * 32, FORGERS.public, note, size)
+
+
+def sign_another_root(tampering: Tampering) -> None:
+    """With the log's own key: somebody has it."""
+    with tampering.free() as connection:
+        size, origin = connection.exec_driver_sql("SELECT size, origin FROM checkpoints ORDER BY size DESC LIMIT 1").one()
+        text = Checkpoint(origin, size, b"\x66" * 32).text
+        note = notes.written(text, [OURS.sign(origin, text)])
+        tampering.say(connection, "UPDATE checkpoints SET root = ?, note = ? WHERE size = ?", b"\x66" * 32, note, size)
+
+
+def change_a_note(tampering: Tampering) -> None:
+    tampering.do("UPDATE checkpoints SET note = replace(note, '\n\n', '\nmore\n\n')")
+
+
+def change_the_root_beside_a_note(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "UPDATE checkpoints SET root = ?", b"\x66" * 32)
+
+
+def sign_with_the_key_of_before(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        size, origin, root = connection.exec_driver_sql(
+            "SELECT size, origin, root FROM checkpoints ORDER BY size DESC LIMIT 1"
+        ).one()
+        text = Checkpoint(origin, size, bytes(root)).text
+        note = notes.written(text, [OURS_BEFORE.sign(origin, text)])
+        tampering.say(connection, "UPDATE checkpoints SET key = ?, note = ? WHERE size = ?", OURS_BEFORE.public, note, size)
+
+
+def change_a_row_of_the_payments(tampering: Tampering) -> None:
+    _in_views(tampering, "payments", "UPDATE {table} SET amount = amount + 1 WHERE stream = (SELECT min(stream) FROM {table})")
+
+
+def take_a_row_of_the_claims_away(tampering: Tampering) -> None:
+    _in_views(tampering, "claims", "DELETE FROM {table} WHERE stream = (SELECT min(stream) FROM {table})")
+
+
+def change_a_posting(tampering: Tampering) -> None:
+    _in_views(
+        tampering, "postings", "UPDATE {table} SET amount = amount + 1 WHERE position = (SELECT min(position) FROM {table})"
+    )
+
+
+def add_a_key_without_an_entry(tampering: Tampering) -> None:
+    """In the read model of keys, so that it is listed."""
+    _in_views(
+        tampering, "keys", "UPDATE {table} SET stream = 'key/0123456789abcdef' WHERE stream = (SELECT min(stream) FROM {table})"
+    )
+
+
+def _in_views(tampering: Tampering, model: str, statement: str) -> None:
+    with tampering.views.connect() as connection:
+        asked = tampering.sql("SELECT version, generation FROM models WHERE name = ?")
+        version, generation = connection.exec_driver_sql(asked, (model,)).one()
+        connection.exec_driver_sql(statement.format(table=f"{model}_v{version}_g{generation}"))
+
+
+def drop_a_trigger(tampering: Tampering) -> None:
+    with tampering.engine.connect() as connection:
+        on = "" if tampering.sql.sqlite else " ON entries"
+        connection.exec_driver_sql(f"DROP TRIGGER entries_never_change{on}")
+
+
+DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
+    (delete_an_entry, rf"entry {_MIDDLE}: it is missing"),
+    (delete_an_entry_and_close_the_gap, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE + 1} in what was sealed"),
+    (delete_the_last_entry, r"head \d+: it seals \d+ entries, but the log ends at entry"),
+    (swap_two_entries, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE + 1} in what was sealed"),
+    (insert_an_entry, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE - 1} in what was sealed"),
+    (append_an_entry, r"entry \d+: no head seals it"),
+    (renumber_an_entry, r"entry \d+: it is missing, and so is everything up to"),
+    (rewrite_a_head, r"head \d+: the \d+ entries up to it lead to another root than it was sealed with"),
+    (change_a_frontier, r"head \d+: its frontier is not that of its entries"),
+    (delete_a_head, r"head \d+: it is missing: entry \d+ is of a later commit"),
+    (invent_a_receipt, r"receipt 999999: of invented by nobody: it is of entries 999999 to 999999, which there are not"),
+    (give_a_receipt_to_somebody_else, r"receipt \d+: of \S+ by somebody: somebody else made entry"),
+    (change_the_salt_of_a_text, r"vault: text \w+ with its salt is not what its entry committed to"),
+    (put_another_text_in_its_place, r"vault: text \w+ with its salt is not what its entry committed to"),
+    (change_a_sealed_text, r"vault: text \w+ cannot be opened"),
+    (take_a_text_away, r"vault \d+: entry \d+ commits to text \w+, which is not in the vault"),
+    (erase_a_text_without_a_word, r"vault: text \w+ is gone, and no entry says that it was erased"),
+    (add_a_text_without_an_entry, r"vault: text \w+ is committed to by no entry"),
+    (add_a_participant_without_an_entry, r"vault: participant \w+ of \S+ is named by no entry"),
+    (change_the_mark_of_a_participant, r"vault: participant \w+ of \S+ has the mark of another reference"),
+    (take_a_participant_away, r"vault \d+: entry \d+ is of participant \w+, whom the vault does not know"),
+    (forge_a_checkpoint, r"checkpoint \d+: it is signed by a key that is not the log's"),
+    (sign_another_root, r"log \d+: a checkpoint was signed of \d+ entries under another root"),
+    (change_a_note, r"checkpoint \d+: it is not as it was signed"),
+    (change_the_root_beside_a_note, r"checkpoint \d+: its note does not say what stands beside it"),
+    (sign_with_the_key_of_before, r"checkpoint \d+: it is signed by a key that is not the log's"),
+    (change_a_row_of_the_payments, r"read model payments: \S+: amount is \d+, must be \d+"),
+    (take_a_row_of_the_claims_away, r"read model claims: \S+: the row is missing"),
+    (change_a_posting, r"read model postings: .* is .*, must be"),
+    (add_a_key_without_an_entry, r"read model keys: key/0123456789abcdef: the log knows no such row"),
+    (drop_a_trigger, r"database: the trigger entries_never_change is missing"),
+]
+"""What is done, and what must be named."""
+
+
+class TestVerify:
+    def test_finds_nothing_where_nothing_was_done(self, tampering: Tampering, whole: Whole) -> None:
+        found = tampering.found(current=OURS.public)
+        assert (found.faults, found.left_out) == ([], [])
+        assert (found.size, found.root) == (whole.size, whole.root)
+        assert found.counts["entries"] == whole.size
+        assert {"heads", "receipts", "texts", "participants", "checkpoints"} < found.counts.keys()
+
+    @pytest.mark.parametrize(("deed", "named"), DEEDS, ids=[deed.__name__ for deed, _ in DEEDS])
+    def test_names(self, tampering: Tampering, deed: Callable[[Tampering], None], named: str) -> None:
+        deed(tampering)
+        told = [str(fault) for fault in tampering.found().faults]
+        assert [fault for fault in told if re.search(named, fault)], told
+
+    def test_names_a_key_that_is_not_the_one_at_hand(self, tampering: Tampering) -> None:
+        assert "signed by another key" in str(tampering.found(current=FORGERS.public).faults[0])
+
+    def test_finds_an_old_backup_by_a_later_published_head(self, tampering: Tampering, whole: Whole) -> None:
+        (fault,) = tampering.found(published=whole.later).faults
+        assert re.search(r"a head was published of \d+ entries, but the log ends at \d+: 5 are lost", str(fault))
+
+    def test_finds_an_old_backup_by_a_later_checkpoint(self, tampering: Tampering, whole: Whole) -> None:
+        (fault,) = tampering.found(notes=[whole.later_note]).faults
+        assert "5 are lost" in str(fault)
+
+    def test_refuses_a_checkpoint_of_somebody_else(self, tampering: Tampering, whole: Whole) -> None:
+        text, _ = notes.parsed(whole.later_note)
+        forged = notes.written(text, [FORGERS.sign("kirklees/0123456789abcdef", text)])
+        (fault,) = tampering.found(notes=[forged]).faults
+        assert fault.where == "given checkpoint"
+
+
+class TestATailThatIsSealedAnew:
+    """From the middle on to the end history is another one, and every hash is made anew."""
+
+    @pytest.fixture
+    def resealed(self, tampering: Tampering) -> Tampering:
+        rows = tampering.rows()
+        changed = rows[_MIDDLE - 1]
+        salt = json.loads(changed.state)["salt"].encode()
+        rows[_MIDDLE - 1] = changed._replace(state=changed.state.replace(salt, salt[::-1]))
+        with tampering.free() as connection:
+            heads = {size for (size,) in connection.exec_driver_sql("SELECT size FROM heads")}
+            for row, frontier in _sealed(rows):
+                sql = "UPDATE entries SET header = ?, state = ?, leaf = ? WHERE position = ?"
+                tampering.say(connection, sql, row.header, row.state, row.leaf, row.position)
+                if row.position in heads:
+                    sql = "UPDATE heads SET frontier = ?, root = ? WHERE size = ?"
+                    tampering.say(connection, sql, merkle.packed(frontier), merkle.root_of(frontier), row.position)
+        return tampering
+
+    def test_is_found_by_a_checkpoint(self, resealed: Tampering) -> None:
+        faults = inspect(resealed.log, BY_NAME, Evidence(), lambda _done, _size: None).faults
+        assert faults
+        assert {fault.what.partition(" under ")[2] for fault in faults if fault.where == "log"} == {
+            "another root: up to there history was rewritten"
+        }
+        assert {fault.where for fault in faults} <= {"log", "checkpoint"}  # An origin may name the leaf of the first entry.
+
+    def test_is_found_by_a_published_head_alone(self, resealed: Tampering, whole: Whole) -> None:
+        resealed.do("DELETE FROM checkpoints")
+        assert inspect(resealed.log, BY_NAME, Evidence(), lambda _done, _size: None).faults == []
+        published = SealedHead(size=whole.size, root=whole.root.hex())
+        (fault,) = inspect(resealed.log, BY_NAME, Evidence(published=published), lambda _done, _size: None).faults
+        assert "history was rewritten" in str(fault)
+
+    def test_is_found_by_a_checkpoint_that_somebody_kept(self, resealed: Tampering, whole: Whole) -> None:
+        resealed.do("DELETE FROM checkpoints")
+        text = Checkpoint("kirklees/0123456789abcdef", whole.size, whole.root).text
+        note = notes.written(text, [OURS.sign("kirklees/0123456789abcdef", text)])
+        (fault,) = inspect(resealed.log, BY_NAME, Evidence(notes=[note]), lambda _done, _size: None).faults
+        assert "the checkpoint that you gave" in str(fault)
+
+
+def _sealed(rows: list[Row]) -> Iterator[tuple[Row, list[bytes]]]:
+    tips: dict[str, tuple[int, bytes]] = {}
+    frontier: list[bytes] = []
+    for row in rows:
+        number, tip = tips.get(row.award, (0, NO_LEAF)) if row.award else (-1, NO_LEAF)
+        drafted = Draft(row.stream, row.version, row.type, row.state, row.award)
+        made = place(drafted, row.position, row.recorded_at, number + 1, tip)
+        if row.award:
+            tips[row.award] = number + 1, made.leaf
+        merkle.grow(frontier, row.position - 1, made.leaf)
+        yield made, frontier
+
+
+class TestAnyByte:
+    """Of any entry, in any column."""
+
+    @pytest.mark.parametrize("column", COLUMNS.split(", "))
+    def test_is_found(self, tampering: Tampering, whole: Whole, column: str) -> None:
+        @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+        @given(position=st.integers(1, whole.size), place=st.integers(0, 100_000), flip=st.integers(1, 127))
+        def try_it(position: int, place: int, flip: int) -> None:
+            with tampering.free() as connection:
+                was = tampering.say(connection, f"SELECT {column} FROM entries WHERE position = ?", position).scalar()
+                now = _changed(column, was, place, flip)
+                sql = f"UPDATE entries SET {column} = ? WHERE position = ?"
+                tampering.say(connection, sql, now, position)
+                try:
+                    faults = inspect(tampering.log, BY_NAME, Evidence(), lambda _done, _size: None).faults
+                    quick = inspect_hashes(tampering.log, lambda _done, _size: None).faults
+                finally:
+                    tampering.say(connection, sql, was, now if column == "position" else position)
+            assert [each for each in faults if each.where == "entry" and each.position == position], (was, now, faults)
+            assert quick or column not in {"position", "header", "state", "leaf"}
+
+        try_it()
+
+
+def _changed(column: str, was: Any, place: int, flip: int) -> Any:
+    """Another value of the same kind, with one byte or digit changed."""
+    match was:
+        case None:
+            return "INDIGO-POJ-9999" if column == "award" else 7
+        case int():
+            return was + 1_000_000 + flip
+        case str():
+            at = place % len(was)
+            return was[:at] + chr((ord(was[at]) - 33 + 1 + flip % 93) % 94 + 33) + was[at + 1 :]
+        case _:
+            at = place % len(was)
+            return was[:at] + bytes([was[at] ^ flip]) + was[at + 1 :]
