@@ -123,7 +123,7 @@ def of_payment(award: AwardName, assessment: AssessmentNumber, payer: PayerName,
     whole = asked.caller.has(NOT_INVESTORS, award)
     told = tuple(_told_entry(each, whole=whole) for each in entries)
     title = f"What {payment.payer} owes by assessment {assessment} of {before.reference}"
-    explanation = explain_payment(payment, lines if stated is None else (), stated)
+    explanation = explain_payment(payment, lines if stated is None else (), stated, by_line=whole)
     return _told(explanation, before, assessment, title, told, payer=payment.payer)
 
 

@@ -372,13 +372,16 @@ class Moved:
     line: Recorded
 
 
-def explain_payment(payment: Payment, moved: Iterable[Moved], stated: Explanation | None = None) -> Explanation:
+def explain_payment(
+    payment: Payment, moved: Iterable[Moved], stated: Explanation | None = None, *, by_line: bool = True
+) -> Explanation:
     """Why a payer owes what it owes by an assessment: what it was allotted, what was taken back, and what was netted off.
 
-    Lines are told as sums of their claims. `stated` explains the sum, where the payment is not for lines.
+    Lines are told as sums of their claims, with what each adds only `by_line`: investors see no line (section 4). `stated`
+    explains the sum, where the payment is not for lines.
     """
     lines = list(moved)
-    steps = list(stated.steps if stated else _of_claims(payment, lines))
+    steps = list(stated.steps if stated else _of_claims(payment, lines, by_line=by_line))
     steps.append(_fell_due(payment, lines, stated))
     left = payment.gross
     for number, amount in payment.netted:
@@ -395,17 +398,17 @@ def explain_payment(payment: Payment, moved: Iterable[Moved], stated: Explanatio
     return Explanation(amount=payment.amount, version=version, steps=tuple(steps))
 
 
-def _of_claims(payment: Payment, lines: Sequence[Moved]) -> Iterator[Step]:
+def _of_claims(payment: Payment, lines: Sequence[Moved], *, by_line: bool) -> Iterator[Step]:
     for claim in dict.fromkeys(each.claim for each in lines):
         of_claim = [each.line for each in lines if each.claim == claim]
         anew = [(each, amount) for each in of_claim if isinstance(each, AssessedLine) and (amount := _given(each, payment))]
         back = [(each, amount) for each in of_claim if isinstance(each, ReversedLine) and (amount := _taken(each, payment))]
         if anew:
-            sums, amount = _sum(amount for _, amount in anew)
+            sums, amount = _sum((amount for _, amount in anew), by_line=by_line)
             says = f"It was allotted {sums} of {many(len(anew), 'line')} of claim {claim}, each explained by itself."
             yield Step(rule="M7", says=says, amount=amount)
         if back:
-            sums, amount = _sum(amount for _, amount in back)
+            sums, amount = _sum((amount for _, amount in back), by_line=by_line)
             says = f"Of what it had been allotted, {sums} was taken back of {many(len(back), 'line')} of claim {claim}."
             yield Step(rule="M8", says=says, amount=Money(-amount))
 
@@ -437,11 +440,11 @@ def _taken(line: ReversedLine, payment: Payment) -> Money:
     return total(each.reversed for each in line.reversals if each.payer == payment.payer)
 
 
-def _sum(amounts: Iterable[Money]) -> tuple[str, Money]:
+def _sum(amounts: Iterable[Money], *, by_line: bool) -> tuple[str, Money]:
     """Amounts added up, written down as long as they are few."""
     found = list(amounts)
     amount = total(found)
-    if 1 < len(found) <= _FEW:
+    if by_line and 1 < len(found) <= _FEW:
         return f"{' + '.join(map(pounds, found))} = {pounds(amount)}", amount
     return pounds(amount), amount
 

@@ -33,7 +33,7 @@ def line(
 
     For example:
 
-      lcledger explain line INDIGO-POJ-0175 7 3
+      lcledger explain line INDIGO-POJ-0168 1 1
     """
     _tell(asking, f"/awards/{award}/assessments/{assessment}/lines/{number}/explanation", claim)
 
@@ -45,7 +45,7 @@ def payment(asking: Asking, award: Award, assessment: Assessment, payer: Payer) 
 
     For example:
 
-      lcledger explain payment INDIGO-POJ-0175 7 GB-LAE-KIR
+      lcledger explain payment INDIGO-POJ-0168 1 GB-GOR-D5
     """
     _tell(asking, f"/awards/{award}/payments/{assessment}/{payer}/explanation")
 
