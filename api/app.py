@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from api import (
     assessments,
+    audit_packs,
     awards,
     balances,
     bank_details,
@@ -65,6 +66,7 @@ _KNOWN = refused_with(
     problems.DatabaseUnavailable,
 )
 _ROUTERS: Final = (
+    audit_packs,
     awards,
     claims,
     assessments,

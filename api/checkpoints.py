@@ -31,7 +31,7 @@ from ledger.notes import Signer
 from ledger.tree import WIDTH, NotInTree
 
 router = APIRouter(prefix="/log", tags=["the log"])
-_MOST: Final = 10**15
+MOST: Final = 10**15
 _FOR_EVER: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
@@ -98,10 +98,10 @@ class Sealed:
 
 
 TheLog = Annotated[Sealed, Depends(Sealed)]
-Size = Annotated[int | None, Query(ge=1, le=_MOST, description="Of the checkpoint of so many entries; nothing: of the last one")]
+Size = Annotated[int | None, Query(ge=1, le=MOST, description="Of the checkpoint of so many entries; nothing: of the last one")]
 
 
-def _told(roles: Any, kind: str, description: str, *refusals: type[Refused]) -> Route:
+def told_as(roles: Any, kind: str, description: str, *refusals: type[Refused]) -> Route:
     """A route whose answer is a text or bytes, and no JSON."""
     route = question(roles, *refusals)
     shape = {"type": "string"} if kind.startswith("text/") else {"type": "string", "format": "binary"}
@@ -127,7 +127,7 @@ class ToldCheckpoint(BaseModel):
     note: str = Field(description="As it was signed (C2SP tlog-checkpoint), with the cosignatures of witnesses by now")
 
 
-@router.get("/checkpoint", response_class=Response, **_told(EVERYBODY, "text/plain", "A signed checkpoint", NoCheckpoint))
+@router.get("/checkpoint", response_class=Response, **told_as(EVERYBODY, "text/plain", "A signed checkpoint", NoCheckpoint))
 def last_checkpoint(log: TheLog, size: Size = None) -> Response:
     """The last checkpoint, as a signed note (C2SP tlog-checkpoint) with the cosignatures that it has."""
     return _text(log.checkpoints.note(log.at(size)))
@@ -137,7 +137,7 @@ def last_checkpoint(log: TheLog, size: Size = None) -> Response:
 def page(log: TheLog, after: After = None, limit: Limit = LIMIT) -> Page[ToldCheckpoint]:
     """Every checkpoint that was ever signed, in order of size."""
     most = min(limit, log.most)
-    found = log.checkpoints.page(offset(after, _MOST), most + 1)
+    found = log.checkpoints.page(offset(after, MOST), most + 1)
     rows = tuple(
         ToldCheckpoint(
             size=each.size,
@@ -176,14 +176,14 @@ class Consistency(BaseModel):
     proof: tuple[str, ...]
 
 
-Position = Annotated[int, Query(ge=1, le=_MOST, description="The position of an entry")]
+Position = Annotated[int, Query(ge=1, le=MOST, description="The position of an entry")]
 
 
 @router.get("/inclusion", **question(EVERYBODY, NotInLog))
 def inclusion(
     log: TheLog,
     position: Position,
-    size: Annotated[int | None, Query(ge=1, le=_MOST, description="Among so many entries; nothing: all")] = None,
+    size: Annotated[int | None, Query(ge=1, le=MOST, description="Among so many entries; nothing: all")] = None,
 ) -> Inclusion:
     """The proof that an entry is among the first entries of the log."""
     among = log.ledger.head().size if size is None else size
@@ -200,8 +200,8 @@ def inclusion(
 @router.get("/consistency", **question(EVERYBODY, NotInLog))
 def consistency(
     log: TheLog,
-    first: Annotated[int, Query(ge=1, le=_MOST, description="A size of the log")],
-    second: Annotated[int, Query(ge=1, le=_MOST, description="A later one")],
+    first: Annotated[int, Query(ge=1, le=MOST, description="A size of the log")],
+    second: Annotated[int, Query(ge=1, le=MOST, description="A later one")],
 ) -> Consistency:
     """The proof that a later state of the log goes on from an earlier one."""
     first_root, second_root = log.root(first), log.root(second)
@@ -217,7 +217,7 @@ def consistency(
     )
 
 
-@router.get("/proof", response_class=Response, **_told(EVERYBODY, "text/plain", "A proof for others", NoCheckpoint, NotInLog))
+@router.get("/proof", response_class=Response, **told_as(EVERYBODY, "text/plain", "A proof for others", NoCheckpoint, NotInLog))
 def proof(log: TheLog, position: Position, size: Size = None) -> Response:
     """The proof that an entry is under a signed checkpoint, for whoever checks it without this service (C2SP tlog-proof)."""
     signed = log.reaching(position, size)
@@ -228,7 +228,7 @@ def proof(log: TheLog, position: Position, size: Size = None) -> Response:
 @router.get(
     "/awards/{award}/head",
     response_class=Response,
-    **_told(EVERYBODY, "text/plain", "A signed award head", NoCheckpoint, NoSuchAward, LogIsNotSigned),
+    **told_as(EVERYBODY, "text/plain", "A signed award head", NoCheckpoint, NoSuchAward, LogIsNotSigned),
 )
 def award_head(award: AwardName, log: TheLog, size: Size = None) -> Response:
     """How many entries an award has under a signed checkpoint, and the last one's leaf, as a signed note of six lines."""
@@ -251,7 +251,7 @@ _BINARY: Final = "application/octet-stream"
 @router.get(
     "/tile/entries/{path:path}",
     response_class=Response,
-    **_told(OVERSEERS, _BINARY, "Entries, each after its length", NoSuchTile),
+    **told_as(OVERSEERS, _BINARY, "Entries, each after its length", NoSuchTile),
 )
 def entries(path: TilePath, log: TheLog) -> Response:
     """The entries of a tile, exactly as they are stored, each after its length in two bytes (C2SP tlog-tiles)."""
@@ -261,7 +261,9 @@ def entries(path: TilePath, log: TheLog) -> Response:
     return Response(tiles.bundle(log.ledger.log.reads, number, width), headers=_FOR_EVER, media_type=_BINARY)
 
 
-@router.get("/tile/{level}/{path:path}", response_class=Response, **_told(EVERYBODY, _BINARY, "Hashes, of 32 bytes", NoSuchTile))
+@router.get(
+    "/tile/{level}/{path:path}", response_class=Response, **told_as(EVERYBODY, _BINARY, "Hashes, of 32 bytes", NoSuchTile)
+)
 def tile(level: Annotated[int, Path(ge=0, lt=tiles.LEVELS)], path: TilePath, log: TheLog) -> Response:
     """At most 256 hashes of a level of the tree (C2SP tlog-tiles); those of level 0 are the leaves of entries."""
     number, width = _tile(path)

@@ -6,6 +6,7 @@ with, and are never needed: what is not there yet is worked out from what is bel
 (C2SP tlog-tiles); leaves themselves are the tiles of level 0.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Final
@@ -71,6 +72,11 @@ class Tree:
         except ProofIsWrong as wrong:
             raise self._damaged(f"entry {index + 1} is not under the root of {size} entries") from wrong
         return proof
+
+    def inclusions(self, indexes: Sequence[int], size: int) -> list[bytes]:
+        """The proof that leaves are under the root that the log has with `size` entries (`proofs.inclusions`)."""
+        self._expect(size)
+        return proofs.inclusions(partial(self._root, size), indexes, size)
 
     def consistency(self, first: int, second: int, first_root: bytes, second_root: bytes) -> list[bytes]:
         """The proof that the log with `second` entries goes on from what it was with `first`.

@@ -55,6 +55,7 @@ app: Final = typer.Typer(
 
 def _assemble() -> None:
     from api.cli import (
+        audit_packs,
         awards,
         backups,
         bank_details,
@@ -85,6 +86,7 @@ def _assemble() -> None:
 
     for noun in (
         programs,
+        audit_packs,
         awards,
         terms,
         statements,

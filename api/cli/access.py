@@ -109,10 +109,14 @@ class Access:
 
     async def text(self, path: str, **asked: Any) -> str:
         """Read something that is no JSON."""
+        return (await self.file(path, **asked)).decode()
+
+    async def file(self, path: str, **asked: Any) -> bytes:
+        """Read something as bytes."""
         answer = await self.http.get(path, params=_given(asked), headers=self.headers)
         if answer.is_error:
             _told(answer)
-        return answer.text
+        return answer.content
 
     async def send(
         self, path: str, body: Any = None, *, name: str | None = None, method: str = "POST", dry_run: bool = False

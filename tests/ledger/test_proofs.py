@@ -191,3 +191,31 @@ def holds(verify: Any, *told_: Any) -> bool:
     except ProofIsWrong:
         return False
     return True
+
+
+def rebuilt(some: dict[int, bytes], beside: Iterator[bytes], m: int, n: int) -> bytes:
+    """The root of a tree of which some leaves are known, and of every subtree without any of them its root."""
+    if not some.keys() & set(range(m, n)):
+        return next(beside)
+    if n - m == 1:
+        return some[m]
+    k = largest_power_of_two_less_than(n - m)
+    return sha256(b"\1" + rebuilt(some, beside, m, m + k) + rebuilt(some, beside, m + k, n)).digest()
+
+
+class TestInclusions:
+    @given(st.data())
+    def test_lead_from_any_leaves_to_the_root(self, data: st.DataObject) -> None:
+        size = data.draw(st.integers(1, 80))
+        indexes = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1)))
+        leaves = LEAVES[:size]
+        proof = proofs.inclusions(lambda start, end: mth(leaves[start:end]), indexes, size)
+        beside = iter(proof)
+        assert rebuilt({index: leaves[index] for index in indexes}, beside, 0, size) == mth(leaves)
+        assert next(beside, None) is None
+        assert len(proof) <= sum(len(path(index, leaves)) for index in indexes)
+
+    @pytest.mark.parametrize(("indexes", "size"), [([], 3), ([3], 3), ([-1, 2], 3), ([0], 0)])
+    def test_refuse_leaves_that_there_are_not(self, indexes: list[int], size: int) -> None:
+        with pytest.raises(ValueError, match="has none at"):
+            proofs.inclusions(lambda *_: b"", indexes, size)

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from ledger import merkle
+from ledger import merkle, proofs
 from ledger.ledger import Ledger
 from ledger.log import Damaged
 from ledger.proofs import verify_consistency, verify_inclusion
@@ -36,6 +36,14 @@ class TestTree:
             verify_inclusion(leaves[index], index, size, tree.inclusion(index, size, root), root)
             proof = tree.consistency(first, size, root_of(leaves, first), root)
             verify_consistency(first, size, root_of(leaves, first), root, proof)
+
+    def test_proves_many_leaves_at_once(self, filled: Ledger) -> None:
+        tree, leaves = Tree(filled.log), leaves_of(filled)
+        for size in (1, 256, 300, 513, ENTRIES):
+            indexes = sorted({0, size // 3, size // 2, size - 1})
+            assert tree.inclusions(indexes, size) == proofs.inclusions(lambda a, b: merkle.root(leaves[a:b]), indexes, size)
+        with pytest.raises(NotInTree):
+            tree.inclusions([0], ENTRIES + 1)
 
     def test_tiles_are_those_of_the_specification(self, filled: Ledger) -> None:
         tree, leaves = Tree(filled.log), leaves_of(filled)

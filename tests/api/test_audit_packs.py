@@ -1,0 +1,384 @@
+"""An audit pack is whole, tells nothing of others, and is found out by `verify.py` alone whatever of it is changed."""
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from api import audit, packing, signing
+from api.audit import verify
+from api.cli.access import open_ledger, settings_with
+from ledger import merkle, notes
+from ledger.award_heads import AwardHead
+from ledger.checkpoints import Checkpoint, Checkpoints
+from ledger.entry import Draft, place, row_of
+from ledger.ledger import Ledger
+from ledger.notes import Signer, Verifier
+from tests.api import everything, server, story
+from tests.api.story import AWARD, Service, slug
+
+VERIFY = Path(audit.__file__).with_name("verify.py")
+ALONE = """
+import runpy, sys
+sys.path.append(sys.argv.pop(1))
+for package in ("api", "domain", "ledger", "projections", "pydantic"):
+    try:
+        __import__(package)
+    except ImportError:
+        continue
+    sys.exit(f"{package} is not far enough away")
+sys.argv[0] = sys.argv[1]
+del sys.argv[1]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program where neither this package nor any other is found, but what `cryptography` consists of."""
+
+Files = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder from which `cryptography` can be imported, and nothing else."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    for name in ("cryptography", "cffi", "_cffi_backend", "pycparser"):
+        found = find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        origin = Path(found.origin)
+        place = origin.parent if found.submodule_search_locations else origin
+        (folder / place.name).symlink_to(place)
+    return folder
+
+
+NEW, OLD = Signer(bytes(32)), Signer(bytes(range(32)))
+"""The keys of a log in whose history everything happens: the one that signs, and the one before it."""
+
+
+class Told:
+    """A history in which everything happens, and the packs of its awards."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.packs: dict[str, bytes] = {}
+
+    async def happen(self, **settings: Any) -> None:
+        async with story.serving(self.folder, **settings) as service:
+            await everything.happen(service)
+            checkpoints: Checkpoints = service.app.state.checkpoints
+            signed = checkpoints.sign(NEW, OLD)
+            for award in (AWARD, everything.OPENED, everything.ENDED):
+                made = packing.pack(service.app.state.ledger, checkpoints, award, signed, NEW)
+                assert made is not None
+                assert made == packing.pack(service.app.state.ledger, checkpoints, award, signed, NEW)
+                self.packs[award] = made
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    found = Told(tmp_path_factory.mktemp("packs") / "ledger")
+    asyncio.run(found.happen())
+    return found
+
+
+@pytest.fixture
+def files(told: Told) -> Files:
+    """What is in the pack of the award under which most happened."""
+    return unpacked(told.packs[AWARD])
+
+
+def unpacked(pack: bytes) -> Files:
+    with zipfile.ZipFile(BytesIO(pack)) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
+def verified(files: Files, far: Path, folder: Path, *arguments: str) -> tuple[int, str]:
+    """What the pack's own program says of its files, in an empty folder, far from this package."""
+    for name, contents in files.items():
+        (folder / name).write_bytes(contents)
+    command = [sys.executable, "-I", "-S", "-c", ALONE, str(far), str(folder / "verify.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env={"PYTHONUTF8": "1"})
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def said(files: Files, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """What the program says of files, in this process, where many are tried."""
+    with TemporaryDirectory() as folder:
+        for name, contents in files.items():
+            Path(folder, name).write_bytes(contents)
+        code = verify.main([folder, *arguments])
+    return code, capsys.readouterr().out
+
+
+def entries_of(files: Files) -> list[bytes]:
+    """Its entries, each two lines."""
+    lines = files["entries.txt"].splitlines(keepends=True)
+    return [header + state for header, state in zip(lines[::2], lines[1::2], strict=True)]
+
+
+class TestPack:
+    @pytest.mark.parametrize("award", [AWARD, everything.OPENED, everything.ENDED])
+    def test_is_verified_where_nothing_of_ours_is(self, told: Told, far: Path, tmp_path: Path, award: str) -> None:
+        files = unpacked(told.packs[award])
+        code, output = verified(files, far, tmp_path)
+        assert (code, output.splitlines()[0].split(":")[0]) == (0, "PASS"), output
+        assert f"{len(entries_of(files)):,} entries, all that {award} has" in output
+
+    def test_is_verified_as_it_came(self, told: Told, far: Path, tmp_path: Path) -> None:
+        (tmp_path / "pack.zip").write_bytes(told.packs[AWARD])
+        assert verified({"verify.py": VERIFY.read_bytes()}, far, tmp_path, "pack.zip")[0] == 0
+
+    def test_has_a_program_that_can_be_read(self, files: Files) -> None:
+        assert files["verify.py"] == VERIFY.read_bytes()
+        assert len(VERIFY.read_text("utf-8").splitlines()) < 500
+        imported = set(re.findall(r"^(?:import|from) (\w+)", VERIFY.read_text("utf-8"), re.MULTILINE))
+        assert imported - sys.stdlib_module_names == {"cryptography"}
+
+    def test_explains_every_file(self, files: Files) -> None:
+        listed = re.findall(r"^    ([a-z.-]+\.(?:txt|json|csv|py|beancount)) ", files["README.txt"].decode(), re.MULTILINE)
+        assert set(listed) | {"README.txt"} == files.keys()
+
+    def test_tells_nothing_of_other_awards_or_of_what_the_vault_keeps(self, told: Told) -> None:
+        for award, pack in told.packs.items():
+            everything_in_it = b"\n".join(unpacked(pack).values())
+            for other in told.packs.keys() - {award}:
+                assert other.encode() not in everything_in_it
+            for secret in (b"KIR-0042", b"KIR-0043", b"KIR-0100", b"KIR-0200", b"In Dewsbury", b"The board wanted", b"No home."):
+                assert secret not in everything_in_it
+            for detail in story.ACCOUNT.values():
+                assert str(detail).encode() not in everything_in_it
+
+
+class TestVerify:
+    """Whoever changes a pack, and has no key of the log, is found out; and named is what does not hold."""
+
+    def test_finds_a_byte_of_any_entry_changed(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        entries = entries_of(files)
+        for at, entry in enumerate(entries):
+            changed = entry.replace(b'"salt":"', b'"salt":"0', 1)
+            code, output = said({**files, "entries.txt": b"".join([*entries[:at], changed, *entries[at + 1 :]])}, capsys)
+            assert code == 1
+            assert f"entry {at + 1}" in output or f"the leaf of entry {at + 1};" in output
+
+    def test_finds_any_entry_missing(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        entries = entries_of(files)
+        for at in range(len(entries)):
+            code, output = said({**files, "entries.txt": b"".join(entries[:at] + entries[at + 1 :])}, capsys)
+            assert code == 1
+            last = at == len(entries) - 1
+            assert ("its end is missing" if last else f"entry {at + 1} of the award, at position") in output
+
+    def test_finds_entries_swapped_and_inserted(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        entries = entries_of(files)
+        for changed in (
+            [*entries[:4], entries[5], entries[4], *entries[6:]],
+            [*entries[:5], entries[4], *entries[5:]],
+        ):
+            code, output = said({**files, "entries.txt": b"".join(changed)}, capsys)
+            assert (code, "it says that it is number" in output) == (1, True)
+
+    def test_finds_an_entry_of_another_award(self, told: Told, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        other = entries_of(unpacked(told.packs[everything.OPENED]))
+        code, output = said({**files, "entries.txt": b"".join([*entries_of(files), other[0]])}, capsys)
+        assert (code, f"it is no entry of {AWARD}" in output) == (1, True)
+
+    @pytest.mark.parametrize("tail", [1, 7, 40])
+    def test_finds_a_missing_tail(self, files: Files, capsys: pytest.CaptureFixture[str], tail: int) -> None:
+        code, output = said({**files, "entries.txt": b"".join(entries_of(files)[:-tail])}, capsys)
+        assert (code, "its end is missing" in output) == (1, True)
+
+    def test_finds_a_missing_stream(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        kept = [entry for entry in entries_of(files) if b"/clawback/CB-2" not in entry]
+        assert len(kept) < len(entries_of(files))
+        code, output = said({**files, "entries.txt": b"".join(kept)}, capsys)
+        assert (code, "one is missing" in output) == (1, True)
+
+    @pytest.mark.parametrize("name", ["checkpoint.txt", "award-head.txt", "manifest.txt", "checkpoints.json"])
+    def test_finds_what_was_signed_changed(self, files: Files, capsys: pytest.CaptureFixture[str], name: str) -> None:
+        line = files[name].index(b"/") + 3
+        forged = files[name][:line] + b"x" + files[name][line + 1 :]
+        assert said({**files, name: forged}, capsys)[1].startswith(f"FAIL: {name}")
+
+    def test_finds_another_log_s_head_and_checkpoint(self, told: Told, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        other = unpacked(told.packs[everything.OPENED])
+        code, output = said({**files, "award-head.txt": other["award-head.txt"]}, capsys)
+        assert (code, "it is no entry of" in output) == (1, True)
+        older = json.loads(files["checkpoints.json"])[0].encode()
+        expected = "award-head.txt is of another log or checkpoint"
+        if older != files["checkpoint.txt"]:
+            assert expected in said({**files, "checkpoint.txt": older}, capsys)[1]
+
+    def test_finds_any_other_file_changed_missing_or_added(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        for name in files:
+            assert said({**files, name: b"x" + files[name]}, capsys)[0] == 1, name
+            without = {other: contents for other, contents in files.items() if other != name}
+            assert said(without, capsys)[1] == f"FAIL: {name} is missing\n", name
+        assert "extra.txt does not belong" in said({**files, "extra.txt": b""}, capsys)[1]
+        for name in ("trail.csv", "terms.json", "README.txt", "payments.csv"):
+            assert f"{name} was changed" in said({**files, name: files[name] + b" "}, capsys)[1]
+        for name in ("balances.json", "statement.json"):
+            wrong = re.sub(rb"(\d)\.00", rb"\g<1>.01", files[name], count=1)
+            assert f"{name} is not what the entries come to" in said({**files, name: wrong}, capsys)[1]
+        wrong = files["journal.beancount"].replace(b".00 GBP", b".01 GBP", 1)
+        assert "journal.beancount is not what" in said({**files, "journal.beancount": wrong}, capsys)[1]
+
+    def test_finds_a_hash_of_the_proof_changed_or_too_many(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        for wrong in (base64.b64encode(bytes(32)) + b"\n" + files["proof.txt"], files["proof.txt"] + base64.b64encode(bytes(32))):
+            assert "do not lead to the root" in said({**files, "proof.txt": wrong}, capsys)[1]
+
+    def test_holds_a_pack_to_the_key_that_is_known_from_elsewhere(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        origin = files["checkpoint.txt"].decode().split("\n", 1)[0]
+        ours, forger = Verifier(origin, NEW.public).vkey, Signer(b"f" * 32)
+        assert said(files, capsys, "--key", ours)[0] == 0
+        forged = resealed(files, lambda _, __: None, forger)
+        assert said(forged, capsys)[0] == 0  # It is whole in itself; whose it is only the key tells.
+        assert "is signed by no key that is known" in said(forged, capsys, "--key", ours)[1]
+
+
+def resealed(files: Files, change: Callable[[str, dict[str, Any]], None], signer: Signer) -> Files:
+    """A pack of a log that has the award's entries only, changed and sealed anew by whoever has a key to sign with."""
+    rows, previous = [], bytes(32)
+    for number, entry in enumerate(entries_of(files), 1):
+        header, state, _ = entry.split(b"\n")
+        row = row_of(header + b"\n", state)
+        document = json.loads(state)
+        change(row.type, document["event"])
+        changed = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        rows.append(place(Draft(row.stream, row.version, row.type, changed, AWARD), number, row.recorded_at, number, previous))
+        previous = rows[-1].leaf
+    origin, size = f"life-chances-ledger/{rows[0].leaf.hex()[:16]}", len(rows)
+    checkpoint = Checkpoint(origin, size, merkle.root([row.leaf for row in rows])).text
+    head = AwardHead(origin, AWARD, size, previous, size).text
+    made = {
+        **files,
+        "entries.txt": b"".join(row.header + row.state + b"\n" for row in rows),
+        "proof.txt": b"",
+        "keys.txt": Verifier(origin, signer.public).vkey.encode(),
+        "checkpoint.txt": notes.written(checkpoint, [signer.sign(origin, checkpoint)]).encode(),
+        "award-head.txt": notes.written(head, [signer.sign(origin, head)]).encode(),
+        "checkpoints.json": b"[]",
+    }
+    with suppress(verify.DoesNotHold):
+        made["journal.beancount"] = "".join(verify.journal(verify.entries(made["entries.txt"], AWARD), AWARD)).encode()
+    del made["manifest.txt"]
+    hashes = "".join(f"{sha256(made[name]).hexdigest()}  {name}\n" for name in sorted(made))
+    manifest = f"{packing.HEADING}\n{origin}\n{AWARD}\n{size}\n{hashes}"
+    return made | {"manifest.txt": notes.written(manifest, [signer.sign(origin, manifest)]).encode()}
+
+
+def amount_of(kind: str, *path: str | int, by: int = 1) -> Callable[[str, dict[str, Any]], None]:
+    """Changes an amount in the first entry of a type that has it."""
+    done: list[str] = []
+
+    def change(of: str, event: dict[str, Any]) -> None:
+        if of != kind or done:
+            return
+        place_: Any = event
+        for step in path[:-1]:
+            place_ = place_[step]
+        place_[path[-1]] = verify.pounds(verify.pence(place_[path[-1]]) + by)
+        done.append(of)
+
+    return change
+
+
+class TestVerifyWhatWasSigned:
+    """Whoever signs a wrong amount is found out too: amounts follow from what came before them."""
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            (amount_of("claim.lines-listed", "lines", 0, "value"), "is worth"),
+            (amount_of("claim.lines-decided", "lines", 0, "accepted_value"), "balances.json is not what"),
+            (amount_of("claim.lines-assessed", "lines", 0, "assessed"), "accepted less curtailed is not what was assessed"),
+            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "part"), "the parts are"),
+            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "allotted"), "its postings do not sum to nothing"),
+            (amount_of("claim.lines-assessed", "lines", 0, "after"), "is split after it"),
+            (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "part"), "what is taken back is not the reversal"),
+            (amount_of("award.assessed", "assessed"), "assessed is"),
+            (amount_of("other-payment.agreed", "split", "unfunded"), "its postings do not sum to nothing"),
+            (amount_of("payment.settled", "years", "2021-22"), "balances.json is not what"),
+        ],
+    )
+    def test_finds_a_wrong_amount(
+        self, files: Files, capsys: pytest.CaptureFixture[str], change: Callable[[str, dict[str, Any]], None], named: str
+    ) -> None:
+        code, output = said(resealed(files, change, NEW), capsys)
+        assert (code, named in output) == (1, True), output
+
+    def test_refuses_what_it_does_not_know(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        entries = [entry.replace(b'"payment.settled"', b'"payment.vanished"') for entry in entries_of(files)]
+        assert (
+            "does not know what such an entry means"
+            in said(resealed({**files, "entries.txt": b"".join(entries)}, lambda _, __: None, NEW), capsys)[1]
+        )
+
+
+class TestBothDatabases:
+    def test_give_the_same_bytes_for_the_same_log(self, told: Told, postgres_url: str) -> None:
+        ours = settings_with(told.folder)
+        with open_ledger(ours) as here, Ledger.open(postgres_url, vault_key=server.VAULT_KEY) as there:
+            for table in ("entries", "heads", "checkpoints"):
+                _copy(here, there, table)
+            for award, made in told.packs.items():
+                checkpoints = Checkpoints(there)
+                signed = checkpoints.last()
+                assert signed is not None
+                assert packing.pack(there, checkpoints, award, signed, NEW) == made
+
+
+def _copy(here: Ledger, there: Ledger, table: str) -> None:
+    """Write a table of the log in SQLite into PostgreSQL, as it is."""
+    with here.log.engine.connect() as connection:
+        most = " DESC LIMIT 1" if table == "heads" else ""  # A head is made for the last entry only.
+        found = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1{most}")
+        names, rows = list(found.keys()), [tuple(row) for row in found]
+    with there.log.engine.begin() as connection:
+        sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+        for row in rows:
+            connection.exec_driver_sql(sql, row)
+
+
+class TestRoute:
+    async def test_gives_a_zip_to_auditors_and_administrators(self, service: Service) -> None:
+        await story.submit(service)
+        signed = sign(service)
+        answer = await service.audrey.get(f"/v1/awards/{AWARD.lower()}/audit-pack")
+        assert answer.headers["content-type"] == "application/zip"
+        assert f'filename="{AWARD}-{signed}.zip"' in answer.headers["content-disposition"]
+        assert unpacked(answer.content).keys() >= {"verify.py", "entries.txt"}
+        for nobody in (service.ivo, service.cora, service.vera):
+            assert slug(await nobody.get(f"/v1/awards/{AWARD}/audit-pack"))[0] == 403
+
+    async def test_is_as_of_a_checkpoint_and_stays_the_same(self, service: Service) -> None:
+        first = sign(service)
+        before = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        await story.submit(service)
+        assert sign(service) > first
+        after = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        assert before != after
+        for as_of in (first, first + 1):
+            assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={as_of}")).content == before
+
+    async def test_refuses_what_there_is_not(self, service: Service) -> None:
+        assert slug(await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (404, "no-checkpoint")
+        sign(service)
+        assert slug(await service.audrey.get("/v1/awards/INDIGO-POJ-0001/audit-pack")) == (404, "no-such-award")
+
+
+def sign(service: Service) -> int:
+    checkpoints: Checkpoints = service.app.state.checkpoints
+    return checkpoints.sign(signing.signer(service.settings, checkpoints)).size
