@@ -180,7 +180,10 @@ class TestEveryState:
             if "get" in of
         }
         one_axis = {path for path, axes in asked.items() if axes == {"as_of"}}
-        assert one_axis == {"/v1/awards/{award}/trail", "/v1/awards/{award}/texts", "/v1/entries", "/v1/feed", "/v1/feed/stream"}
+        assert one_axis == {
+            *("/v1/awards/{award}/trail", "/v1/awards/{award}/texts", "/v1/awards/{award}/audit-pack"),
+            *("/v1/entries", "/v1/feed", "/v1/feed/stream"),
+        }
         assert {axes for path, names in asked.items() if path not in one_axis for axes in [frozenset(names)]} <= {
             frozenset(), frozenset({"as_of", "effective_on"}),
         }  # fmt: skip
