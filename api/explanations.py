@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from api.assessments import NoSuchAssessment, moved
+from api.claims import sees_lines
 from api.names import AssessmentNumber, AwardName, PayerName
 from api.readings import EVERYBODY, NOT_INVESTORS, Reading, TheReading, question
 from domain.aggregate import Stream
@@ -120,7 +121,7 @@ def of_payment(award: AwardName, assessment: AssessmentNumber, payer: PayerName,
     entries = list(_entries(asked, stream))
     stated = _stated(asked, before, made, entries[0].position) if made.kind is Kind.OTHER_PAYMENT else None
     lines = (Moved(of.submitted.claim, each) for of, _, each in moved(asked, before, made))
-    whole = asked.caller.has(NOT_INVESTORS, award)
+    whole = sees_lines(asked.caller, award)
     told = tuple(_told_entry(each, whole=whole) for each in entries)
     title = f"What {payment.payer} owes by assessment {assessment} of {before.reference}"
     explanation = explain_payment(payment, lines if stated is None else (), stated, by_line=whole)
