@@ -1,0 +1,325 @@
+"""Calling out to addresses that somebody else chose, without their choosing whom in our own network we call.
+
+https only; the ports that a setting allows; no account in the address. The name is resolved here, every address that it has is
+looked at, and the connection goes to an address that was looked at: the name is not asked again, so it cannot have become another
+one meanwhile. The certificate is still that of the name. No proxy of the environment is asked, a redirect is an answer as any
+other, and what is answered is read up to a limit, within a time for all of it. This is `httpcore`, on which httpx stands, and not
+httpx itself, which does not let one say where its connections go.
+
+Which addresses are anybody's is told by IANA's registries for special purposes, and not by `ipaddress.is_global`, which answers
+differently from one release of Python to the next. (https://www.iana.org/assignments/iana-ipv4-special-registry,
+https://www.iana.org/assignments/iana-ipv6-special-registry)
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpcore
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_SPECIAL: Final[tuple[tuple[Network, str], ...]] = tuple(
+    (ip_network(network), kind)
+    for network, kind in (
+        ("0.0.0.0/8", "this network"),
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "a carrier's own (CGNAT)"),
+        ("127.0.0.0/8", "this machine"),
+        ("168.63.129.16/32", "a cloud's metadata"),
+        ("169.254.0.0/16", "link-local, or a cloud's metadata"),
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "reserved"),
+        ("192.0.2.0/24", "for documentation"),
+        ("192.31.196.0/24", "reserved"),
+        ("192.52.193.0/24", "reserved"),
+        ("192.88.99.0/24", "a relay of 6to4"),
+        ("192.168.0.0/16", "private"),
+        ("192.175.48.0/24", "reserved"),
+        ("198.18.0.0/15", "for measurements"),
+        ("198.51.100.0/24", "for documentation"),
+        ("203.0.113.0/24", "for documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "reserved, or broadcast"),
+        ("::/128", "no address"),
+        ("::1/128", "this machine"),
+        ("::ffff:0:0/96", "IPv4 in IPv6"),
+        ("::/96", "IPv4 in IPv6"),
+        ("64:ff9b::/96", "a translation to IPv4 (NAT64)"),
+        ("64:ff9b:1::/48", "a translation to IPv4 (NAT64)"),
+        ("2001::/32", "a tunnel (Teredo)"),
+        ("2001::/23", "reserved"),
+        ("2001:db8::/32", "for documentation"),
+        ("2002::/16", "a tunnel (6to4)"),
+        ("2620:4f:8000::/48", "reserved"),
+        ("3fff::/20", "for documentation"),
+        ("fc00::/7", "private"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_ANYBODYS_IPV6: Final = ip_network("2000::/3")
+_NAT64: Final = ip_network("64:ff9b::/96")
+_URL_MOST: Final = 2_000
+_FAILURES: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError)
+_WORDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
+    ((TimeoutError, httpcore.TimeoutException), "no answer in time"),
+    (httpcore.ConnectError, "no connection"),
+    ((httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError), "the connection was cut"),
+)
+KEEP_S: Final = 3.0
+"""For how long a connection is kept: less than servers keep it, so that seldom one is taken that the other end just ends."""
+
+
+class AddressIsRefused(ValueError):
+    """We do not call this address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Whom we call. `networks` may be called though they are special; `loopback` is for development, and allows http there."""
+
+    ports: frozenset[int] = frozenset({443})
+    networks: tuple[Network, ...] = ()
+    loopback: bool = False
+
+    def expect_url(self, url: str) -> tuple[str, int]:
+        """The name and the port of an address that may be called as far as can be seen of it; `AddressIsRefused` says why not."""
+        host, port, scheme = _parts(url)
+        here = self.loopback and _is_loopback_name(host)
+        if scheme != "https" and not (scheme == "http" and here):
+            raise AddressIsRefused("the address must begin with https://")
+        if port not in self.ports and not here:
+            raise AddressIsRefused(f"port {port} is not one of those that may be called: {_numbers(self.ports)}")
+        address = _literal(host)
+        if address is not None:
+            self.expect(address)
+        return host, port
+
+    def expect(self, address: Address) -> None:
+        """Refuse an address that is not anybody's; `AddressIsRefused` says what it is."""
+        if self.loopback and _is_loopback(address):
+            return
+        kind = kind_of(address)
+        if kind is not None and not any(address in network for network in self.networks):
+            raise AddressIsRefused(f"{address} is {kind}")
+        within = _within(address)
+        if within is not None and within != address:
+            self.expect(within)
+
+
+def kind_of(address: Address) -> str | None:
+    """What is special of an address; nothing, if it may be anybody's."""
+    for network, kind in _SPECIAL:
+        if address in network:
+            return kind
+    return "reserved" if isinstance(address, IPv6Address) and address not in _ANYBODYS_IPV6 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long we wait, in seconds, and how many bytes of an answer we read."""
+
+    connect_s: float = 5.0
+    whole_s: float = 15.0
+    answer_bytes: int = 16 * 1024
+    connections: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call: a status and the beginning of the body, or why there is none."""
+
+    status: int | None
+    body: bytes
+    failure: str | None
+    duration_ms: int
+    retry_after: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the other end took it."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 (what HTTP calls success)
+
+
+class Outgoing:
+    """Calls to one endpoint, over connections of its own: who is slow takes none from others."""
+
+    def __init__(self, rules: Rules, limits: Limits, tls: ssl.SSLContext, resolve: Resolve | None = None) -> None:
+        self._rules = rules
+        self._limits = limits
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=self._limits.connections,
+            keepalive_expiry=KEEP_S,
+            network_backend=_Pinned(rules, resolve or resolved),
+        )
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a body, as JSON; whatever goes wrong is told in the answer."""
+        begun = time.monotonic()
+        status, told, failure, again = None, b"", None, None
+        try:
+            self._rules.expect_url(url)
+            async with asyncio.timeout(self._limits.whole_s):
+                status, told, again = await self._send(url, body, headers)
+        except (AddressIsRefused, TimeoutError, httpcore.TimeoutException, *_FAILURES) as fault:
+            failure = _words(fault)
+        return Answer(status, told, failure, round((time.monotonic() - begun) * 1_000), again)
+
+    async def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, str | None]:
+        """Gives the status, the beginning of the body, and what `Retry-After` says."""
+        parts = urlsplit(url)
+        sent = {"Host": parts.netloc, "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+        timeouts = {"connect": self._limits.connect_s, "pool": self._limits.whole_s}
+        async with self._pool.stream(
+            "POST", url, headers=list(sent.items()), content=body, extensions={"timeout": timeouts}
+        ) as answer:
+            again = next((value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"), None)
+            told = bytearray()
+            async for chunk in answer.aiter_stream():
+                told += chunk[: self._limits.answer_bytes - len(told)]
+                if len(told) >= self._limits.answer_bytes:
+                    break
+            return answer.status, bytes(told), again
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+
+def tls() -> ssl.SSLContext:
+    """What looks at certificates. It takes a while to make, and is good for all calls."""
+    return httpcore.default_ssl_context()
+
+
+async def resolved(host: str, port: int) -> list[Address]:
+    """Every address of a name, in the order in which they are to be tried."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ip_address(str(where[0]).partition("%")[0]) for *_, where in found))
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses that were looked at, and to no others. TLS goes on from there with the name."""
+
+    def __init__(self, rules: Rules, resolve: Resolve) -> None:
+        self._rules = rules
+        self._resolve = resolve
+        self._connecting = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (httpcore's own name)
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(await self._looked_at(host, port), port, local_address, socket_options)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout("no connection in time") from None
+
+    async def _looked_at(self, host: str, port: int) -> list[Address]:
+        literal = _literal(host)
+        try:
+            found = [literal] if literal is not None else await self._resolve(host, port)
+        except (OSError, UnicodeError):
+            raise httpcore.ConnectError("its name is not known") from None
+        if not found:
+            raise httpcore.ConnectError("its name is not known")
+        for address in found:
+            self._rules.expect(address)
+            if _is_loopback_name(host) and not _is_loopback(address):  # To which http may go, as it stays on this machine.
+                raise AddressIsRefused(f"{address} is not this machine")
+        return found
+
+    async def _connect(
+        self,
+        addresses: list[Address],
+        port: int,
+        local_address: str | None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: httpcore.ConnectError | None = None
+        for address in addresses:
+            try:
+                return await self._connecting.connect_tcp(
+                    str(address), port, local_address=local_address, socket_options=socket_options
+                )
+            except httpcore.ConnectError as failed:
+                failure = failed
+        raise failure or httpcore.ConnectError("it has no address")
+
+
+def _words(fault: BaseException) -> str:
+    """Why there is no answer, in few words."""
+    if isinstance(fault, AddressIsRefused):
+        return f"the address is refused: {fault}"
+    said = next((words for kinds, words in _WORDS if isinstance(fault, kinds)), "the call failed")
+    return f"{said}: {fault}"[:200] if str(fault) else said
+
+
+def _parts(url: str) -> tuple[str, int, str]:
+    """The name, port and scheme of an address."""
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or len(url) > _URL_MOST:
+        raise AddressIsRefused(f"the address must be of at most {_URL_MOST} printable ASCII characters, without blanks")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise AddressIsRefused("this is no address") from None
+    if not parts.hostname:
+        raise AddressIsRefused("this is no address")
+    if "@" in parts.netloc:
+        raise AddressIsRefused("the address must not hold an account or a password")
+    if parts.fragment:
+        raise AddressIsRefused("the address must not have a fragment")
+    return parts.hostname, port if port is not None else {"https": 443, "http": 80}.get(parts.scheme, 0), parts.scheme
+
+
+def _literal(host: str) -> Address | None:
+    """The address, if a host is one rather than a name. `0x7f.1` and the like are names here, and looked at when resolved."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback_name(host: str) -> bool:
+    address = _literal(host)
+    return host == "localhost" or (address is not None and _is_loopback(address))
+
+
+def _is_loopback(address: Address) -> bool:
+    return any(address in network for network in _LOOPBACK)
+
+
+def _within(address: Address) -> IPv4Address | None:
+    """The IPv4 address to which what is sent to an IPv6 address goes in the end, if it does."""
+    if isinstance(address, IPv4Address):
+        return None
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def _numbers(ports: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(ports)))
