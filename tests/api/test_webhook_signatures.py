@@ -108,4 +108,5 @@ class TestRead:
 
     @pytest.mark.parametrize("length", [24, 32, 64])
     def test_takes_secrets_of_the_lengths_that_are_allowed(self, length: int) -> None:
-        assert Secret.read("whsec_" + base64.b64encode(bytes(length)).decode())
+        secret = "whsec_" + base64.b64encode(bytes(length)).decode()
+        assert Secret.read(secret).shown == secret
