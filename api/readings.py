@@ -41,7 +41,7 @@ class PositionNotReached(NotNow):
 
 
 class MomentIsAhead(TurnedAway):
-    """The moment of `as_of` lies ahead of the log: what will be recorded by then is not known yet."""
+    """The moment that is asked for lies ahead of the log: what will be recorded by then is not known yet."""
 
     status = 422
 
@@ -78,6 +78,8 @@ class Reading:
     most: int
     effective_on: date | None = None
     """The day on which what is shown had taken effect, if that was asked."""
+    begin: int = 0
+    """The position after which what is shown was recorded, if that was asked."""
 
     def load(self, stream: Stream[S]) -> S:
         """One stream's state, with its ETag; raises `NotModified`, or the refusal of what there is not."""
@@ -244,6 +246,41 @@ async def listing(
 
 
 TheListing = Annotated[Reading, Depends(listing)]
+_MOMENT: Final = "a position of the log, or an RFC 3339 time"
+From = Annotated[
+    str | None,
+    Query(alias="from", description=f"What was recorded after that: {_MOMENT}. Not said: from the beginning", examples=["0"]),
+]
+To = Annotated[str | None, Query(alias="to", description=f"What was recorded by then: {_MOMENT}. Not said: up to now")]
+
+
+async def spanning(
+    request: Request, response: Response, caller: TheCaller, *, begin: From = None, end: To = None, least: MinPosition = None
+) -> Reading:
+    """A question of what was recorded between two moments, that the log and a read model answer together."""
+    asked = await history(request, response, caller, least=least)
+    first, last = [
+        None if given is None else await run_in_threadpool(_moment, asked.ledger, given, asked.position, name)
+        for name, given in (("from", begin), ("to", end))
+    ]
+    note(as_of=last)
+    await listing(request, replace(asked, as_of=first if last is None else last), response, caller, least)
+    until = asked.views.position if last is None else last
+    if (first or 0) > until:
+        raise RequestIsWrong([Fault("from", "must not lie after `to`")])
+    response.headers["Ledger-Position"] = str(until)
+    return replace(asked, as_of=until, position=until, begin=first or 0)
+
+
+TheSpan = Annotated[Reading, Depends(spanning)]
+
+
+async def spanning_on(asked: TheSpan, effective_on: EffectiveOn = None) -> Reading:
+    """Such a question, of what had taken effect on a day."""
+    return await reading(asked, effective_on)
+
+
+TheSpanOnADay = Annotated[Reading, Depends(spanning_on)]
 After = Annotated[str | None, Query(max_length=512, description="The `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="Most rows of the answer; a setting may allow fewer")]
 LIMIT: Final = _LIMIT
@@ -267,20 +304,20 @@ def _day(given: str | None) -> date | None:
     return day
 
 
-def _moment(ledger: Ledger, as_of: str, head: int) -> int:
-    if _POSITION.fullmatch(as_of):
-        if int(as_of) > head:
-            raise MomentIsAhead(as_of=as_of, position=head)
-        return int(as_of)
-    text = as_of.replace(" ", "+").upper()  # A plus sign that was not quoted comes as a blank.
+def _moment(ledger: Ledger, given: str, head: int, name: str = "as_of") -> int:
+    if _POSITION.fullmatch(given):
+        if int(given) > head:
+            raise MomentIsAhead(**{name: given}, position=head)
+        return int(given)
+    text = given.replace(" ", "+").upper()  # A plus sign that was not quoted comes as a blank.
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC) if _TIME.fullmatch(text) else None
     except (ValueError, OverflowError):
         moment = None
     if moment is None:
-        raise RequestIsWrong([Fault("as_of", "must be a position such as 1042, or a time such as 2021-11-05T10:00:00Z")])
+        raise RequestIsWrong([Fault(name, "must be a position such as 1042, or a time such as 2021-11-05T10:00:00Z")])
     if moment > ledger.now():
-        raise MomentIsAhead(as_of=as_of, now=ledger.now().isoformat())
+        raise MomentIsAhead(**{name: given}, now=ledger.now().isoformat())
     return ledger.size_at(moment)
 
 

@@ -60,7 +60,7 @@ def show(
     most = asked.limited(limit)
     found = asked.views.trail.page(award, after, most + 1, asked.position)
     whole = sees_lines(asked.caller, award)
-    shown = [row for row in found[:most] if whole or _is_total(row.type)]
+    shown = [row for row in found[:most] if whole or is_total(row.type)]
     open_to = {row.position for row in shown if asked.caller.has(_readers(row.type), award)}
     words = asked.ledger.reveal(each for row in shown if row.position in open_to for each in row.words.values())
     rows = tuple(_told(row, words, whole=whole) for row in shown)
@@ -73,7 +73,8 @@ def _readers(kind: str) -> frozenset[Role]:
     return SEE_TEXTS | {Role.APPROVER, Role.RELEASER} if kind.startswith("payment.") else SEE_TEXTS
 
 
-def _is_total(kind: str) -> bool:
+def is_total(kind: str) -> bool:
+    """Whether an entry of this type says nothing but totals, and so may be told to investors."""
     return kind.startswith(_TOTALS) or kind in _TOTALS_OF_CLAIMS
 
 

@@ -2,10 +2,10 @@
 
 from calendar import monthrange
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection
 
@@ -91,20 +91,23 @@ class PayerBalance(PaymentFigures, Limited):
 
 
 @dataclass(frozen=True, kw_only=True)
-class YearBalance(ClaimFigures, PaymentFigures, Limited):
-    """One financial year; assessed + other payments = allotted − reversed + unfunded."""
+class Totals(ClaimFigures, PaymentFigures, Limited):
+    """All of it: assessed + other payments = allotted − reversed + unfunded; remaining = limit − assessed − other payments."""
 
-    year: str
     other_payments: Money
     unfunded: Money
 
 
 @dataclass(frozen=True, kw_only=True)
-class Balances(ClaimFigures, PaymentFigures, Limited):
-    """An award: assessed + other payments = allotted − reversed + unfunded; remaining = limit − assessed − other payments.
+class YearBalance(Totals):
+    """One financial year."""
 
-    The trial balance is always 0.00.
-    """
+    year: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balances(Totals):
+    """An award. The trial balance is always 0.00."""
 
     award: str
     position: int
@@ -113,8 +116,6 @@ class Balances(ClaimFigures, PaymentFigures, Limited):
     """The day up to which everything is counted; nothing if all days are."""
     limits_on: date
     """The day whose limits are shown."""
-    other_payments: Money
-    unfunded: Money
     trial_balance: Money
     outcomes: tuple[OutcomeBalance, ...]
     payers: tuple[PayerBalance, ...]
@@ -123,6 +124,10 @@ class Balances(ClaimFigures, PaymentFigures, Limited):
 
 Account = tuple[str, str | None, str | None, str]
 """Stage, outcome, payer, financial year."""
+Of = Literal["award", "outcome", "payer", "year"]
+"""What figures are of."""
+Sheets = defaultdict[str | None, Counter[str]]
+"""Sums by stage, for each name."""
 
 
 class Known(NamedTuple):
@@ -199,6 +204,27 @@ class BalanceSheet:
         """
         return self._accounts([canonical(award)], as_of, effective_on).get(canonical(award), {})
 
+    def moved(
+        self, award: str, after: int, upto: int, limit: int, effective_on: date | None = None
+    ) -> dict[int, dict[Account, Money]]:
+        """What entries after one position and up to another added to an award's accounts; of at most `limit` entries, in order.
+
+        Entries that moved nothing, or nothing in effect on a day or before, are not among them.
+        """
+        where, parameters = "award = ? AND position > ? AND position <= ?", [canonical(award), after, upto]
+        if effective_on is not None:
+            where, parameters = f"{where} AND effective <= ?", [*parameters, effective_on.isoformat()]
+        positions = f"SELECT DISTINCT position FROM postings_v1 WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608 (our own words)
+        found = self._tables.ask(
+            "SELECT position, stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
+            f"WHERE {where} AND position IN ({positions}) GROUP BY position, stage, outcome, payer, year ORDER BY position",
+            [*parameters, *parameters, limit],
+        )
+        moved: defaultdict[int, dict[Account, Money]] = defaultdict(dict)
+        for position, stage, outcome, payer, year, amount in found:
+            moved[position][stage, outcome or None, payer or None, year] = Money(int(amount))
+        return moved
+
     def _accounts(
         self, awards: Collection[str], as_of: int | None, effective_on: date | None, connection: Connection | None = None
     ) -> dict[str, dict[Account, Money]]:
@@ -272,47 +298,58 @@ def _ends_a_month(day: date) -> bool:
 
 
 def _balances(of: Known, effective_on: date | None) -> Balances:
-    contract, accounts, day = of.contract, of.accounts, of.day
-    outcomes = _grouped((outcome, stage, amount) for (stage, outcome, _, _), amount in accounts.items() if outcome)
-    payers = _grouped((payer, stage, amount) for (stage, _, payer, _), amount in accounts.items() if payer)
-    years = _grouped((year, stage, amount) for (stage, _, _, year), amount in accounts.items())
-    stages = _grouped(("", stage, amount) for (stage, _, _, _), amount in accounts.items())[""]
+    contract, day, sheets = of.contract, of.day, sheets_of(of.accounts)
     terms = terms_on(contract, day)
     return Balances(
         award=of.name,
         position=of.position,
         effective_on=effective_on,
         limits_on=day,
-        **_claims(stages),
-        **_payments(stages),
-        **_limited(terms.award_amount if terms else None, _counted(stages)),
-        other_payments=Money(-stages["other-payments"]),
-        unfunded=Money(stages["unfunded"]),
-        trial_balance=total(accounts.values()),
+        **vars(totals(contract, sheets["award"][None], day)),
+        trial_balance=total(of.accounts.values()),
         outcomes=tuple(
             OutcomeBalance(outcome=code, **_claims(each), **_limited(_maximum(contract, code, day), Money(each["assessed"])))
-            for code, each in sorted(outcomes.items())
+            for code, each in _sorted(sheets["outcome"])
         ),
-        payers=tuple(_payer(contract, party, each, day) for party, each in sorted(payers.items())),
+        payers=tuple(_payer(contract, party, each, day) for party, each in _sorted(sheets["payer"])),
         years=tuple(
-            YearBalance(
-                year=year,
-                **_claims(each),
-                **_payments(each),
-                other_payments=Money(-each["other-payments"]),
-                unfunded=Money(each["unfunded"]),
-                **_limited(terms.limit_of_year(year) if terms else None, _counted(each)),
-            )
-            for year, each in sorted(years.items())
+            YearBalance(year=year, **_all(each), **_limited(terms.limit_of_year(year) if terms else None, _counted(each)))
+            for year, each in _sorted(sheets["year"])
         ),
     )
 
 
-def _grouped(postings: Iterable[tuple[str, str, Money]]) -> defaultdict[str, Counter[str]]:
-    grouped: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for name, stage, amount in postings:
-        grouped[name][stage] += int(amount)
-    return grouped
+def totals(contract: Contract | None, stages: Counter[str], day: date) -> Totals:
+    """What an award comes to by the sums of its stages, and its limit on a day, if it has a contract by then."""
+    terms = terms_on(contract, day) if contract is not None else None
+    return Totals(**_all(stages), **_limited(terms.award_amount if terms else None, _counted(stages)))
+
+
+def sheets_of(accounts: Mapping[Account, Money]) -> dict[Of, Sheets]:
+    """The sums of accounts by stage: of the award, under no name, and of each outcome, payer and year."""
+    sheets: dict[Of, Sheets] = {of: defaultdict(Counter) for of in get_args(Of)}
+    for (stage, outcome, payer, year), amount in accounts.items():
+        sheets["award"][None][stage] += int(amount)
+        sheets["year"][year][stage] += int(amount)
+        if outcome:
+            sheets["outcome"][outcome][stage] += int(amount)
+        if payer:
+            sheets["payer"][payer][stage] += int(amount)
+    return sheets
+
+
+def figures(of: Of, stages: Counter[str]) -> dict[str, Money]:
+    """What sums by stage come to, by the names that `Balances` has for it; a limit's part of `curtailed_by` after a dot.
+
+    Each is a sum of some of the stages: the figures of two entries together are the sums of the figures of each.
+    """
+    told = _FIGURES[of](stages)
+    curtailed_by = {f"curtailed_by.{limit}": amount for limit, amount in told.pop("curtailed_by", {}).items()}
+    return {**told, **curtailed_by}
+
+
+def _sorted(sheets: Sheets) -> list[tuple[str, Counter[str]]]:
+    return sorted((name, stages) for name, stages in sheets.items() if name is not None)
 
 
 def _claims(stages: Counter[str]) -> dict[str, Any]:
@@ -343,6 +380,23 @@ def _payments(stages: Counter[str]) -> dict[str, Any]:
         **amounts,
         "cash_out": amounts["paid"] - back["recovered"],
     }
+
+
+def _all(stages: Counter[str]) -> dict[str, Any]:
+    return {
+        **_claims(stages),
+        **_payments(stages),
+        "other_payments": Money(-stages["other-payments"]),
+        "unfunded": Money(stages["unfunded"]),
+    }
+
+
+_FIGURES: Final[Mapping[Of, Callable[[Counter[str]], dict[str, Any]]]] = {
+    "award": _all,
+    "outcome": _claims,
+    "payer": _payments,
+    "year": _all,
+}
 
 
 def _limited(limit: Money | None, consumed: Money) -> dict[str, Any]:

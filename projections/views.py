@@ -27,6 +27,7 @@ from projections.claims import Claims, ClaimsProjection
 from projections.clawbacks import Clawbacks, ClawbacksProjection
 from projections.contracts import ContractsJournal
 from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
+from projections.histories import Histories
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
 from projections.notices import Notices
@@ -92,6 +93,7 @@ class Views:
         self.people = People(tables, PeopleProjection(), self._past)
         self.keys = Keys(tables, KeysProjection(), self._past)
         self.balances = BalanceSheet(tables, ledger)
+        self.histories = Histories(ledger, self.balances)
         self.trail = Trail(ledger)
         self.notices = Notices(ledger)
 

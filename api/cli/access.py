@@ -136,14 +136,17 @@ class Access:
 
     async def every(self, path: str, **asked: Any) -> list[Json]:
         """All of a list, page after page."""
-        found: list[Json] = []
-        after: str | None = None
-        while True:
-            page = await self.get(path, **{"limit": _PAGE, **asked, "after": after})
-            found += rows_of(page)
-            after = page.get("next") if isinstance(page, dict) else None
-            if not after:
-                return found
+        found: list[Json] = rows_of(await self.whole(path, **asked))
+        return found
+
+    async def whole(self, path: str, **asked: Any) -> Any:
+        """A list's answer, with all its rows, page after page."""
+        first = page = await self.get(path, **{"limit": _PAGE, **asked})
+        rows = rows_of(first)
+        while isinstance(page, dict) and page.get("next"):
+            page = await self.get(path, **{"limit": _PAGE, **asked, "after": page["next"]})
+            rows += rows_of(page)
+        return first if isinstance(first, list) else {**first, "rows": rows, "next": None}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What all commands have in common that act by a key: which ledger, whose key, and how the answer is wanted.
 
-`@asks` is for those that look, `@does` for those that write: they give a command their options, and what acts with them as its
-first parameter.
+`@asks` is for those that look as of a moment, `@looks` for those that look between two, `@does` for those that write: they give a
+command their options, and what acts with them as its first parameter.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +36,23 @@ class Acting:
     ours: Settings
     key: str
     as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looking(Acting):
+    """Somebody who looks at what lies between two moments."""
+
+    def found_whole(self, path: str, **asked: Any) -> "tuple[Json, People] | None":
+        """An answer with all its rows, page after page, and people's names; nothing where it has been told to a machine."""
+
+        async def look(me: Access) -> tuple[Json, People]:
+            return await me.whole(path, **asked), People({} if self.as_json else await names_of(me))
+
+        answer, people = act(self.ours, self.key, look)
+        if self.as_json:
+            tell_json(answer)
+            return None
+        return answer, people
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +148,11 @@ async def names_of(me: Access) -> dict[str, str]:
 def asks(deed: Callable[Concatenate[Asking, P], None]) -> Callable[P, None]:
     """A command that looks: `--as-of`, `--effective-on`, and whose key, which ledger, `--json`."""
     return _optioned(deed, Asking, {"as_of": AsOf, "effective_on": EffectiveOn})
+
+
+def looks(deed: Callable[Concatenate[Looking, P], None]) -> Callable[P, None]:
+    """A command that looks between moments of its own: whose key, which ledger, `--json`."""
+    return _optioned(deed, Looking, {})
 
 
 def does(deed: Callable[Concatenate[Doing, P], None]) -> Callable[P, None]:
