@@ -170,9 +170,11 @@ def listed(page: Callable[..., Any], told: type[M], asked: Reading, after: str |
 
 # What every question carries ------------------------------------------------------------------------------------------
 
+_MOMENT: Final = "a position of the log, or an RFC 3339 time"
+_MOMENTS: Final = ["1042", "2021-11-05T10:00:00Z"]
 AsOf = Annotated[
     str | None,
-    Query(description="As recorded then: a position of the log, or an RFC 3339 time", examples=["1042", "2021-11-05T10:00:00Z"]),
+    Query(description=f"As recorded then: {_MOMENT}", examples=_MOMENTS),
 ]
 EffectiveOn = Annotated[
     str | None,
@@ -246,12 +248,13 @@ async def listing(
 
 
 TheListing = Annotated[Reading, Depends(listing)]
-_MOMENT: Final = "a position of the log, or an RFC 3339 time"
 From = Annotated[
     str | None,
-    Query(alias="from", description=f"What was recorded after that: {_MOMENT}. Not said: from the beginning", examples=["0"]),
+    Query(alias="from", description=f"What was recorded after then: {_MOMENT}. Not said: from the beginning", examples=_MOMENTS),
 ]
-To = Annotated[str | None, Query(alias="to", description=f"What was recorded by then: {_MOMENT}. Not said: up to now")]
+To = Annotated[
+    str | None, Query(alias="to", description=f"What was recorded by then: {_MOMENT}. Not said: up to now", examples=_MOMENTS)
+]
 
 
 async def spanning(

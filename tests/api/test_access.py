@@ -19,6 +19,8 @@ READS = (
     f"/v1/awards/{AWARD}/payments/1/{KIRKLEES}",
     f"/v1/awards/{AWARD}/balances",
     f"/v1/awards/{AWARD}/trail",
+    f"/v1/awards/{AWARD}/replay",
+    f"/v1/awards/{AWARD}/difference",
 )
 
 

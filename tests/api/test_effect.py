@@ -184,8 +184,10 @@ class TestEveryState:
             *("/v1/awards/{award}/trail", "/v1/awards/{award}/texts", "/v1/awards/{award}/audit-pack"),
             *("/v1/entries", "/v1/feed", "/v1/feed/stream"),
         }
+        # A difference is between two moments of recording, `from` and `to`; what it is about may be of one day all the same.
+        assert asked.pop("/v1/awards/{award}/difference") == {"effective_on"}
         assert {axes for path, names in asked.items() if path not in one_axis for axes in [frozenset(names)]} <= {
             frozenset(), frozenset({"as_of", "effective_on"}),
         }  # fmt: skip
-        for path in (f"{AWARD_ITSELF}/trail", f"{AWARD_ITSELF}/texts", "/v1/entries"):
+        for path in (f"{AWARD_ITSELF}/trail", f"{AWARD_ITSELF}/texts", f"{AWARD_ITSELF}/replay", "/v1/entries"):
             assert slug(await service.audrey.get(f"{path}?effective_on=2021-10-01")) == (422, "request-is-wrong")
