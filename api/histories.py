@@ -20,7 +20,7 @@ router = APIRouter(tags=["histories"])
 
 
 class ToldEntry(BaseModel):
-    """An entry of the award. Investors are not told who, and of an entry that is about lines nothing but what it moved."""
+    """An entry of the award. Investors are not told who, and of one that says more than totals nothing but what it moved."""
 
     position: int
     recorded_at: datetime

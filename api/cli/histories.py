@@ -89,7 +89,7 @@ def _entry(entry: Json, people: People) -> tuple[str, ...]:
     recorded = entry["recorded_at"][:16].replace("T", " ")
     days = entry["effective_on"]
     effective = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
-    what = entry["sentence"] or "Something about lines."
+    what = entry["sentence"] or "Only what it moved is told."
     return str(entry["position"]), recorded, effective, people[entry["person"]], what
 
 
