@@ -22,6 +22,7 @@ from domain.receivable import ReceivableEvent
 from domain.reconsideration import ReconsiderationEvent
 from domain.run import RunEvent
 from domain.settlement import SettlementEvent
+from domain.webhook import WebhookEvent
 
 AnyEvent = Annotated[
     PartyEvent
@@ -41,6 +42,7 @@ AnyEvent = Annotated[
     | ReconsiderationEvent
     | RunEvent
     | SettlementEvent
+    | WebhookEvent
     | LogEvent,
     Field(discriminator="type"),
 ]

@@ -49,6 +49,7 @@ from domain import (
     reconsideration,
     run,
     settlement,
+    webhook,
 )
 from domain.assessment import AssessedLine, ReversedLine
 from domain.calendar import financial_year, last_day
@@ -216,6 +217,13 @@ def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case 
             | run.RunSettlementRecorded()
             | run.RunReturnRecorded()
             | settlement.SettlementRecorded()
+            | webhook.WebhookRegistered()
+            | webhook.WebhookChanged()
+            | webhook.WebhookConfirmed()
+            | webhook.WebhookEnabled()
+            | webhook.WebhookDisabled()
+            | webhook.WebhookSecretRotated()
+            | webhook.WebhookRemoved()
             | log.LogRestored()
             | log.KeyIntroduced()
         ):

@@ -1,11 +1,12 @@
 """Keys: a row for each, without its hash."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import ClassVar
 
 from domain.aggregate import PersonId
-from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, Opener, Role
+from domain.key import KeyAgreed, KeyEvent, KeyIssued, KeyRevoked, Opener, Role, key_stream
 from projections.models import Listing
 from projections.projection import Happened, Page, Projection, Row, moved, names_of, traced
 
@@ -79,3 +80,8 @@ class Keys(Listing[KeyRow]):
     ) -> Page[KeyRow]:
         """Keys in the order in which they were issued, of a person if one is given."""
         return self._page({"person": person}, after, limit, as_of, effective_on)
+
+    def named(self, keys: Collection[str]) -> dict[str, KeyRow]:
+        """The rows of keys as they are now, by their ids."""
+        streams = frozenset(key_stream(each).name for each in keys)
+        return {row.key: row for row in self._rows({"stream": streams}, 0, len(streams), None)} if streams else {}

@@ -118,6 +118,17 @@ from domain.reconsideration import (
 from domain.reference import canonical
 from domain.run import RunCancelled, RunDrawnUp, RunEvent, RunReleased, RunReturnRecorded, RunSettlementRecorded
 from domain.settlement import SettlementEvent, SettlementRecorded
+from domain.webhook import (
+    Reason,
+    WebhookChanged,
+    WebhookConfirmed,
+    WebhookDisabled,
+    WebhookEnabled,
+    WebhookEvent,
+    WebhookRegistered,
+    WebhookRemoved,
+    WebhookSecretRotated,
+)
 from domain.wording import day, many, pounds
 from ledger.entry import Entry
 from ledger.ledger import Ledger
@@ -140,6 +151,7 @@ _AnyEvent = (
     | ReconsiderationEvent
     | RunEvent
     | SettlementEvent
+    | WebhookEvent
     | LogEvent
 )
 
@@ -421,6 +433,23 @@ def sentence(happened: Event, stream: str) -> str:  # noqa: C901, PLR0911, PLR09
             return f"Revoked key {name}."
         case SignInGiven(key=key):
             return f"Let somebody use key {key} by signing in."
+        # Webhooks
+        case WebhookRegistered(webhook=webhook, host=host, party=party):
+            return f"Registered webhook {webhook} of {party} at {host}; its address must answer a challenge."
+        case WebhookChanged(host=str() as host):
+            return f"Moved webhook {name} to {host}; its address must answer a challenge."
+        case WebhookChanged():
+            return f"Changed webhook {name}."
+        case WebhookConfirmed():
+            return f"The address of webhook {name} answered the challenge; it is told from now on."
+        case WebhookEnabled():
+            return f"Enabled webhook {name}."
+        case WebhookDisabled(reason=reason):
+            return f"Disabled webhook {name}{_DISABLED[reason]}."
+        case WebhookSecretRotated(number=number):
+            return f"Let secret {number} sign what webhook {name} is told."
+        case WebhookRemoved():
+            return f"Removed webhook {name}, and let go of its address and its secrets."
         # The log
         case LogRestored(head=head, backed_up_at=moment, lost=lost):
             then = f"; entries up to {lost.size:,}, whose root was {lost.root}, are lost" if lost else ""
@@ -438,6 +467,12 @@ _WHY: Final[Mapping[Kind, str]] = {
     Kind.RECONSIDERATION: "a reconsideration of curtailed lines",
     Kind.OTHER_PAYMENT: "a payment other than for outcomes",
     Kind.OPENING_POSITION: "an opening position",
+}
+
+_DISABLED: Final[Mapping[Reason, str]] = {
+    Reason.ASKED: "",
+    Reason.GONE: ", as its address is gone",
+    Reason.FAILING: ", as its address took nothing for too long",
 }
 
 

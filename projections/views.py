@@ -43,6 +43,7 @@ from projections.reconsiderations import Reconsiderations, ReconsiderationsProje
 from projections.replay import Checked, Source, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
+from projections.webhooks import Webhooks, WebhooksProjection
 
 _Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 _LOG: Final = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Views:
         self.parties = Parties(tables, PartiesProjection(), self._past)
         self.people = People(tables, PeopleProjection(), self._past)
         self.keys = Keys(tables, KeysProjection(), self._past)
+        self.webhooks = Webhooks(self.keys, tables, WebhooksProjection(), self._past)
         self.balances = BalanceSheet(tables, ledger)
         self.histories = Histories(ledger, self.balances)
         self.trail = Trail(ledger)
@@ -301,6 +303,7 @@ def all_models() -> tuple[Model, ...]:
         PartiesProjection(),
         PeopleProjection(),
         KeysProjection(),
+        WebhooksProjection(),
         ContractsJournal(),
         PostingsJournal(),
         AccountsTally(),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from domain.erasure import ErasureRecorded, texts_of
+from domain.webhook import WebhookRemoved, WebhookSecretRotated
 from ledger.entry import Registry, reader
 from ledger.inspection.entries import Row
 from ledger.inspection.findings import Findings
@@ -28,6 +29,9 @@ _PARTICIPANTS: Final = (
 _STATE: Final = "SELECT state FROM entries WHERE position = ?"
 _IN_VAULT: Final = 1
 _RECOGNISED: Final = "/participant/"
+_ERASING: Final = frozenset({"erasure.recorded", "webhook.secret-rotated", "webhook.removed"})
+"""The types of the entries that say what the vault let go."""
+_NOTED: Final = _ERASING | {"award.completed"}
 
 
 class Vault:
@@ -60,7 +64,7 @@ class Vault:
             unheard.difference_update(names)
             if any(len(name) == _DIGITS and name not in texts for name in names):
                 self._unknown[row[0]] = {name.decode() for name in _COMMITMENTS.findall(state) if name not in texts}
-            if row[6] in {"erasure.recorded", "award.completed"} or row[5] == 1:
+            if row[6] in _NOTED or row[5] == 1:
                 self._note(row)
 
     def _note(self, row: Row) -> None:
@@ -69,10 +73,18 @@ class Vault:
             self._recognised.setdefault(stream.rpartition("/")[2], position)
         if kind == "award.completed" and award is not None:
             self._completed.add(award)
-        if kind == "erasure.recorded":
-            event = self._event(state)
-            if isinstance(event, ErasureRecorded):
-                self._erased.update(event.texts, event.participants)
+        if kind in _ERASING:
+            self._let_go(self._event(state))
+
+    def _let_go(self, event: Any) -> None:
+        """Hear of what went, by an entry that says so."""
+        match event:
+            case ErasureRecorded(texts=texts, participants=participants):
+                self._erased.update(texts, participants)
+            case WebhookSecretRotated(erased=texts) | WebhookRemoved(erased=texts):
+                self._erased.update(texts)
+            case _:  # An entry that cannot be read, which others tell.
+                pass
 
     def inspect(self, seals: Seals | None) -> None:
         """Look the vault over, when everything that the log says was heard."""
