@@ -37,7 +37,7 @@ _HERE: Final = Path(__file__).parent / "audit"
 _AT_ONCE: Final = 1_000
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip can say; the time of packing is none of the pack's business."""
-_LEVEL: Final = 6
+LEVEL: Final = 6
 _UNIX: Final = 3
 _DAY: Final = len("2024-07-01")
 
@@ -123,7 +123,7 @@ def _zipped(files: dict[str, bytes]) -> bytes:
         for name in sorted(files):
             of = zipfile.ZipInfo(name, _EPOCH)
             of.create_system, of.external_attr = _UNIX, 0o644 << 16
-            packed.writestr(of, files[name], zipfile.ZIP_DEFLATED, _LEVEL)
+            packed.writestr(of, files[name], zipfile.ZIP_DEFLATED, LEVEL)
     return out.getvalue()
 
 

@@ -22,7 +22,7 @@ from ledger.notes import Verifier
 from ledger.snapshot import snapshot
 from ledger.vault import Seals
 
-__all__ = ["Evidence", "Fault", "Findings", "inspect", "inspect_hashes"]
+__all__ = ["Evidence", "Fault", "Findings", "inspect", "inspect_entries", "inspect_hashes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,18 @@ def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable
 
 def inspect_hashes(log: Log, progress: Callable[[int, int], None]) -> Findings:
     """Look over only that the stored bytes lead to every leaf and to every head's root: several times as fast."""
+    return _entries(log, progress, columns=False)
+
+
+def inspect_entries(log: Log, progress: Callable[[int, int], None]) -> Findings:
+    """Look over entries and heads, with every column and header, and nothing of what stands beside the log."""
+    return _entries(log, progress, columns=True)
+
+
+def _entries(log: Log, progress: Callable[[int, int], None], *, columns: bool) -> Findings:
     findings = Findings()
     with snapshot(log) as reads:
-        Entries(findings, columns=False).go(reads, lambda _: None, progress)
+        Entries(findings, columns=columns).go(reads, lambda _: None, progress)
     return findings
 
 

@@ -5,6 +5,7 @@ history, and its entries stand in the log again and again, with other awards' na
 entries are.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -138,6 +139,7 @@ class Story:
     def __init__(self, ledger: Ledger, calendar: Calendar) -> None:
         self._ledger = ledger
         self._calendar = calendar
+        self._claimed: Counter[str] = Counter()
 
     def begin(self) -> None:
         """The first administrator, the provider, and where its money goes."""
@@ -167,6 +169,16 @@ class Story:
         self._calendar.turn(self._calendar.today + decided_after)
         accepted = partial(verification.verify, award=name, claim=submission.claim, by=_VERIFIER, today=self._calendar.today)
         self._tell(_VERIFIER, partial(accepted, verification=Verification(others="accepted")))
+
+    def claim_often(self, name: str, entries: int) -> int:
+        """Claim one line after the other, until there are at least so many entries more; how many there are."""
+        begun = self._ledger.head().size
+        while self._ledger.head().size - begun < entries:
+            self._claimed[name] += 1
+            number = self._claimed[name]
+            line = {"outcome": "PLAN", "participant": f"NEXT-{number:06d}", "quantity": "1", "achieved_on": "2024-05-06"}
+            self.claim(name, number, [line], decided_after=timedelta(0))
+        return self._ledger.head().size - begun
 
     def pay(self, name: str, assessment: int) -> None:
         """Approve what both payers owe by an assessment, put it into a run each, release that, and let the bank settle it."""

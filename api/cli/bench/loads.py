@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from itertools import cycle
 from secrets import token_bytes
@@ -37,7 +36,6 @@ _COLD_MS, _REMEMBERED_MS, _BALANCES_MS, _READ_MS = 25.0, 1.0, 50.0, 300.0
 _MS: Final = 1_000
 _MOMENTS: Final = 7
 """Positions as of which is read, in turn: all over the award's history, and the last one."""
-_A_DAY: Final = timedelta(days=1)
 
 
 def install(app: typer.Typer) -> None:
@@ -129,11 +127,8 @@ class _Arena:
         """Claim, line by line, until the award has so many entries."""
         story.begin()
         story.register(AWARD)
-        begun, number = self.size, 0
-        while self.size - begun < entries:
-            number += 1
-            line = {"outcome": "PLAN", "participant": f"NEXT-{number:06d}", "quantity": "1", "achieved_on": "2024-05-06"}
-            story.claim(AWARD, number, [line], decided_after=timedelta(0))
+        begun = self.size
+        story.claim_often(AWARD, entries)
         self.moments = [begun + (self.size - begun) * each // _MOMENTS for each in range(1, _MOMENTS + 1)]
 
     def grow(self, size: int) -> None:

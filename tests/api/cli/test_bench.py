@@ -1,5 +1,6 @@
 """Measurements, at their smallest: what they say, and where they refuse to measure."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
@@ -9,16 +10,18 @@ from typing import Any
 import pytest
 
 from api.cli.access import Mistaken
-from api.cli.bench import histories, imports
+from api.cli.bench import histories, imports, proofs
 from api.cli.bench.acting import awards_of
 from api.cli.bench.commands import Arena
 from api.cli.bench.grounds import Database, grounds
 from api.cli.bench.imports import Import
+from api.cli.bench.proofs import NotVerified
 from api.cli.bench.served import make_ready, served, settings_of
 from api.cli.bench.soaks import Sample, ends_of_line, lines_of
 from api.settings import vault_key
 from domain.claim import Status, claim_stream
 from ledger import yardsticks
+from ledger.inspection import Fault, Findings
 from ledger.ledger import Ledger
 from projections.views import Views
 from tests import postgres
@@ -193,6 +196,47 @@ class TestLoad:
         report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
         expect_grounds(report, "postgresql", "ours")
         self.expect_everything_read(report)
+
+
+class TestProofs:
+    tiny = ("bench", "proofs", "--rounds", "1", "--entries", "1000", "--of-award", "120")
+
+    def expect_everything_proved(self, report: Any) -> None:
+        size, of_award = 1_000, re.findall(r"pack of (\d+) entries", report["lines"][-1]["work"])[0]
+        assert [(line["work"], line["unit"]) for line in report["lines"]] == [
+            (f"hashes and heads, of {size:,}", "entries/s"),
+            (f"entries with columns and headers, of {size:,}", "entries/s"),
+            (f"one inclusion proof, half within, of {size:,}", "ms"),
+            (f"one inclusion proof, 99 of 100 within, of {size:,}", "ms"),
+            (f"one consistency proof, half within, of {size:,}", "ms"),
+            (f"one consistency proof, 99 of 100 within, of {size:,}", "ms"),
+            (f"an audit pack of {of_award} entries, made", "s"),
+            (f"an audit pack of {of_award} entries, checked by verify.py", "s"),
+        ]
+        assert 120 <= int(of_award) < 140
+        for line in report["lines"]:
+            assert set(line["medians"]) == {"ours", "floor"}
+            assert min(line["medians"].values()) > 0
+
+    def test_measures_ours_beside_the_floor(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        self.expect_everything_proved(report)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
+        expect_grounds(report, "postgresql", "ours")
+        self.expect_everything_proved(report)
+
+    def test_measures_nothing_that_does_not_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            proofs, "inspect_hashes", lambda _log, _progress: Findings(faults=[Fault("entry", 7, "it is missing")])
+        )
+        done = run(*self.tiny, "--on", "sqlite")
+        assert done.exit_code == 1
+        assert isinstance(done.exception, NotVerified)
+        assert "entry 7: it is missing" in str(done.exception)
 
 
 class TestHistories:
