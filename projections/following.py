@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,8 @@ from ledger.entry import Registry, Seen
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from ledger.log import Log
-from projections.models import Folding, Moved, Standing, Tables
+from projections.folding import Folding, folding
+from projections.models import Moved, Standing, Tables
 from projections.projection import Happened, Stored
 
 _LOG: Final = logging.getLogger(__name__)
@@ -24,11 +25,18 @@ BATCH_REBUILDING: Final = 5_000
 
 @contextmanager
 def sparing_what_stays() -> Iterator[None]:
-    """Let Python look for garbage among the objects only that come into being here, and not again and again among all others."""
+    """Let nobody look for garbage but whoever asks for it between two batches, and then only in what came into being here.
+
+    What a batch makes goes by itself when it is done. Python would look through all of it several times meanwhile.
+    """
+    enabled = gc.isenabled()
     gc.freeze()
+    gc.disable()
     try:
         yield
     finally:
+        if enabled:
+            gc.enable()
         gc.unfreeze()
 
 
@@ -46,13 +54,13 @@ class Source(Protocol):
 
 def fold(
     tables: Tables, source: Source, standings: Sequence[Standing], entries: range, connection: Connection | None = None
-) -> list[Folding]:
+) -> list[Folding[Any]]:
     """Take each model through the entries of some positions. Nothing is written; one that fails stops, and the others go on."""
 
     def before(standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
         return tables.fetch(connection, standing, streams)
 
-    foldings = [Folding(standing, before) for standing in standings]
+    foldings = [folding(standing, before) for standing in standings]
     known, unknown = _read(source, foldings, entries)
     streams = _streams(known)
     for each in foldings:
@@ -69,7 +77,7 @@ def fold(
     return foldings
 
 
-def _read(source: Source, foldings: Sequence[Folding], entries: range) -> tuple[Sequence[Seen], tuple[int, str] | None]:
+def _read(source: Source, foldings: Sequence[Folding[Any]], entries: range) -> tuple[Sequence[Seen], tuple[int, str] | None]:
     """The entries that matter to somebody; and where there is one of which nobody can say whether it does, if there is."""
     matter = frozenset[str]().union(*(each.was.model.folds for each in foldings))
     found = source.log.reads.seen(entries.start - 1, entries.stop - 1, passing=source.registry.keys() - matter)
@@ -132,7 +140,7 @@ class Follower:
             self._keep([now.get(each.model.view, each) for each in self._standings])
             return True
 
-    def _write(self, folded: Sequence[tuple[Folding, list[Stored]]]) -> None:
+    def _write(self, folded: Sequence[tuple[Folding[Any], list[Stored]]]) -> None:
         try:
             self._write_together(folded)
         except (Moved, Unavailable):
@@ -144,7 +152,7 @@ class Follower:
             for each in folded:
                 self._write_alone(*each)
 
-    def _write_together(self, folded: Sequence[tuple[Folding, list[Stored]]]) -> None:
+    def _write_together(self, folded: Sequence[tuple[Folding[Any], list[Stored]]]) -> None:
         with self._tables.turn() as connection:
             self._tables.note(connection, [(each.was, each.now) for each, _ in folded])
             for each, rows in folded:
@@ -153,14 +161,14 @@ class Follower:
             if each.now.failed is not None:
                 _LOG.error("the read model %s has stopped: %s", each.was.model.name, each.now.failed)
 
-    def _write_alone(self, folding: Folding, rows: list[Stored]) -> None:
+    def _write_alone(self, alone: Folding[Any], rows: list[Stored]) -> None:
         try:
-            self._write_together([(folding, rows)])
+            self._write_together([(alone, rows)])
         except (Moved, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
-            folding.now = replace(folding.was, failed=f"after {folding.was.position}: {type(error).__name__}: {error}")
-            self._write_together([(folding, [])])
+            alone.now = replace(alone.was, failed=f"after {alone.was.position}: {type(error).__name__}: {error}")
+            self._write_together([(alone, [])])
 
     def _keep(self, standings: list[Standing]) -> None:
         self._standings = standings

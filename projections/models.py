@@ -11,21 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, ClassVar, Final, Generic, cast
+from typing import Any, ClassVar, Final, Generic
 
 from sqlalchemy import Connection, Engine, inspect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from domain.calendar import london_day
 from domain.event import in_effect
 from domain.reference import canonical
 from ledger import failures, store
-from ledger.failures import Unavailable
 from ledger.lock_file import LockFile
 from ledger.log import Statements
-from projections.projection import Happened, Journal, Key, Model, Page, Projection, R, Stored, Tally, UnknownCursor
+from projections.projection import Happened, Journal, Model, Page, Projection, R, Stored, Tally, UnknownCursor
 
-_MODULUS: Final = 2**256
 _PREPARING: Final = 0x6C636C_03
 """The key of PostgreSQL's advisory lock round the making of tables."""
 _MOST_ROWS_A_PAGE: Final = 1_000
@@ -257,89 +255,6 @@ def _conflict(standing: Standing) -> str:
     was = f"{standing.table}.{{0}} + " if isinstance(model, Tally) else ""
     changes = ", ".join(f"{name} = {was.format(name)}excluded.{name}" for name in names)
     return f" ON CONFLICT ({', '.join(model.key)}) DO UPDATE SET {changes}"
-
-
-class Folding:
-    """A model on its way through one batch of entries: nothing of it is written before the batch ends."""
-
-    def __init__(self, standing: Standing, before: Callable[[Standing, Collection[str]], dict[str, Stored]]) -> None:
-        self.was = standing
-        self.now = standing
-        self._before = before
-        self._known: dict[str, Stored] = {}
-        self._rows: dict[str, Any] = {}
-        self._added: list[Stored] = []
-        self._sums: dict[Key, int] = {}
-        # Asked once and not at every entry.
-        self._fold, self._touched = self._ways(standing.model)
-
-    def _ways(self, model: Model) -> tuple[Callable[[Happened], None], Callable[[], Iterable[Stored]]]:
-        """How an entry is folded, and what of the table is touched in the end."""
-        if isinstance(model, Journal):
-            return self._add, lambda: self._added
-        if isinstance(model, Tally):
-            return self._count, lambda: [(*key, amount) for key, amount in self._sums.items()]
-        return self._become, lambda: map(cast("Projection[Any]", model).store, self._rows.values())
-
-    def expect(self, streams_of: Mapping[str, Collection[str]]) -> None:
-        """Look up the rows that entries will touch, at once; their streams by type."""
-        model = self.was.model
-        if isinstance(model, Projection):
-            streams = set[str]().union(*(streams for kind, streams in streams_of.items() if kind in model.folds))
-            try:
-                self._known = self._before(self.was, streams) if streams else {}
-            except Unavailable:
-                raise  # It is the database's failure, and not this model's.
-            except DBAPIError as error:
-                self.fail(self.was.position + 1, f"after {self.was.position}: {type(error).__name__}: {error}")
-
-    def take(self, happened: Happened) -> None:
-        """Fold one entry; if that fails, the model stops before it, and the others go on."""
-        if self.now.failed is not None or happened.position <= self.was.position:
-            return
-        try:
-            self._fold(happened)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this model's failure and nobody else's)
-            self.fail(happened.position, f"{happened.type} at {happened.position}: {type(error).__name__}: {error}")
-
-    def _become(self, happened: Happened) -> None:
-        model, stream = cast("Projection[Any]", self.was.model), happened.stream
-        row = self._rows.get(stream)
-        if row is None and (stored := self._known.get(stream)) is not None:
-            row = model.load(stored)
-        self._rows[stream] = model.become(row, happened)
-
-    def _add(self, happened: Happened) -> None:
-        self._added += cast("Journal", self.was.model).made(happened)
-
-    def _count(self, happened: Happened) -> None:
-        sums = self._sums
-        for key, amount in cast("Tally", self.was.model).added(happened):
-            sums[key] = sums.get(key, 0) + amount
-
-    def fail(self, position: int, why: str) -> None:
-        """Stop before an entry, unless it stopped earlier."""
-        if self.now.failed is None:
-            self.now = replace(self.now, position=max(position - 1, self.was.position), failed=why)
-
-    def finish(self, position: int, root: str | None) -> list[Stored]:
-        """Say how far the batch went; the rows to write."""
-        if self.now.failed is None:
-            self.now = replace(self.now, position=max(position, self.was.position), root=root)
-        else:
-            self.now = replace(self.now, root=None)
-        rows = list(self._changed())
-        self.now = replace(self.now, digest=self.now.digest % _MODULUS)
-        return rows
-
-    def _changed(self) -> Iterator[Stored]:
-        digest_of, grown = self.was.model.digest_of, 0
-        for stored in self._touched():
-            grown += digest_of(stored)
-            if stored[0] in self._known:
-                grown -= digest_of(self._known[stored[0]])
-            yield stored
-        self.now = replace(self.now, digest=self.now.digest + grown)
 
 
 class Listing(Generic[R]):

@@ -1,5 +1,6 @@
 """Rebuilding: new tables beside the old ones, filled from the log while the service runs, and shown in one transaction."""
 
+import gc
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -84,6 +85,7 @@ def _begin(tables: Tables, only: Collection[str] | None) -> list[Standing]:
 
 
 def _step(tables: Tables, source: Source, new: list[Standing], connection: Connection | None = None) -> list[Standing]:
+    gc.collect()  # Nobody does it meanwhile, and there is next to nothing between two batches.
     head = source.log.head()
     done = _done(new)
     last = min(done + BATCH_REBUILDING, head.size)

@@ -47,6 +47,7 @@ class TestSparingWhatStays:
     def test_ends_however_the_work_ends(self) -> None:
         with suppress(ArithmeticError), sparing_what_stays():
             assert gc.get_freeze_count() > 0
-            assert gc.isenabled()
+            assert not gc.isenabled()
             raise ArithmeticError
         assert gc.get_freeze_count() == 0
+        assert gc.isenabled()
