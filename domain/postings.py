@@ -108,7 +108,9 @@ def sums(event: Event) -> dict[Account, int]:
     found: dict[Account, int] = {}
     for account, amount in _each(cast("AnyEvent", event)):
         found[account] = found.get(account, 0) + int(amount)
-    return {account: amount for account, amount in found.items() if amount}
+    for nothing in [account for account, amount in found.items() if not amount]:
+        del found[nothing]
+    return found
 
 
 def _each(event: AnyEvent) -> Iterable[_Move]:  # noqa: C901, PLR0912 (one case an event)

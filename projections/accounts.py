@@ -3,15 +3,20 @@
 A sum is kept for each month of the effective date: what stood at a month's end, and so at a year's end, is in them too.
 """
 
-from collections.abc import Iterator
+from datetime import date
+from functools import lru_cache
 from typing import ClassVar, Final
 
-from projections.postings import MOVING, day_written
+from projections.postings import MOVING
 from projections.projection import Column, Happened, Key, Tally, unchanged
 
 NOBODY: Final = ""
 """What stands in a key for no outcome, or no payer: no key has a column without a value."""
-_MONTH: Final = len("2022-03")
+
+
+@lru_cache(8_192)
+def _month_written(day: date) -> str:
+    return day.isoformat()[: len("2022-03")]
 
 
 class AccountsTally(Tally):
@@ -23,8 +28,10 @@ class AccountsTally(Tally):
     key = ("award", "stage", "outcome", "payer", "year", "month")
     columns = (*(Column(name, "text", unchanged, unchanged) for name in key), Column("amount", "bigint", unchanged, unchanged))
 
-    def added(self, happened: Happened) -> Iterator[tuple[Key, int]]:
+    def added(self, happened: Happened) -> list[tuple[Key, int]]:
         """What an entry adds to each account."""
         award = happened.award
-        for (stage, outcome, payer, year, effective), amount in happened.sums.items():
-            yield (award, stage, outcome or NOBODY, payer or NOBODY, year, day_written(effective)[:_MONTH]), amount
+        return [
+            ((award, stage, outcome or NOBODY, payer or NOBODY, year, _month_written(effective)), amount)
+            for (stage, outcome, payer, year, effective), amount in happened.sums.items()
+        ]

@@ -75,7 +75,7 @@ class Folding(ABC, Generic[M]):
 
     def _grown(self, rows: Iterable[Stored]) -> int:
         """How much the digest grows by what is written."""
-        return sum(map(self._model.digest_of, rows))
+        return self._model.digest_of(*rows)
 
 
 class _Becoming(Folding[Projection[Any]]):

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from hashlib import sha256
 from operator import attrgetter
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
@@ -24,6 +24,9 @@ from domain.postings import Account, sums
 from ledger import entry
 from ledger.entry import EventUnknown, Registry, moment_of, written
 from ledger.reading import read
+
+_dumps: Final = orjson.dumps
+_number: Final = int.from_bytes
 
 
 class Happened:
@@ -182,9 +185,9 @@ class Model(ABC):
         """The name under which the rows can be read, whichever table they are in."""
         return f"{self.name}_v{self.version}"
 
-    def digest_of(self, stored: Stored) -> int:
-        """What a row adds to the model's digest."""
-        return int.from_bytes(sha256(orjson.dumps(stored)).digest())
+    def digest_of(self, *rows: Stored) -> int:
+        """What rows add to the model's digest."""
+        return sum([_number(sha256(_dumps(row)).digest()) for row in rows])
 
 
 class Projection(Model, Generic[R]):
@@ -240,10 +243,9 @@ class Tally(Model):
     def added(self, happened: Happened) -> Iterable[tuple[Key, int]]:
         """What an entry adds to which sums."""
 
-    def digest_of(self, stored: Stored) -> int:
-        """What a row, or what is added to one, adds to the model's digest."""
-        digest: int = super().digest_of(stored[:-1]) * stored[-1]
-        return digest
+    def digest_of(self, *rows: Stored) -> int:
+        """What rows, or what is added to them, add to the model's digest."""
+        return sum([_number(sha256(_dumps(row[:-1])).digest()) * row[-1] for row in rows])
 
 
 def names_of(union: Any) -> frozenset[str]:
