@@ -45,6 +45,7 @@ from api import (
     statements,
     tokens,
     trails,
+    webhooks,
 )
 from api.commands import OwnWrites
 from api.openapi import refused_with
@@ -93,6 +94,7 @@ _ROUTERS: Final = (
     checkpoints,
     events,
     feed,
+    webhooks,
     disclosures,
 )
 

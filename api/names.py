@@ -17,6 +17,7 @@ OtherPaymentName = Annotated[str, Path(alias="other_payment", pattern=_NAME, exa
 PartyName = Annotated[str, Path(alias="party", pattern=_NAME, examples=["GB-COH-11503344"])]
 PersonName = Annotated[str, Path(alias="person", pattern=_NAME)]
 KeyName = Annotated[str, Path(alias="key", pattern=_NAME)]
+WebhookName = Annotated[str, Path(alias="webhook", pattern=_NAME, examples=["9f31c0a4b2d87e65"])]
 AssessmentNumber = Annotated[int, Path(alias="assessment", ge=1, le=999_999_999)]
 VersionNumber = Annotated[int, Path(alias="version", ge=1, le=999_999)]
 AskedPayer = Annotated[str | None, Query(pattern=_NAME, description="Of this payer only", examples=["GB-LAE-KIR"])]

@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from api.settings import Settings
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
@@ -92,6 +94,13 @@ class Rules:
     ports: frozenset[int] = frozenset({443})
     networks: tuple[Network, ...] = ()
     loopback: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Whom the settings let us call."""
+        return cls(
+            ports=settings.webhook_ports_taken, networks=settings.webhook_networks_taken, loopback=settings.webhook_loopback
+        )
 
     def expect_url(self, url: str) -> tuple[str, int]:
         """The name and the port of an address that may be called as far as can be seen of it; `AddressIsRefused` says why not."""

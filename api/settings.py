@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -29,6 +30,7 @@ VAULT_KEY_FILE: Final = "vault.key"
 SIGNING_KEY_FILE: Final = "signing.key"
 _WITNESS_WORDS: Final = 2
 _MIB: Final = 1024 * 1024
+_PORTS: Final = range(1, 65_536)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
 
@@ -166,6 +168,14 @@ class Settings(BaseSettings):
         le=3_600,
         description="Longest wait, in seconds, of a question to the feed, and how long one of its streams lasts.",
     )
+    webhook_ports: str = Field("443", description="Ports to which webhooks may go, several after commas.")
+    webhook_networks: str = Field(
+        "",
+        description="Private or special networks to which webhooks may go all the same, as `10.7.0.0/16`, several after commas.",
+    )
+    webhook_loopback: bool = Field(
+        default=False, description="Whether webhooks may go to this machine, by plain http and on any port: for development only."
+    )
     disclosures_kept_days: int = Field(
         2_192, ge=30, le=36_500, description="For how many days it is kept who read or exported what."
     )
@@ -226,6 +236,30 @@ class Settings(BaseSettings):
         if not all(private_address(each.address) and each.verifier.kind == COSIGNATURE for each in known):
             raise ValueError("witnesses must each be a cosigning key and an https address (http on the loopback only)")
         return self
+
+    @model_validator(mode="after")
+    def _check_webhooks(self) -> Self:
+        try:
+            ports = self.webhook_ports_taken
+        except ValueError:
+            ports = frozenset[int]()
+        if not ports or not all(port in _PORTS for port in ports):
+            raise ValueError("webhook_ports must be numbers from 1 to 65535, with commas between them")
+        try:
+            _ = self.webhook_networks_taken
+        except ValueError as wrong:
+            raise ValueError(f"webhook_networks: {wrong}") from None
+        return self
+
+    @property
+    def webhook_ports_taken(self) -> frozenset[int]:
+        """The ports to which webhooks may go."""
+        return frozenset(map(int, self.webhook_ports.split(",")))
+
+    @property
+    def webhook_networks_taken(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The special networks to which webhooks may go."""
+        return tuple(ip_network(each.strip()) for each in self.webhook_networks.split(",") if each.strip())
 
     @property
     def known_witnesses(self) -> tuple[KnownWitness, ...]:

@@ -311,12 +311,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What signs notices, by its number; `until` when, if another one has taken its place."""
+    """What signs notices, by its number; `until` when, if another one has taken its place. What is `gone` signs nothing."""
 
     number: int
     secret: Commitment
     public_key: str
     until: Moment | None = None
+    gone: bool = False
+    """Whether the vault has let the secret go; the public key stays, for whoever has to look at what was signed."""
+
+    def signs(self, now: datetime) -> bool:
+        """Whether it signs at a moment."""
+        return not self.gone and (self.until is None or self.until > _moment(now))
 
 
 class Kept(Protocol):
@@ -378,7 +384,7 @@ class Webhook(Aggregate):
     rate_limit: int
     api_version: str
     secrets: tuple[Signing, ...]
-    """What signs, or has signed and is still in the vault; the one of now is the last."""
+    """What signs or has signed; the one of now is the last."""
     state: State = State.UNCONFIRMED
     confirmed: bool = False
     """Whether the address has answered a challenge, and not said since that it is gone."""
@@ -393,10 +399,6 @@ class Webhook(Aggregate):
         if url != self.url:
             raise WebhookHasMoved(webhook=self.webhook)
         return WebhookConfirmed()
-
-    def expect_challengeable(self) -> None:
-        """Refuse unless a challenge would lead anywhere."""
-        self.confirm(self.url)
 
     def enable(self) -> WebhookEnabled:
         """Have it told again."""
@@ -470,7 +472,8 @@ def changes(webhook: Standing, event: WebhookEvent) -> dict[str, Any]:
         case WebhookSecretRotated():
             return {"secrets": _rotated(webhook.secrets, event)}
         case WebhookRemoved():
-            return {**_UNCONFIRMED, "state": State.REMOVED, "secrets": ()}
+            secrets = tuple(replace(each, gone=True) for each in webhook.secrets)
+            return {**_UNCONFIRMED, "state": State.REMOVED, "secrets": secrets}
 
 
 CHANGEABLE: Final = tuple(name for name in WebhookChanged.model_fields if name != "type")
@@ -480,9 +483,8 @@ _ENABLED: Final[dict[str, Any]] = {"state": State.ENABLED, "reason": None, "sinc
 
 def _rotated(secrets: tuple[Signing, ...], event: WebhookSecretRotated) -> tuple[Signing, ...]:
     """What signs after a rotation."""
-    gone = frozenset[str](event.erased)
-    left = (each for each in secrets if each.secret not in gone)
-    before = (replace(each, until=min(each.until or event.before_until, event.before_until)) for each in left)
+    gone, until = frozenset[str](event.erased), event.before_until
+    before = (replace(each, until=min(each.until or until, until), gone=each.gone or each.secret in gone) for each in secrets)
     return (*before, Signing(event.number, event.secret, event.public_key))
 
 
@@ -550,12 +552,28 @@ def change(facts: Facts, webhook: str, asked: Change, *, by: Keeper, types: Coll
     return {webhook_stream(webhook): (changed,)}
 
 
+def confirm(facts: Facts, webhook: str, url: Commitment, *, by: Keeper) -> Decision:
+    """Say that an address answered the challenge, and have it told from now on."""
+    return {webhook_stream(webhook): (kept(facts, webhook, by).confirm(url),)}
+
+
+def enable(facts: Facts, webhook: str, *, by: Keeper) -> Decision:
+    """Have a webhook told again."""
+    return {webhook_stream(webhook): (kept(facts, webhook, by).enable(),)}
+
+
+def disable(facts: Facts, webhook: str, *, by: Keeper) -> Decision:
+    """Have a webhook told nothing any more, because somebody asks for it."""
+    return {webhook_stream(webhook): (kept(facts, webhook, by).disable(),)}
+
+
 def rotate(facts: Facts, webhook: str, secret: Secret, *, by: Keeper, now: datetime, overlap: timedelta = OVERLAP) -> Decision:
     """Let something new sign; what signs now goes on for the overlap, and at once no more if there is none."""
     known = kept(facts, webhook, by)
     until, moment = _moment(now + overlap), _moment(now)
-    over = tuple(each for each in known.secrets if min(each.until or until, until) <= moment)
-    if len(known.secrets) - len(over) >= MOST_SIGNING:
+    there = [each for each in known.secrets if not each.gone]
+    over = [each for each in there if min(each.until or until, until) <= moment]
+    if len(there) - len(over) >= MOST_SIGNING:
         raise TooManySecrets(webhook=webhook)
     facts.erase(each.secret for each in over)
     rotated = WebhookSecretRotated(
@@ -570,11 +588,10 @@ def rotate(facts: Facts, webhook: str, secret: Secret, *, by: Keeper, now: datet
 
 def remove(facts: Facts, webhook: str, *, by: Keeper) -> Decision:
     """Have it told nothing any more, for good; the vault lets go of every text that there ever was of it."""
-    kept(facts, webhook, by)
+    known = kept(facts, webhook, by)
     stream = webhook_stream(webhook)
-    happened = list(facts.events(stream))
-    gone: set[str] = {text for event in happened if isinstance(event, WebhookSecretRotated) for text in event.erased}
-    there = [text for event in happened for _, text in texts_of(event) if text not in gone]
+    gone = {each.secret for each in known.secrets if each.gone}
+    there = [text for event in facts.events(stream) for _, text in texts_of(event) if text not in gone]
     facts.erase(there)
     return {stream: (WebhookRemoved(erased=tuple(map(ErasedText, there))),)}
 

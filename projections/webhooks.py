@@ -62,7 +62,7 @@ class WebhookRow(Row):
 
     def signing(self, now: datetime) -> tuple[Signing, ...]:
         """What signs a notice at a moment, the newest first."""
-        return tuple(each for each in reversed(self.secrets) if each.until is None or datetime.fromisoformat(each.until) > now)
+        return tuple(each for each in reversed(self.secrets) if each.signs(now))
 
     def hears(self, kind: str, award: str) -> bool:
         """Whether it wants to be told of a notice of a type and an award (in capitals); not whether it may."""

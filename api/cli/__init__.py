@@ -82,6 +82,7 @@ def _assemble() -> None:
         reconsiderations,
         statements,
         terms,
+        webhooks,
         witnesses,
     )
 
@@ -106,6 +107,7 @@ def _assemble() -> None:
         bank_details,
         people,
         keys,
+        webhooks,
         entries,
         inspection,
         disclosures,

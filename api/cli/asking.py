@@ -102,16 +102,16 @@ class Doing(Acting):
         """What there is at an address, before it is changed."""
         return act(self.ours, self.key, lambda me: me.get(path))
 
-    def send(self, path: str, body: Any = None) -> Json:
+    def send(self, path: str, body: Any = None, *, method: str = "POST") -> Json:
         """Send the command."""
-        return act(self.ours, self.key, lambda me: me.send(path, body, name=self.name, dry_run=self.dry_run))
+        return act(self.ours, self.key, lambda me: me.send(path, body, name=self.name, method=method, dry_run=self.dry_run))
 
-    def do(self, path: str, body: Any, said: str, could: str, then: str = "") -> Json | None:
+    def do(self, path: str, body: Any, said: str, could: str, then: str = "", *, method: str = "POST") -> Json | None:
         """Send the command and say what was done, and what comes `then`, or what could be done.
 
         Gives the answer, unless a machine has been told it.
         """
-        done = self.send(path, body)
+        done = self.send(path, body, method=method)
         if self.as_json:
             tell_json(done)
             return None

@@ -5,6 +5,7 @@ from typing import Any, Final
 from domain.log import introduction
 from ledger.notes import SEED_BYTES, Signer
 from tests.api import story
+from tests.api.receiver import receiving
 from tests.api.story import AWARD, KIRKLEES, PROVIDER, SOCIAL_PRIME, TOP_UP, Service
 from tests.api.test_opening_positions import POSITION
 from tests.api.test_other_payments import GRANT
@@ -31,6 +32,7 @@ async def happen(service: Service) -> None:
     await _certification(service)
     await _opening_position(service)
     await _end(service)
+    await _webhooks(service)
     await service.first.does("/v1/log/keys", new_key(service, Signer(bytes(range(SEED_BYTES)))))
 
 
@@ -134,6 +136,21 @@ async def _certification(service: Service) -> None:
     await service.cora.does(f"{IT}/claims", {**claim, "period": {"first": "2022-04-01", "last": "2022-06-30"}})
     await story.verify(service, "2022-Q2")
     await service.cesar.does(f"{IT}/claims/2022-Q2/certification", {"decision": "certified"})
+
+
+async def _webhooks(service: Service) -> None:
+    """One of an investor that answers its challenge, is disabled and enabled, and in the end removed."""
+    async with receiving() as receiver:
+        made = await service.ivo.does("/v1/webhooks", {"url": receiver.url, "description": "The reporting desk"})
+        webhook = f"/v1/webhooks/{made['webhook']}"
+        await service.ivo.does(f"{webhook}/challenge")
+        await service.ivo.does(f"{webhook}/disabling")
+        await service.ivo.does(f"{webhook}/enabling")
+        await service.ivo.does(f"{webhook}/change", {"types": ["payment.*"]})
+        await service.ivo.does(f"{webhook}/secrets", {})
+        await service.ivo.does(f"{webhook}/secrets", {"overlap_hours": 0})
+        removed = await service.ivo.delete(webhook)
+        assert removed.status_code == 201, removed.text
 
 
 async def _opening_position(service: Service) -> None:

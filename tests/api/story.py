@@ -30,7 +30,7 @@ ASSESSOR: Final = "GB-COH-00000175"
 SHA: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 ACCOUNT: Final = {"sort_code": "20-00-00", "account_number": "55779911", "account_name": "KBOP No. 2"}
 _PROBLEM: Final = "application/problem+json"
-_BRIEF: Final[dict[str, Any]] = {"feed_wait_s": 0.02}
+_BRIEF: Final[dict[str, Any]] = {"feed_wait_s": 0.02, "webhook_loopback": True}
 
 TERMS: Final[dict[str, Any]] = {
     "effective_from": "2019-09-01",

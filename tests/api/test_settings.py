@@ -4,6 +4,7 @@ import base64
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ class TestSettings:
             settings(oidc_issuer=address, oidc_audience="ledger")
         with pytest.raises(NotSetUp, match="oidc_jwks_url must be an https address"):
             settings(oidc_issuer="https://login.test", oidc_audience="ledger", oidc_jwks_url=address)
+
+    def test_say_where_webhooks_may_go(self) -> None:
+        assert settings().webhook_ports_taken == {443}
+        assert settings().webhook_networks_taken == ()
+        found = settings(webhook_ports="443, 8443", webhook_networks="10.7.0.0/16, fd12:3456::/32")
+        assert found.webhook_ports_taken == {443, 8443}
+        assert found.webhook_networks_taken == (ip_network("10.7.0.0/16"), ip_network("fd12:3456::/32"))
+
+    @pytest.mark.parametrize("given", [{"webhook_ports": each} for each in ("https", "0", "65536", "443,,", " ", "-1")])
+    def test_refuse_ports_that_are_none(self, given: dict[str, str]) -> None:
+        with pytest.raises(NotSetUp, match="webhook_ports must be numbers from 1 to 65535"):
+            settings(**given)
+
+    @pytest.mark.parametrize("given", ["10.7.0.1/16", "ten", "10.0.0.0/33"])
+    def test_refuse_networks_that_are_none(self, given: str) -> None:
+        with pytest.raises(NotSetUp, match="webhook_networks: "):
+            settings(webhook_networks=given)
 
     @pytest.mark.parametrize(
         "given", [{"oidc_issuer": "https://a.test"}, {"oidc_audience": "b"}, {"oidc_jwks_url": "https://a.test"}]

@@ -358,13 +358,13 @@ class TestRotate:
         assert isinstance(said, WebhookSecretRotated)
         assert said.erased == (ErasedText(commitment(secret(1).written)),)
         assert facts.reveal(commitment(secret(1).written)) is None
-        assert [each.number for each in facts[webhook_stream(ID)].secrets] == [2, 3]
+        assert [(each.number, each.gone) for each in facts[webhook_stream(ID)].secrets] == [(1, True), (2, False), (3, False)]
 
     def test_without_overlap_ends_all_before_at_once(self) -> None:
         facts = registered()
         facts.play(rotating(2), ISLA)
         facts.play(rotating(3, overlap=timedelta(0)), ISLA)
-        assert [each.number for each in facts[webhook_stream(ID)].secrets] == [3]
+        assert [each.gone for each in facts[webhook_stream(ID)].secrets] == [True, True, False]
         assert [facts.reveal(commitment(secret(each).written)) is None for each in (1, 2, 3)] == [True, True, False]
 
     def test_never_makes_the_time_of_an_older_one_longer(self) -> None:
@@ -400,7 +400,8 @@ class TestRemove:
         assert isinstance(said, WebhookRemoved)
         assert {Commitment(each) for each in said.erased} == gone
         removed = facts[webhook_stream(ID)]
-        assert (removed.state, removed.secrets) == (State.REMOVED, ())
+        assert (removed.state, {each.gone for each in removed.secrets}) == (State.REMOVED, {True})
+        assert {each.public_key for each in removed.secrets} == {PUBLIC}
 
     def test_refuses_twice(self) -> None:
         facts = registered()

@@ -45,6 +45,13 @@ ON_THE_COMMAND_LINE: Final = {
     "POST /v1/keys": "keys issue",
     "POST /v1/keys/{key}/agreement": "keys agree",
     "DELETE /v1/keys/{key}": "keys revoke",
+    "POST /v1/webhooks": "webhooks add",
+    "POST /v1/webhooks/{webhook}/change": "webhooks change",
+    "POST /v1/webhooks/{webhook}/challenge": "webhooks challenge",
+    "POST /v1/webhooks/{webhook}/enabling": "webhooks enable",
+    "POST /v1/webhooks/{webhook}/disabling": "webhooks disable",
+    "POST /v1/webhooks/{webhook}/secrets": "webhooks rotate",
+    "DELETE /v1/webhooks/{webhook}": "webhooks remove",
     "POST /v1/log/keys": "log rotate-key",
 }
 """Where an administrator finds each."""

@@ -1,0 +1,311 @@
+"""Webhooks: the addresses at which somebody is told of what happens. Their secrets are shown once, to whoever makes them."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any, Final, Self
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from api import challenges, webhook_signatures
+from api.awards import ADMINISTRATOR
+from api.challenges import ChallengeNotAnswered
+from api.commands import Recorded, TheAsk, address, command, sent
+from api.identity import Caller
+from api.names import WebhookName
+from api.outgoing import Rules
+from api.readings import LIMIT, OVERSEERS, After, Limit, Page, Reading, TheListing, TheReading, paged, question
+from api.settings import Settings
+from domain import webhook as webhooks
+from domain.award import NoSuchAward
+from domain.key import Role, key_stream
+from domain.webhook import (
+    OVERLAP,
+    OVERLAP_MOST_HOURS,
+    Addresses,
+    Change,
+    Keeper,
+    NoSuchWebhook,
+    Reason,
+    Registration,
+    Secret,
+    Signing,
+    State,
+    Webhook,
+    WebhookIsRemoved,
+    WebhookRegistered,
+    webhook_stream,
+)
+from ledger.ledger import Ledger
+from projections.notices import TOLD
+from projections.webhooks import WebhookRow
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+KEEPERS: Final = ADMINISTRATOR | {Role.INVESTOR}
+READERS: Final = OVERSEERS | {Role.INVESTOR}
+_ID_BYTES: Final = 8
+_HOUR_S: Final = 3_600
+
+
+class Rotation(BaseModel):
+    """For how long what signs now goes on signing beside what is new."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    overlap_hours: Annotated[
+        int, Field(ge=0, le=OVERLAP_MOST_HOURS, description="Nothing: what somebody else may have come to know ends at once")
+    ] = OVERLAP // timedelta(hours=1)
+
+
+class ToldSecret(BaseModel):
+    """What signs notices, or has signed: all but the secret."""
+
+    number: int
+    public_key: str = Field(description="By which anybody may verify what `v1a` signs (Ed25519, `whpk_…`)")
+    until: datetime | None = Field(description="When it ceases to sign, or did; nothing: it is the newest")
+
+    @classmethod
+    def of(cls, signing: Signing) -> Self:
+        """What signs, as it is told."""
+        until = None if signing.until is None else datetime.fromisoformat(signing.until)
+        return cls(number=signing.number, public_key=signing.public_key, until=until)
+
+
+class ToldWebhook(BaseModel):
+    """An address at which somebody is told, without what is secret of it."""
+
+    webhook: str
+    party: str
+    key: str | None = Field(description="The investor's key that bounds it; nothing: it is an administrator's")
+    key_usable: bool = Field(description="Whether that key opens anything; without it, nothing is told")
+    url: str | None = Field(description="Nothing, if it was removed")
+    host: str
+    description: str | None
+    awards: tuple[str, ...]
+    types: tuple[str, ...]
+    rate_limit: int
+    api_version: str
+    state: State
+    reason: Reason | None = Field(description="Why it is disabled")
+    since: datetime | None = Field(description="Since when it failed, if it is disabled for that")
+    secrets: tuple[ToldSecret, ...]
+
+    @classmethod
+    def of(cls, told: Iterable[Webhook | WebhookRow], asked: Reading) -> list[Self]:
+        """Webhooks as they are told."""
+        known = list(told)
+        texts = asked.ledger.reveal({text for each in known for text in (each.url, each.description) if text is not None})
+        return [
+            cls(
+                webhook=each.webhook,
+                party=each.party,
+                key=each.key,
+                key_usable=each.key is None or asked.look(key_stream(each.key))[0].usable,
+                url=texts.get(each.url),
+                host=each.host,
+                description=None if each.description is None else texts.get(each.description),
+                awards=each.awards,
+                types=each.types,
+                rate_limit=each.rate_limit,
+                api_version=each.api_version,
+                state=each.state,
+                reason=each.reason,
+                since=None if each.since is None else datetime.fromisoformat(each.since),
+                secrets=tuple(map(ToldSecret.of, each.secrets)),
+            )
+            for each in known
+        ]
+
+
+class SecretRecorded(Recorded):
+    """What became of a new secret, and the secret itself, which is never shown again: not by a repeat of the request either."""
+
+    webhook: str
+    public_key: str = Field(description="By which anybody may verify what `v1a` signs (Ed25519, `whpk_…`)")
+    secret: str | None = Field(description="By which its receiver verifies `v1` (`whsec_…`); not in a repeat or a dry run")
+
+
+# Asking ---------------------------------------------------------------------------------------------------------------
+
+
+@router.get("", **question(READERS))
+def page(
+    asked: TheListing,
+    state: Annotated[State | None, Query(description="In this state only")] = None,
+    after: After = None,
+    limit: Limit = LIMIT,
+) -> Page[ToldWebhook]:
+    """Webhooks, in the order in which they were registered. An investor is shown its own, so that a page may be shorter."""
+    keeper = _keeper(asked.caller, OVERSEERS)
+
+    def rows(start: str | None) -> Any:
+        return asked.views.webhooks.page(start, asked.limited(limit), state=state, keeper=keeper, **asked.axes)
+
+    found = paged(rows, after, lambda row: row)
+    return Page(rows=tuple(ToldWebhook.of(found.rows, asked)), next=found.next)
+
+
+@router.get("/{webhook}", **question(READERS, NoSuchWebhook, one=True))
+def show(webhook: WebhookName, asked: TheReading) -> ToldWebhook:
+    """A webhook."""
+    found, version = asked.look(webhook_stream(webhook))
+    if not _keeper(asked.caller, OVERSEERS).keeps(found):
+        raise NoSuchWebhook(name=webhook)
+    (told,) = ToldWebhook.of([found], asked)
+    asked.tag(f"{version}" if told.key_usable else f"{version}.0")
+    return told
+
+
+# Doing ----------------------------------------------------------------------------------------------------------------
+
+_OF_ADDRESSES = (
+    webhooks.AddressIsMalformed,
+    webhooks.AddressIsNotPrivate,
+    webhooks.AddressHasCredentials,
+    webhooks.PortIsNotTaken,
+)
+_NAMED = (NoSuchWebhook, WebhookIsRemoved)
+
+
+@router.post(
+    "",
+    **command(
+        KEEPERS,
+        *_OF_ADDRESSES,
+        webhooks.TypeIsNeverTold,
+        NoSuchAward,
+        webhooks.WebhookExists,
+        body=Registration,
+        on_one=False,
+        answer=SecretRecorded,
+    ),
+)
+async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk, request: Request) -> SecretRecorded:
+    """Have notices sent to an address, once it has answered a challenge. An investor's webhook is bounded by the key shown."""
+    webhook, made = secrets.token_hex(_ID_BYTES), _made()
+    decide = partial(
+        webhooks.register,
+        webhook=webhook,
+        asked=new,
+        secret=made,
+        by=_keeper(ask.caller, ADMINISTRATOR),
+        types=TOLD.keys(),
+        addresses=_addresses(request),
+    )
+    done = await ask.done(decide)
+    named = next(each.event.webhook for each in done.entries if isinstance(each.event, WebhookRegistered))
+    told = ask.tell(done, webhook_stream(named), new=address("webhooks", named))
+    return _shown(told, done.entries, named, made, ask)
+
+
+@router.post(
+    "/{webhook}/change",
+    **command(KEEPERS, *_NAMED, *_OF_ADDRESSES, webhooks.TypeIsNeverTold, NoSuchAward, webhooks.ChangesNothing, body=Change),
+)
+async def change(webhook: WebhookName, asked: Annotated[Change, sent(Change)], ask: TheAsk, request: Request) -> Recorded:
+    """Change a webhook, as far as it is said. Another address is told nothing before it has answered a challenge."""
+    decide = partial(
+        webhooks.change,
+        webhook=webhook,
+        asked=asked,
+        by=_keeper(ask.caller, ADMINISTRATOR),
+        types=TOLD.keys(),
+        addresses=_addresses(request),
+    )
+    return await ask.record(decide, webhook_stream(webhook))
+
+
+@router.post(
+    "/{webhook}/challenge",
+    **command(KEEPERS, *_NAMED, webhooks.WebhookIsEnabled, webhooks.WebhookHasMoved, ChallengeNotAnswered),
+)
+async def challenge(webhook: WebhookName, ask: TheAsk, request: Request) -> Recorded:
+    """Challenge a webhook's address now; if it answers as it must, it is told from then on. A dry run sends nothing.
+
+    The challenge is a signed POST of `{…, "type": "webhook.challenged", "data": {"challenge": "<word>"}}`; the answer must be a
+    2xx with `{"challenge": "<word>"}`.
+    """
+    stream = webhook_stream(webhook)
+    known, _ = await run_in_threadpool(ask.ledger.load, stream)
+    decide = partial(webhooks.confirm, webhook=webhook, url=known.url, by=_keeper(ask.caller, ADMINISTRATOR))
+    tried = await ask.tried(decide, stream)
+    if not ask.dry_run and not tried.repeated:
+        now = ask.ledger.now()
+        url, keys = await run_in_threadpool(_secrets, ask.ledger, known, now)
+        await challenges.challenge(Rules.of(request.app.state.settings), webhook, url, keys, now)
+    return await ask.record(decide, stream)
+
+
+@router.post("/{webhook}/enabling", **command(KEEPERS, *_NAMED, webhooks.WebhookIsEnabled, webhooks.WebhookIsUnconfirmed))
+async def enable(webhook: WebhookName, ask: TheAsk) -> Recorded:
+    """Have a webhook told again, whose address has answered a challenge before and did not say since that it is gone."""
+    decide = partial(webhooks.enable, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    return await ask.record(decide, webhook_stream(webhook))
+
+
+@router.post("/{webhook}/disabling", **command(KEEPERS, *_NAMED, webhooks.WebhookIsDisabled))
+async def disable(webhook: WebhookName, ask: TheAsk) -> Recorded:
+    """Have a webhook told nothing until it is enabled again."""
+    decide = partial(webhooks.disable, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    return await ask.record(decide, webhook_stream(webhook))
+
+
+@router.post("/{webhook}/secrets", **command(KEEPERS, *_NAMED, webhooks.TooManySecrets, body=Rotation, answer=SecretRecorded))
+async def rotate(webhook: WebhookName, rotation: Annotated[Rotation, sent(Rotation)], ask: TheAsk) -> SecretRecorded:
+    """Let a new secret and a new key sign; those of now sign along with them for the overlap."""
+    made = _made()
+    decide = partial(
+        webhooks.rotate,
+        webhook=webhook,
+        secret=made,
+        by=_keeper(ask.caller, ADMINISTRATOR),
+        now=ask.ledger.now(),
+        overlap=timedelta(hours=rotation.overlap_hours),
+    )
+    stream = webhook_stream(webhook)
+    done = await ask.done(decide, stream)
+    return _shown(ask.tell(done, stream), done.entries, webhook, made, ask)
+
+
+@router.delete("/{webhook}", **command(KEEPERS, *_NAMED))
+async def remove(webhook: WebhookName, ask: TheAsk) -> Recorded:
+    """Have a webhook told nothing any more, for good. Its address, its description and its secrets go from the vault."""
+    decide = partial(webhooks.remove, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    return await ask.record(decide, webhook_stream(webhook))
+
+
+def _keeper(caller: Caller, all_of_them: Iterable[Role]) -> Keeper:
+    """What the caller may see or change of webhooks: all of them in these roles, else what an investor's key bounds."""
+    if any(caller.key.opens(role) for role in all_of_them):
+        return Keeper(caller.party)
+    return Keeper(caller.party, caller.key.key, caller.key.awards)
+
+
+def _made() -> Secret:
+    key = webhook_signatures.PrivateKey.new()
+    return Secret(webhook_signatures.Secret.new().shown, key.shown, key.public)
+
+
+def _shown(told: Recorded, entries: Iterable[Any], webhook: str, made: Secret, ask: TheAsk) -> SecretRecorded:
+    """The answer of what made a secret; it shows the secret if it is the one that was recorded just now."""
+    ask.response.headers["Cache-Control"] = "no-store"
+    (public,) = (each.event.public_key for each in entries)
+    is_new = public == made.public and not ask.dry_run
+    return SecretRecorded(**dict(told), webhook=webhook, public_key=public, secret=made.symmetric if is_new else None)
+
+
+def _secrets(ledger: Ledger, webhook: Webhook, now: datetime) -> tuple[str, list[webhook_signatures.Key]]:
+    """A webhook's address, and what signs what is sent there at a moment, the newest first."""
+    signing = [each for each in reversed(webhook.secrets) if each.signs(now)]
+    texts = ledger.reveal([webhook.url, *(each.secret for each in signing)])
+    made = [Secret.read(texts[each.secret], each.public_key) for each in signing]
+    return texts[webhook.url], [webhook_signatures.read(word) for each in made for word in (each.symmetric, each.private)]
+
+
+def _addresses(request: Request) -> Addresses:
+    settings: Settings = request.app.state.settings
+    return Addresses(settings.webhook_ports_taken, settings.webhook_loopback)
