@@ -186,15 +186,6 @@ class Ask:
 
     async def done(self, decide: Command, on: Stream[Any] | None = None) -> Done:
         """Record a command; what the ledger says of it."""
-        if self.dry_run:
-            note(is_dry_run=True)
-        return await self._asked(decide, on, dry_run=self.dry_run)
-
-    async def tried(self, decide: Command, on: Stream[Any]) -> Done:
-        """What would be recorded, or was, if this is a repeat: for whoever has to do something first that cannot be undone."""
-        return await self._asked(decide, on, dry_run=True)
-
-    async def _asked(self, decide: Command, on: Stream[Any] | None, *, dry_run: bool) -> Done:
         if self.match is not None and on is None:
             raise NothingToMatch
         request = LedgerRequest(
@@ -204,7 +195,19 @@ class Ask:
             correlation=self.correlation,
             expected={on.name: self.match} if on is not None and self.match is not None else {},
         )
-        return await self.ledger.record(decide, request, dry_run=dry_run)
+        if self.dry_run:
+            note(is_dry_run=True)
+        return await self.ledger.record(decide, request, dry_run=self.dry_run)
+
+    def expect_version(self, version: int) -> None:
+        """Refuse unless the one stream of the command is at the version that the caller wants, as far as can be seen now."""
+        if self.match not in {None, version}:
+            raise VersionHasMoved(expected=self.match, now=version)
+
+    @property
+    def spent(self) -> bool:
+        """Whether a request of this key was recorded before: then nothing is to be done again that is not recorded."""
+        return self.ledger.has_spent(self.caller.person, self.key)
 
     async def reassess(self, decide: Command, on: Stream[Any]) -> Reassessed:
         """Record a command that may assess lines anew, and tell what it came to."""

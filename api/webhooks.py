@@ -229,15 +229,16 @@ async def challenge(webhook: WebhookName, ask: TheAsk, request: Request) -> Reco
     The challenge is a signed POST of `{…, "type": "webhook.challenged", "data": {"challenge": "<word>"}}`; the answer must be a
     2xx with `{"challenge": "<word>"}`.
     """
-    stream = webhook_stream(webhook)
-    known, _ = await run_in_threadpool(ask.ledger.load, stream)
-    decide = partial(webhooks.confirm, webhook=webhook, url=known.url, by=_keeper(ask.caller, ADMINISTRATOR))
-    tried = await ask.tried(decide, stream)
-    if not ask.dry_run and not tried.repeated:
+    keeper = _keeper(ask.caller, ADMINISTRATOR)
+    known, version = await run_in_threadpool(ask.ledger.load, webhook_stream(webhook))
+    if not ask.dry_run and not await run_in_threadpool(lambda: ask.spent):
+        webhooks.expect_kept(known, keeper).confirm(known.url)  # Nobody is called where it would lead nowhere.
+        ask.expect_version(version)
         now = ask.ledger.now()
         url, keys = await run_in_threadpool(_secrets, ask.ledger, known, now)
         await challenges.challenge(Rules.of(request.app.state.settings), webhook, url, keys, now)
-    return await ask.record(decide, stream)
+    decide = partial(webhooks.confirm, webhook=webhook, url=known.url, by=keeper)
+    return await ask.record(decide, webhook_stream(webhook))
 
 
 @router.post("/{webhook}/enabling", **command(KEEPERS, *_NAMED, webhooks.WebhookIsEnabled, webhooks.WebhookIsUnconfirmed))

@@ -597,13 +597,17 @@ def remove(facts: Facts, webhook: str, *, by: Keeper) -> Decision:
 
 
 def kept(facts: Facts, webhook: str, by: Keeper) -> Webhook:
-    """A webhook that somebody may change; refuses one that is another's, as if there were none, and one that is removed."""
-    known = facts[webhook_stream(webhook)]
-    if not by.keeps(known):
-        raise NoSuchWebhook(name=webhook)
-    if known.state is State.REMOVED:
-        raise WebhookIsRemoved(webhook=webhook)
-    return known
+    """A webhook that somebody may change."""
+    return expect_kept(facts[webhook_stream(webhook)], by)
+
+
+def expect_kept(webhook: Webhook, by: Keeper) -> Webhook:
+    """Refuse a webhook that is another's, as if there were none, and one that is removed; the webhook."""
+    if not by.keeps(webhook):
+        raise NoSuchWebhook(name=webhook.webhook)
+    if webhook.state is State.REMOVED:
+        raise WebhookIsRemoved(webhook=webhook.webhook)
+    return webhook
 
 
 def _awards(facts: Facts, named: Iterable[str], by: Keeper) -> tuple[str, ...]:

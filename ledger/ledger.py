@@ -154,6 +154,10 @@ class Ledger:
         """How far the log goes, and its root."""
         return self.log.head()
 
+    def has_spent(self, person: str, key: str) -> bool:
+        """Whether a request of a person with this idempotency key was recorded."""
+        return bool(self.log.reads.receipts([(person, key)]))
+
     def size_at(self, moment: datetime) -> int:
         """How many entries there were at a moment: the position to ask for the state of things as recorded then."""
         return self.log.reads.size_at(written(moment))
