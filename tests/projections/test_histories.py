@@ -5,9 +5,12 @@ And any history of 50 steps through the database: what is stored, and what SQL a
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import fields, replace
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import count, pairwise
+from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import pytest
@@ -18,6 +21,7 @@ from domain.claim import claim_stream
 from domain.event import Event
 from domain.money import NOTHING, Money
 from domain.payment import payment_stream
+from domain.refusal import Refused
 from ledger.ledger import Ledger, Request
 from projections.balances import Of, Totals, figures, sheets_of
 from projections.histories import Cause, Step
@@ -25,13 +29,16 @@ from projections.views import Views
 from tests.domain.histories import Ground, History, play, something
 from tests.domain.kirklees import COUNCIL, FUND, REFERENCE
 from tests.profiles import CI
-from tests.projections.conftest import TODAY, Story
+from tests.projections.conftest import TODAY, VAULT_KEY, Clock, Story
+from tests.projections.stopped import Stopped, recorded_on
 
 LAST: Final = 10**9
 MANY: Final = 1_000
-HISTORIES: Final = 10 if CI else 1
-"""On each database."""
+HISTORIES: Final = 10 if CI else 3
+"""On each database; the first that Hypothesis thinks of is the simplest, in which no money moves."""
 STEPS: Final = 50
+MOMENTS: Final = 4
+"""At how many positions of each history everything is asked, and compared, before its end."""
 
 
 Figures = Counter[tuple[Of, str | None, str]]
@@ -201,3 +208,36 @@ class TestAnyHistory:
                 happened = [(each.event, each.person) for each in entries if each.stream == stream.name]
                 assert ledger.load(stream)[0] == fold(stream.of, happened)
         assert views.balances.trial_balance() == 0
+
+    def test_is_at_every_moment_what_a_ledger_that_stopped_there_says(
+        self, ledger: Ledger, views: Views, clock: Clock, tmp_path: Path
+    ) -> None:
+        """On each axis by itself: what was recorded by a position, and of that what was in effect on a day, or on any other."""
+        numbers = count(1)
+        compared = Counter[str]()
+        with closing(Stopped(ledger, tmp_path, VAULT_KEY)) as stopped:
+
+            class DatedHistory(History):
+                def prepared(self) -> Ground:
+                    self.began = ledger.head().size
+                    return Stored(ledger, f"INDIGO-POJ-{next(numbers):04}")
+
+                def play(self, command: Command, by: Actor, refused: type[Refused] | None = None) -> Refused | None:
+                    clock.moment = max(clock.moment, datetime.combine(self.today, time(9), UTC))
+                    return super().play(command, by, refused)
+
+                def teardown(self) -> None:
+                    super().teardown()
+                    if self.taken < STEPS:
+                        return
+                    views.catch_up()
+                    chance = Random(self.taken + self.recorded)  # noqa: S311 (the same again where a history is played again)
+                    last = ledger.head().size
+                    for position in (*sorted(chance.sample(range(self.began + 1, last), MOMENTS)), last):
+                        stopped.go_on(position)
+                        recorded = [recorded_on(ledger, each) for each in (position, chance.randint(self.began + 1, last))]
+                        days = (None, *recorded, recorded[1] - timedelta(days=chance.randint(1, 300)), date.max)
+                        compared.update(stopped.compare(views, self.reference, days))
+
+            assert len(play(DatedHistory, HISTORIES, STEPS)) >= HISTORIES
+        assert min(compared[kind] for kind in ("claims", "payments", "steps")) > 0, "there was something to compare"
