@@ -36,6 +36,8 @@ _COLD_MS, _REMEMBERED_MS, _BALANCES_MS, _READ_MS = 25.0, 1.0, 50.0, 300.0
 _MS: Final = 1_000
 _MOMENTS: Final = 7
 """Positions as of which is read, in turn: all over the award's history, and the last one."""
+_PAGE: Final = 100
+"""Rows of a list, as the service gives them unless it is asked for more."""
 
 
 def install(app: typer.Typer) -> None:
@@ -156,6 +158,8 @@ class _Arena:
             "claims": _Read(then(views.claims.page, AWARD)),
             "payments": _Read(then(views.payments.page, AWARD)),
             "trail": _Read(then(lambda as_of: views.trail.page(AWARD, upto=as_of))),
+            "replay": _Read(then(lambda as_of: views.histories.replay(AWARD, as_of - _PAGE, as_of, _PAGE))),
+            "difference": _Read(then(self._difference)),
             "awards": _Read(then(views.awards.page)),
             "accrual of the fund, of every posting that there is": _Read(partial(self._accrual_of_the_fund, self.size), None),
         }
@@ -165,6 +169,11 @@ class _Arena:
         stream = award_stream(AWARD)
         rows = self.ledger.log.reads.rows(0, STREAM, stream=stream.name)
         return lambda: facts.Folder(self.ledger.log.reads, self.ledger.registry, States()).fold(stream, None, rows[-1].position)
+
+    def _difference(self, as_of: int) -> object:
+        """Between the award's beginning and a moment, with its first causes."""
+        histories = self.views.histories
+        return histories.changes(AWARD, 0, as_of), histories.causes(AWARD, 0, as_of, _PAGE)
 
     def _accrual_of_the_fund(self, as_of: int) -> object:
         sheet = self.views.balances
