@@ -19,6 +19,7 @@ from api import outgoing, webhook_signatures
 from api.outgoing import Answer, Limits, Outgoing, Rules
 from api.problems import TurnedAway
 from api.webhook_signatures import Key
+from ledger.entry import written
 
 _WORD_BYTES: Final = 32
 _ID_BYTES: Final = 16
@@ -41,7 +42,7 @@ async def challenge(rules: Rules, webhook: str, url: str, keys: Iterable[Key], n
             "id": name,
             "source": f"/v1/webhooks/{webhook}",
             "type": TYPE,
-            "time": now.isoformat(),
+            "time": written(now),
             "datacontenttype": "application/json",
             "data": {"challenge": word},
         }

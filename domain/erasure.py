@@ -189,7 +189,10 @@ def _texts(facts: Facts, award: str, erasing: Erasing, before: Erasures) -> list
 def _unfit(kept: Mapping[Commitment, str | None], named: Mapping[Commitment, str], award: str) -> Iterator[Fault]:
     for text, where in named.items():
         if text in kept and kept[text] is None:
-            yield Fault(where, "belongs to a payment run, to bank details or to a person, whose records stay")
+            yield Fault(
+                where,
+                "belongs to a payment run, bank details or a person, whose records stay, or to a webhook, with which it goes",
+            )
         elif text not in kept or canonical(kept[text] or "") != award:
             yield Fault(where, "is no text of this award")
 

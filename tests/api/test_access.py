@@ -104,6 +104,7 @@ class TestARole:
             ("/v1/keys", {"first", "ada"}),
             ("/v1/people", {"first", "ada"}),
             ("/v1/parties", {"first", "ada"}),
+            ("/v1/webhooks", {"first", "ada", "ivo"}),
         ],
     )
     async def test_may_do_what_it_is_for_and_nothing_else(self, service: Service, path: str, allowed: set[str]) -> None:

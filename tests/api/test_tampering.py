@@ -276,6 +276,14 @@ def erase_a_text_without_a_word(tampering: Tampering) -> None:
         tampering.say(connection, "UPDATE texts SET sealed = NULL, salt = ? WHERE commitment = ?", b"", name)
 
 
+def keep_what_a_webhook_let_go_of(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        state = tampering.say(connection, "SELECT state FROM entries WHERE type = 'webhook.removed'").scalar()
+        sealed = Seals(KEY).conceal("whsec_", None).sealed
+        for name in json.loads(state)["event"]["erased"][:1]:
+            tampering.say(connection, "UPDATE texts SET sealed = ? WHERE commitment = ?", sealed, name)
+
+
 def add_a_text_without_an_entry(tampering: Tampering) -> None:
     with tampering.free() as connection:
         made = Seals(KEY).conceal("Nobody ever said this.", None)
@@ -395,6 +403,7 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (change_a_sealed_text, r"vault: text \w+ cannot be opened"),
     (take_a_text_away, r"vault \d+: entry \d+ commits to text \w+, which is not in the vault"),
     (erase_a_text_without_a_word, r"vault: text \w+ is gone, and no entry says that it was erased"),
+    (keep_what_a_webhook_let_go_of, r"vault: text \w+ is there, though an entry says that it was erased"),
     (add_a_text_without_an_entry, r"vault: text \w+ is committed to by no entry"),
     (add_a_participant_without_an_entry, r"vault: participant \w+ of \S+ is named by no entry"),
     (change_the_mark_of_a_participant, r"vault: participant \w+ of \S+ has the mark of another reference"),

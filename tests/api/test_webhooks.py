@@ -127,6 +127,7 @@ class TestChallenge:
         assert (await service.ivo.reads(f"{WEBHOOKS}/{made['webhook']}"))["state"] == "enabled"
         (heard,) = receiver.heard
         assert (heard.said["type"], heard.said["source"]) == ("webhook.challenged", f"{WEBHOOKS}/{made['webhook']}")
+        assert heard.said["time"].endswith("Z")
 
     async def test_is_signed_by_all_that_signs(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver)
