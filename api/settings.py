@@ -168,6 +168,9 @@ class Settings(BaseSettings):
         le=3_600,
         description="Longest wait, in seconds, of a question to the feed, and how long one of its streams lasts.",
     )
+    webhooks_most: int = Field(
+        50, ge=1, le=10_000, description="Most webhooks of a party, those that were removed aside; then no more are registered."
+    )
     webhook_ports: str = Field("443", description="Ports to which webhooks may go, several after commas.")
     webhook_networks: str = Field(
         "",

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final, Self
@@ -13,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from api import challenges, webhook_signatures
 from api.awards import ADMINISTRATOR
 from api.challenges import ChallengeNotAnswered
-from api.commands import Recorded, TheAsk, address, command, sent
+from api.commands import Ask, Recorded, TheAsk, address, command, sent
 from api.identity import Caller
 from api.names import WebhookName
 from api.outgoing import Rules
@@ -34,6 +35,7 @@ from domain.webhook import (
     Secret,
     Signing,
     State,
+    TooManyWebhooks,
     Webhook,
     WebhookIsRemoved,
     WebhookRegistered,
@@ -41,6 +43,7 @@ from domain.webhook import (
 )
 from ledger.ledger import Ledger
 from projections.notices import TOLD
+from projections.views import ViewsLag
 from projections.webhooks import WebhookRow
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -179,6 +182,7 @@ _NAMED = (NoSuchWebhook, WebhookIsRemoved)
         webhooks.TypeIsNeverTold,
         NoSuchAward,
         webhooks.WebhookExists,
+        TooManyWebhooks,
         body=Registration,
         on_one=False,
         answer=SecretRecorded,
@@ -186,6 +190,7 @@ _NAMED = (NoSuchWebhook, WebhookIsRemoved)
 )
 async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk, request: Request) -> SecretRecorded:
     """Have notices sent to an address, once it has answered a challenge. An investor's webhook is bounded by the key shown."""
+    await _expect_room(ask, request)
     webhook, made = secrets.token_hex(_ID_BYTES), _made()
     decide = partial(
         webhooks.register,
@@ -277,6 +282,16 @@ async def remove(webhook: WebhookName, ask: TheAsk) -> Recorded:
     """Have a webhook told nothing any more, for good. Its address, its description and its secrets go from the vault."""
     decide = partial(webhooks.remove, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
     return await ask.record(decide, webhook_stream(webhook))
+
+
+async def _expect_room(ask: Ask, request: Request) -> None:
+    """Refuse a party that has enough webhooks. Of several that are registered at once all may pass: nothing hangs on it."""
+    settings, views = request.app.state.settings, request.app.state.views
+    with suppress(ViewsLag):
+        await views.wait(ask.own_writes.of(ask.caller.person), settings.min_position_wait_s)
+    many = await run_in_threadpool(views.webhooks.many, ask.caller.party)
+    if many >= settings.webhooks_most and not await run_in_threadpool(lambda: ask.spent):
+        raise TooManyWebhooks(party=ask.caller.party, webhooks=many)
 
 
 def _keeper(caller: Caller, all_of_them: Iterable[Role]) -> Keeper:

@@ -248,6 +248,10 @@ class WebhookExists(Refused):
     """A webhook of this id is registered already."""
 
 
+class TooManyWebhooks(Refused):
+    """The party has as many webhooks as a party may have (LCLEDGER_WEBHOOKS_MOST); remove one that is not needed."""
+
+
 class AddressIsMalformed(Invalid):
     """A webhook's URL must be an absolute address in printable ASCII, with a host, and without a fragment."""
 

@@ -156,6 +156,12 @@ class Webhooks(Listing[WebhookRow]):
         found = self._page({"state": state and str(state), "party": party}, after, limit, as_of, effective_on)
         return found if keeper is None else Page(tuple(row for row in found.rows if keeper.keeps(row)), found.after)
 
+    def many(self, party: str) -> int:
+        """How many webhooks a party has now, those that were removed aside."""
+        asked = f"SELECT count(*) FROM {self._projection.view} WHERE party = ? AND state <> ?"  # noqa: S608 (our own name)
+        ((found,),) = self._tables.ask(asked, (party, str(State.REMOVED)))
+        return int(found)
+
     def told(self) -> tuple[Told, ...]:
         """The webhooks that are to be told now: those that are enabled, but for those whose key opens nothing any more."""
         rows = tuple(self._enabled())

@@ -112,6 +112,16 @@ class TestRegister:
         answer = await bare.first.post(WEBHOOKS, {"url": "http://127.0.0.1:8080/"})
         assert slug(answer) == (422, "address-is-not-private")
 
+    async def test_refuses_a_party_that_has_enough(self, service: Service, receiver: Receiver) -> None:
+        service.app.state.settings = service.settings.model_copy(update={"webhooks_most": 2})
+        first = await service.ivo.post(WEBHOOKS, {"url": receiver.url}, key="first")
+        await registered(service.ivo, receiver)
+        assert slug(await service.ivo.post(WEBHOOKS, {"url": receiver.url})) == (409, "too-many-webhooks")
+        assert (await service.ivo.post(WEBHOOKS, {"url": receiver.url}, key="first")).headers["Idempotency-Hit"] == "true"
+        await registered(service.first, receiver)
+        await service.ivo.delete(f"{WEBHOOKS}/{first.json()['webhook']}")
+        await registered(service.ivo, receiver)
+
     async def test_keeps_what_is_secret_out_of_the_log(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver, description="The reporting desk")
         ledger: Ledger = service.app.state.ledger
