@@ -54,14 +54,15 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
         return None
     rows = _rows(ledger, award, signed.size)
     entries = [decode(row, ledger.registry) for row in rows]
+    before = _before(checkpoints, signed.size)
     files = {
         "README.txt": (_HERE / "README.txt").read_bytes(),
         "award-head.txt": head.encode(),
         "checkpoint.txt": signed.note.encode(),
-        "checkpoints.json": _written([each.note for each in _before(checkpoints, signed.size)]),
+        "checkpoints.json": _written([each.note for each in before]),
         "entries.txt": b"".join(_stored(row) for row in rows),
         "keys.txt": "".join(f"{word}\n" for word in _keys(checkpoints, signed, signer)).encode(),
-        "proof.txt": _proof(checkpoints, rows, signed.size),
+        "proof.txt": _proof(checkpoints, rows, [each.size for each in before], signed.size),
         "terms.json": _written(_terms(entries)),
         "verify.py": (_HERE / "verify.py").read_bytes(),
         **_figures(award, entries, signed.size),
@@ -87,8 +88,9 @@ def _stored(row: Row) -> bytes:
     return row.header + row.state + b"\n"
 
 
-def _proof(checkpoints: Checkpoints, rows: list[Row], size: int) -> bytes:
-    hashes = checkpoints.tree.inclusions([row.position - 1 for row in rows], size)
+def _proof(checkpoints: Checkpoints, rows: list[Row], earlier: list[int], size: int) -> bytes:
+    """That all of them, and every earlier checkpoint, are of the one history that the checkpoint is of."""
+    hashes = checkpoints.tree.inclusions([row.position - 1 for row in rows], size, earlier)
     return b"".join(base64.b64encode(each) + b"\n" for each in hashes)
 
 

@@ -9,7 +9,7 @@ here, whatever it holds, as transparency-dev/merkle does. The witness protocol (
 proof for "I know of no earlier checkpoint", has that case looked at before it comes here.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -40,26 +40,27 @@ def consistency(root: Root, first: int, second: int) -> list[bytes]:
     return [root(*span) for span in reversed(list(_between(first, second)))]
 
 
-def inclusions(root: Root, indexes: Sequence[int], size: int) -> list[bytes]:
+def inclusions(root: Root, indexes: Sequence[int], size: int, earlier: Sequence[int] = ()) -> list[bytes]:
     """One proof that the leaves at several indexes, in order, are in the tree over the first `size` leaves.
 
     It has the roots of the largest subtrees without any of these leaves, from left to right: at most as much as their inclusion
-    proofs together, and no hash twice.
+    proofs together, and no hash twice. `earlier` are sizes, in order, from which the tree goes on: no subtree reaches over one
+    of them, so that the root over the first so many leaves follows too, and the proof is one of consistency with all of them.
     """
     if not indexes or not 0 <= indexes[0] <= indexes[-1] < size:
         raise ValueError(f"a tree of {size} leaves has none at {indexes[-1] if indexes else None}")
-    return [root(*span) for span in _without(indexes, 0, size)]
+    return [root(*span) for span in _without(indexes, earlier, 0, size)]
 
 
-def _without(indexes: Sequence[int], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The largest subtrees without any of these leaves, of those from one up to another."""
-    first = bisect_left(indexes, start)
-    if first == len(indexes) or indexes[first] >= end:
+def _without(indexes: Sequence[int], earlier: Sequence[int], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The largest subtrees without any of these leaves or ends within, of those from one index up to another."""
+    leaf, within = bisect_left(indexes, start), bisect_right(earlier, start)
+    if (leaf == len(indexes) or indexes[leaf] >= end) and (within == len(earlier) or earlier[within] >= end):
         yield start, end
     elif end - start > 1:
         cut = _split(start, end)
-        yield from _without(indexes, start, cut)
-        yield from _without(indexes, cut, end)
+        yield from _without(indexes, earlier, start, cut)
+        yield from _without(indexes, earlier, cut, end)
 
 
 def _split(start: int, end: int) -> int:

@@ -73,10 +73,10 @@ class Tree:
             raise self._damaged(f"entry {index + 1} is not under the root of {size} entries") from wrong
         return proof
 
-    def inclusions(self, indexes: Sequence[int], size: int) -> list[bytes]:
-        """The proof that leaves are under the root that the log has with `size` entries (`proofs.inclusions`)."""
+    def inclusions(self, indexes: Sequence[int], size: int, earlier: Sequence[int] = ()) -> list[bytes]:
+        """The proof that leaves and earlier trees are under the root of `size` entries (`proofs.inclusions`)."""
         self._expect(size)
-        return proofs.inclusions(partial(self._root, size), indexes, size)
+        return proofs.inclusions(partial(self._root, size), indexes, size, earlier)
 
     def consistency(self, first: int, second: int, first_root: bytes, second_root: bytes) -> list[bytes]:
         """The proof that the log with `second` entries goes on from what it was with `first`.

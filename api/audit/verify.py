@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import zipfile
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -86,19 +86,22 @@ def signed(what: str, note: bytes, known: dict[str, bytes]) -> list[str]:
     raise DoesNotHold(f"{what} is signed by no key that is known")
 
 
-def root(leaves: Sequence[tuple[int, bytes]], beside: Iterator[bytes], start: int, end: int) -> bytes:
-    """RFC 6962: the root over the leaves from one index up to another: of some we have the leaf, of all others subtrees' roots.
+def roots(leaves: list[tuple[int, bytes]], sizes: list[int], beside: Iterator[bytes], start: int, end: int) -> dict[int, bytes]:
+    """RFC 6962: the roots over the leaves from one index up to another, and up to each of some sizes that lies between.
 
-    The left half of a tree is the largest power of two that is less than its size. A subtree in which we have no leaf is told
-    by its root, from left to right. That all of it leads to a signed root proves every leaf at its index.
+    The left half of a tree is the largest power of two that is less than its size. Of some leaves we have the hash. A subtree in
+    which we have none, and that no size cuts, is told by its root, from left to right. That all of it leads to a signed root
+    proves every leaf at its index; that it leads to those of earlier sizes too, that one history goes on through all of them.
     """
-    first = bisect_left(leaves, (start,))
-    if first == len(leaves) or leaves[first][0] >= end:
-        return next(beside, b"")
+    leaf, within = bisect_left(leaves, (start,)), bisect_right(sizes, start)
+    if (leaf == len(leaves) or leaves[leaf][0] >= end) and (within == len(sizes) or sizes[within] >= end):
+        return {end: next(beside, b"")}
     if end - start == 1:
-        return leaves[first][1]
+        return {end: leaves[leaf][1]}
     cut = start + (1 << (end - start - 1).bit_length() - 1)
-    return sha256(b"\1" + root(leaves, beside, start, cut) + root(leaves, beside, cut, end)).digest()
+    left, right = roots(leaves, sizes, beside, start, cut), roots(leaves, sizes, beside, cut, end)
+    ours = {size: left[size] for size in sizes[within : bisect_right(sizes, cut)]}
+    return ours | {size: sha256(b"\1" + left[cut] + each).digest() for size, each in right.items()}
 
 
 class Entry(NamedTuple):
@@ -131,8 +134,7 @@ def entries(told: bytes, award: str) -> list[Entry]:
         expect(f"{stream}/".startswith(f"award/{award}/"), f"{where}: its stream {stream} is not of the award")
         expect(said["version"] == versions[stream], f"{where}: {stream} has no version {versions[stream]}")
         expect(said["event"]["type"] == kind, f"{where}: it says two types")
-        position, moment = int(at), recorded_at
-        before = sha256(b"\0" + header + b"\n" + state).digest()
+        before, position, moment = sha256(b"\0" + header + b"\n" + state).digest(), int(at), recorded_at
         found.append(Entry(position, before, stream, kind, said["event"]))
     return found
 
@@ -244,8 +246,7 @@ class Award:
         stated.update({payer: pence(due) for payer, due in event["allotted"].items()})
         stated.subtract({payer: pence(back) for payer, back in event.get("reversed", {}).items()})
         for of in sorted(stated.keys() | self.lines.keys()):
-            same = stated[of] == self.lines[of]
-            expect(same, f"{name}: {of} is {pounds(stated[of])}, but its lines come to {pounds(self.lines[of])}")
+            expect(stated[of] == self.lines[of], f"{name}: {of} is {pounds(stated[of])}, its lines say {pounds(self.lines[of])}")
         self.checked["assessments' sums"] += 1
 
     def assessed(self, where: str, line: Json) -> None:
@@ -389,10 +390,8 @@ def statement(posted: Iterable[Posting]) -> list[dict[str, str]]:
         opening, owed = owed, owed + sum(stages[stage] for stage in unpaid)
         sums = {name: stages[name] for name in ("assessed", "unfunded", "paid", "rejected", "curtailed")}
         amounts = {"opening": opening, "closing": owed, **sums, **{name: -stages[name] for name in negative}}
-        told.append(
-            {"year": year}
-            | {name.removeprefix("receivable.").replace("-", "_"): pounds(amount) for name, amount in amounts.items()}
-        )
+        named = {name.removeprefix("receivable.").replace("-", "_"): pounds(amount) for name, amount in amounts.items()}
+        told.append({"year": year} | named)
     return told
 
 
@@ -413,25 +412,27 @@ def journal(found: Iterable[Entry], award: str) -> Iterator[str]:
                 yield f'\n{day} * "{entry.type}" "{entry.stream}" ^entry-{entry.position}\n{lines}'
 
 
-def in_order(text: str) -> list[list[str]]:
-    """A journal's transactions, each with its lines in order."""
-    return sorted(sorted(block.split("\n")) for block in text.split("\n\n"))
-
-
 def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str]:
     """The award and its entries, after everything that was signed of them was checked; and what that is, in words."""
     origin, size, top, *_ = signed("checkpoint.txt", files["checkpoint.txt"], known)
     heading, of, award, many, leaf, under = signed("award-head.txt", files["award-head.txt"], known)
-    expect(heading == "life-chances-ledger/award-head/v1", "award-head.txt is no award head")
-    expect((of, under) == (origin, size), "award-head.txt is of another log or checkpoint than checkpoint.txt")
+    same = (heading, of, under) == ("life-chances-ledger/award-head/v1", origin, size)
+    expect(same, "award-head.txt is of another log or checkpoint than checkpoint.txt, or is no award head")
     found = entries(files["entries.txt"], award)
     expect(len(found) == int(many), f"the award has {many} entries, not {len(found)}: its end is missing, or is not its own")
     expect(base64.b64decode(leaf) == found[-1].leaf, f"entry {many}, the last one, was changed: the award head has another leaf")
-    expect(found[-1].position <= int(size), f"the entry at {found[-1].position} is not under the checkpoint")
+    told = [signed("checkpoints.json", each.encode(), keys(files["keys.txt"])) for each in json.loads(files["checkpoints.json"])]
+    earlier = {int(at): base64.b64decode(its) for _, at, its, *_ in told}
+    sizes = sorted(at for at in earlier if 0 < at <= int(size))
+    expect(sizes == [int(at) for _, at, *_ in told], "checkpoints.json is not in order, or not of earlier checkpoints")
     beside = iter([base64.b64decode(line) for line in files["proof.txt"].split()])
-    leads_to = root([(entry.position - 1, entry.leaf) for entry in found], beside, 0, int(size)), next(beside, None)
-    expect(leads_to == (base64.b64decode(top), None), "the entries do not lead to the root that was signed (proof.txt)")
-    return award, found, f"{len(found):,} entries, all that {award} has, under the signed root of {int(size):,}"
+    lead_to = roots([(entry.position - 1, entry.leaf) for entry in found], sizes, beside, 0, int(size))
+    same = (lead_to[int(size)], next(beside, None)) == (base64.b64decode(top), None)
+    expect(same, "the entries do not lead to the root that was signed (proof.txt, or checkpoints.json lacks one)")
+    for at in sizes:
+        expect(lead_to[at] == earlier[at], f"checkpoints.json: that of {at} entries is of another history than checkpoint.txt")
+    what = f"{len(found):,} entries, all that {award} has, under the signed root of {int(size):,}"
+    return award, found, f"{what}; {len(sizes)} checkpoints of one history"
 
 
 def worked_out(files: Files, award: str, found: list[Entry]) -> Counter[str]:
@@ -453,15 +454,14 @@ def worked_out(files: Files, award: str, found: list[Entry]) -> Counter[str]:
     for day, accounts in balances.items():
         expect(figures(posted, day) == accounts, f"balances.json is not what the entries come to on {day}")
     expect(json.loads(files["statement.json"])["years"] == statement(posted), "statement.json is not what the entries come to")
-    same = in_order(files["journal.beancount"].decode()) == in_order("".join(journal(found, award)))
-    expect(same, "journal.beancount is not what the entries come to")
+    texts = files["journal.beancount"].decode(), "".join(journal(found, award))
+    told, made = (sorted(sorted(block.split("\n")) for block in text.split("\n\n")) for text in texts)  # The order may differ.
+    expect(told == made, "journal.beancount is not what the entries come to")
     return known.checked + Counter({"postings": len(posted), "balances": sum(map(len, balances.values()))})
 
 
 def unchanged(files: Files, award: str, known: dict[str, bytes]) -> int:
-    """Every file is the one that was signed, and so is every earlier checkpoint; how many files there are."""
-    for note in json.loads(files["checkpoints.json"]):
-        signed("checkpoints.json", note.encode(), keys(files["keys.txt"]))
+    """Every file is the one that was signed; how many there are."""
     heading, _, of, _, *lines = signed("manifest.txt", files["manifest.txt"], known)
     expect((heading, of) == ("life-chances-ledger/audit-pack/v1", award), "manifest.txt is none of this award")
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}

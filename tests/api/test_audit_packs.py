@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from hashlib import sha256
 from importlib.util import find_spec
 from io import BytesIO
@@ -17,11 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api import audit, packing, signing
 from api.audit import verify
 from api.cli.access import open_ledger, settings_with
-from ledger import merkle, notes
+from ledger import merkle, notes, proofs
 from ledger.award_heads import AwardHead
 from ledger.checkpoints import Checkpoint, Checkpoints
 from ledger.entry import Draft, place, row_of
@@ -243,13 +246,18 @@ class TestVerify:
         origin = files["checkpoint.txt"].decode().split("\n", 1)[0]
         ours, forger = Verifier(origin, NEW.public).vkey, Signer(b"f" * 32)
         assert said(files, capsys, "--key", ours)[0] == 0
-        forged = resealed(files, lambda _, __: None, forger)
+        forged = resealed(files, unchanged, forger)
         assert said(forged, capsys)[0] == 0  # It is whole in itself; whose it is only the key tells.
         assert "is signed by no key that is known" in said(forged, capsys, "--key", ours)[1]
 
 
-def resealed(files: Files, change: Callable[[str, dict[str, Any]], None], signer: Signer) -> Files:
-    """A pack of a log that has the award's entries only, changed and sealed anew by whoever has a key to sign with."""
+def resealed(
+    files: Files, change: Callable[[str, dict[str, Any]], None], signer: Signer, earlier: dict[int, bytes | None] | None = None
+) -> Files:
+    """A pack of a log that has the award's entries only, changed and sealed anew by whoever has a key to sign with.
+
+    `earlier` are the sizes of its earlier checkpoints, each with its root where that is another than it should be.
+    """
     rows, previous = [], bytes(32)
     for number, entry in enumerate(entries_of(files), 1):
         header, state, _ = entry.split(b"\n")
@@ -262,6 +270,8 @@ def resealed(files: Files, change: Callable[[str, dict[str, Any]], None], signer
     origin, size = f"life-chances-ledger/{rows[0].leaf.hex()[:16]}", len(rows)
     checkpoint = Checkpoint(origin, size, merkle.root([row.leaf for row in rows])).text
     head = AwardHead(origin, AWARD, size, previous, size).text
+    roots = {at: other or merkle.root([row.leaf for row in rows[:at]]) for at, other in (earlier or {}).items()}
+    signed = [Checkpoint(origin, at, its).text for at, its in roots.items()]
     made = {
         **files,
         "entries.txt": b"".join(row.header + row.state + b"\n" for row in rows),
@@ -269,7 +279,7 @@ def resealed(files: Files, change: Callable[[str, dict[str, Any]], None], signer
         "keys.txt": Verifier(origin, signer.public).vkey.encode(),
         "checkpoint.txt": notes.written(checkpoint, [signer.sign(origin, checkpoint)]).encode(),
         "award-head.txt": notes.written(head, [signer.sign(origin, head)]).encode(),
-        "checkpoints.json": b"[]",
+        "checkpoints.json": json.dumps([notes.written(text, [signer.sign(origin, text)]) for text in signed]).encode(),
     }
     with suppress(verify.DoesNotHold):
         made["journal.beancount"] = "".join(verify.journal(verify.entries(made["entries.txt"], AWARD), AWARD)).encode()
@@ -277,6 +287,41 @@ def resealed(files: Files, change: Callable[[str, dict[str, Any]], None], signer
     hashes = "".join(f"{sha256(made[name]).hexdigest()}  {name}\n" for name in sorted(made))
     manifest = f"{packing.HEADING}\n{origin}\n{AWARD}\n{size}\n{hashes}"
     return made | {"manifest.txt": notes.written(manifest, [signer.sign(origin, manifest)]).encode()}
+
+
+def unchanged(_: str, __: dict[str, Any]) -> None:
+    """Changes nothing."""
+
+
+class TestVerifyEarlierCheckpoints:
+    """They are of the history of which the last one is, or it is said which is not."""
+
+    def test_finds_them_of_one_history(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        whole = resealed(files, unchanged, NEW, dict.fromkeys((1, 17, 64, 65, len(entries_of(files)))))
+        code, output = said(whole, capsys)
+        assert (code, "5 checkpoints of one history" in output) == (0, True), output
+
+    def test_finds_one_of_another_history(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        for at in (1, 64, 65):
+            forged = resealed(files, unchanged, NEW, {1: None, 64: None, 65: None} | {at: b"f" * 32})
+            assert f"checkpoints.json: that of {at} entries is of another history" in said(forged, capsys)[1]
+
+    def test_finds_one_from_after_the_last(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        later = {17: None, len(entries_of(files)) + 1: b"f" * 32}
+        assert "not of earlier checkpoints" in said(resealed(files, unchanged, NEW, later), capsys)[1]
+        assert "not in order" in said(resealed(files, unchanged, NEW, {64: None, 17: None}), capsys)[1]
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_works_their_roots_out_from_what_is_proved(self, data: st.DataObject) -> None:
+        size = data.draw(st.integers(1, 70))
+        indexes = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1)))
+        sizes = sorted(data.draw(st.sets(st.integers(1, size))))
+        leaves = [sha256(bytes([at])).digest() for at in range(size)]
+        beside = iter(proofs.inclusions(lambda start, end: merkle.root(leaves[start:end]), indexes, size, sizes))
+        found = verify.roots([(at, leaves[at]) for at in indexes], sizes, beside, 0, size)
+        assert found == {at: merkle.root(leaves[:at]) for at in (*sizes, size)}
+        assert next(beside, None) is None
 
 
 def amount_of(kind: str, *path: str | int, by: int = 1) -> Callable[[str, dict[str, Any]], None]:
@@ -323,7 +368,7 @@ class TestVerifyWhatWasSigned:
         entries = [entry.replace(b'"payment.settled"', b'"payment.vanished"') for entry in entries_of(files)]
         assert (
             "does not know what such an entry means"
-            in said(resealed({**files, "entries.txt": b"".join(entries)}, lambda _, __: None, NEW), capsys)[1]
+            in said(resealed({**files, "entries.txt": b"".join(entries)}, unchanged, NEW), capsys)[1]
         )
 
 
@@ -372,6 +417,21 @@ class TestRoute:
         assert before != after
         for as_of in (first, first + 1):
             assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={as_of}")).content == before
+
+    async def test_has_a_checkpoint_of_each_day_and_the_proof_that_they_are_of_one_history(
+        self, service: Service, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        days = [sign(service)]
+        service.clock.now += timedelta(days=1)
+        await story.submit(service)
+        days.append(sign(service))
+        service.clock.now += timedelta(days=1)
+        await story.verify(service)
+        days.append(sign(service))
+        files = unpacked((await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content)
+        told = [Checkpoint.read(notes.parsed(note)[0]).size for note in json.loads(files["checkpoints.json"])]
+        assert (told[-3:], len(set(days))) == (days, 3)
+        assert f"{len(told)} checkpoints of one history" in said(files, capsys)[1]
 
     async def test_refuses_what_there_is_not(self, service: Service) -> None:
         assert slug(await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (404, "no-checkpoint")
