@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.claims import sees_lines
 from api.names import AwardName
-from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheSpan, TheSpanOnADay, cursor, offset, question
+from api.readings import EVERYBODY, LIMIT, After, Limit, Page, TheSpan, TheSpanOnADay, onward, question, stretch
 from api.telling import note
 from api.trails import is_total
 from domain.award import NoSuchAward
@@ -72,19 +72,20 @@ def replay(award: AwardName, asked: TheSpan, after: After = None, limit: Limit =
     """Step through an award event by event: what it came to before and after each, and what changed.
 
     A step is of one entry that was recorded after `from` and by `to`; whatever `from` shows as `as_of` lies before the first.
+    All pages go up to where the first one went, whatever is recorded meanwhile.
     """
     most = asked.limited(limit)
-    start = max(offset(after, asked.position), asked.begin)
-    found = asked.views.histories.replay(award, start, asked.position, most + 1)
+    start, end = stretch(after, asked)
+    found = asked.views.histories.replay(award, start, end, most + 1)
     whole = sees_lines(asked.caller, award)
     shown = found[:most]
     note(rows=len(shown))
     return Replay(
         award=canonical(award),
         begin=asked.begin,
-        end=asked.position,
+        end=end,
         rows=tuple(_step(each, whole=whole) for each in shown),
-        next=cursor(str(shown[-1].position)) if len(found) > most else None,
+        next=onward(shown[-1].position, end) if len(found) > most else None,
     )
 
 
@@ -95,20 +96,20 @@ def difference(award: AwardName, asked: TheSpanOnADay, after: After = None, limi
     The causes add up to the difference exactly. Limits are not in it, as they are terms and move with the day. With
     `effective_on`, figures are as accounts were posted: what is owed back is not set apart from what is due, as balances do.
     """
-    start = max(offset(after, asked.position), asked.begin)
+    start, end = stretch(after, asked)
     histories, day = asked.views.histories, asked.effective_on
-    changes = histories.changes(award, asked.begin, asked.position, day)
-    found, goes_on = histories.causes(award, start, asked.position, asked.limited(limit), day)
+    changes = histories.changes(award, asked.begin, end, day)
+    found, goes_on = histories.causes(award, start, end, asked.limited(limit), day)
     whole = sees_lines(asked.caller, award)
     note(rows=len(found))
     return Difference(
         award=canonical(award),
         begin=asked.begin,
-        end=asked.position,
+        end=end,
         effective_on=day,
         changes=changes,
         rows=tuple(ToldCause(**_entry(each, whole=whole), moves=each.moves) for each in found),
-        next=None if goes_on is None else cursor(str(goes_on)),
+        next=None if goes_on is None else onward(goes_on, end),
     )
 
 

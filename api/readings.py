@@ -31,6 +31,7 @@ R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)
 
 _POSITION: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+_STRETCH: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LOOK_EVERY_S: Final = 0.05
 _LIMIT: Final = 100
@@ -144,6 +145,27 @@ def offset(after: str | None, most: int) -> int:
     if not (start.isascii() and start.isdigit() and len(start) <= len(str(most))):
         raise RequestIsWrong([_NO_CURSOR])
     return int(start)
+
+
+def stretch(after: str | None, asked: Reading) -> tuple[int, int]:
+    """Between which positions a page of what lies between two moments goes on.
+
+    It goes up to where the first page went, so that all of them are of one stretch, whatever is recorded meanwhile.
+    """
+    if after is None:
+        return asked.begin, asked.position
+    found = _STRETCH.fullmatch(opened(after) or "")
+    if found is None:
+        raise RequestIsWrong([_NO_CURSOR])
+    start, end = map(int, found.groups())
+    end = max(min(end, asked.position), asked.begin)
+    asked.response.headers["Ledger-Position"] = str(end)
+    return max(start, asked.begin), end
+
+
+def onward(start: int, end: int) -> str | None:
+    """What goes on after a position, as `stretch` reads it."""
+    return cursor(f"{start}-{end}")
 
 
 _NO_CURSOR: Final = Fault("after", "is no cursor that an answer of this list gave as `next`")

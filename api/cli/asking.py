@@ -70,6 +70,11 @@ class Asking(Acting):
         """What there is at an address; nothing where it has been told to a machine."""
         return self._told(self.get(path))
 
+    def rows(self, path: str) -> list[Json] | None:
+        """Every row of a list; nothing where they have been told to a machine."""
+        found: list[Json] | None = self._told(act(self.ours, self.key, lambda me: me.every(path, **self._moment)))
+        return found
+
     def found(self, path: str, *, every: bool = False, **asked: Any) -> "tuple[Any, People] | None":
         """What there is, or `every` row of a list, with people's names; nothing where it has been told to a machine."""
 

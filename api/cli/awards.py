@@ -7,7 +7,7 @@ import typer
 
 from api.cli.access import Access, DataDir, KeyFile, KeyText, act, key_of, settings_with
 from api.cli.accounts import show_award, show_overview
-from api.cli.asking import AsOf, Doing, EffectiveOn, does, names_of
+from api.cli.asking import Asking, AsOf, Doing, EffectiveOn, asks, does, names_of
 from api.cli.documents import read_json
 from api.cli.screen import AsJson, pounds, say, table, tell_json
 
@@ -30,12 +30,15 @@ def install(app: typer.Typer) -> None:
     importing.command("award")(import_award)
 
 
-def show_awards(key: KeyText = None, key_file: KeyFile = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the awards that your key opens."""
-    ours = settings_with(data_dir)
-    found = act(ours, key_of(ours, key, key_file), lambda me: me.every("/awards"))
-    if as_json:
-        tell_json(found)
+@asks
+def show_awards(asking: Asking) -> None:
+    """List the awards that your key opens.
+
+    For example:
+
+      lcledger awards --as-of 2022-03-31T23:59:59Z
+    """
+    if (found := asking.rows("/awards")) is None:
         return
     heads = [
         ("award", "left"),
@@ -52,7 +55,7 @@ def show_awards(key: KeyText = None, key_file: KeyFile = None, data_dir: DataDir
             each["status"],
             str(each["claims"]),
             pounds(each["assessed"]),
-            pounds(each["award_amount"]),
+            pounds(each["award_amount"]) if each["award_amount"] else "",
         )
         for each in found
     ]

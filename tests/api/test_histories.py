@@ -130,6 +130,18 @@ class TestBoth:
             assert slug(await paid.audrey.get(path, params={"after": cursor})) == (422, "request-is-wrong")
 
     @pytest.mark.parametrize("path", BOTH)
+    async def test_have_pages_of_one_stretch_whatever_is_recorded_meanwhile(self, paid: Service, path: str) -> None:
+        whole = await paid.audrey.reads(path)
+        first = await paid.audrey.reads(path, params={"limit": 2})
+        await story.submit(paid, "2021-Q4", [story.line(participant="KIR-0099")])
+        answer = await paid.audrey.get(path, params={"after": first["next"]})
+        rest = answer.json()
+        assert first["rows"] + rest["rows"] == whole["rows"]
+        assert answer.headers["Ledger-Position"] == str(first["end"])
+        assert (rest["end"], rest["next"], rest.get("changes")) == (first["end"], None, first.get("changes"))
+        assert len((await paid.audrey.reads(path))["rows"]) > len(whole["rows"])
+
+    @pytest.mark.parametrize("path", BOTH)
     async def test_know_no_award_that_was_not_there_by_then(self, paid: Service, path: str) -> None:
         assert slug(await paid.audrey.get(path, params={"to": "1"})) == (404, "no-such-award")
         assert slug(await paid.audrey.get(path.replace(AWARD, "INDIGO-POJ-9999"))) == (404, "no-such-award")

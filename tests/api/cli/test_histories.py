@@ -92,3 +92,12 @@ class TestDifference:
         assert f", in effect on {told['effective_on']}" in " ".join(
             lines("difference", OPEN, "--effective-on", "2024-06-30", *here)
         )
+
+
+class TestAwards:
+    def test_are_listed_as_they_were(self, played: Played) -> None:
+        here = ("--data-dir", str(played.folder))
+        registered = answer("replay", DONCASTER, *here)["rows"][0]["position"]
+        assert DONCASTER not in {each["reference"] for each in answer("awards", "--as-of", str(registered - 1), *here)}
+        shown = lines("awards", "--as-of", str(registered), *here)
+        assert [line.split()[-2:] for line in shown if line.strip().startswith(DONCASTER)] == [["0", "£0.00"]]
