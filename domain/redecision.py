@@ -524,5 +524,7 @@ def alone(event: Event) -> bool:
     return event.type in _ALONE or event.type.partition(".")[0] in _ALONE_IN
 
 
-STATED: Final = frozenset({TermsProposed, OtherPaymentProposed, ReceivableRecovered, OpeningPositionProposed, OpeningFiguresListed})
+STATED: Final = frozenset(
+    {TermsProposed, OtherPaymentProposed, ReceivableRecovered, OpeningPositionProposed, OpeningFiguresListed}
+)
 """The events whose amounts somebody states; what is made of them later is worked out."""

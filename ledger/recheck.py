@@ -268,11 +268,9 @@ class _Streams:
     def take(self, entry: Recorded, weight: int) -> None:
         """Let an entry have happened."""
         self.upto = entry.position
-        kept = self._kept.get(entry.stream)
-        if kept is None:
-            if entry.stream in self._forgotten or not self._walked(entry.stream):
-                return  # It is read from the log when somebody asks for it.
-            kept = self._keep(entry.stream, _Kept())
+        if not self._walked(entry.stream) or entry.stream in self._forgotten:
+            return  # It is read from the log when somebody asks for it.
+        kept = self._kept.get(entry.stream) or self._keep(entry.stream, _Kept())
         kept.happened.append((entry.event, entry.person))
         kept.version += 1
         self._weigh(entry.stream, kept, weight)
@@ -336,7 +334,7 @@ class _Checking:
         done.entries += 1
         if award := award_named(entry.stream):
             done.awards.add(award)
-        amounts = sum(1 for _ in _amounts(entry.event))
+        amounts = _amounts_in(entry.event)
         if type(entry.event) in STATED:
             done.stated += amounts
         else:
@@ -349,6 +347,7 @@ class _Checking:
     def _decide(self, entries: _Following) -> int:
         """Decide again what the first entry leads; how many entries that is."""
         first = entries[0]
+        self.streams.upto = first.position - 1
         facts = PastFacts(self.streams, self._lists)
         try:
             decision = redecide(facts, entries)
@@ -406,7 +405,7 @@ class _Checking:
                 self._differ(entry, event_made, lacks_accounts=False)
         for (stream, _, _), event in wanted.items():
             if event.type not in LATER_ENTRIES:
-                said = "; ".join(f"{where} {amount}" for where, amount in _amounts(event))
+                said = "; ".join(f"{where} {each}" for where, each in _leaves(event) if isinstance(each, Money))
                 self.done.note(entries[0], f"{event.type} of {stream}", _NOTHING, said or "an entry")
         return extent
 
@@ -446,8 +445,15 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     yield from chain.from_iterable(_leaves(each, f"{path}.{name}" if path else str(name)) for name, each in inner)
 
 
-def _amounts(event: Event) -> Iterator[tuple[str, Money]]:
-    return ((where, each) for where, each in _leaves(event) if isinstance(each, Money))
+def _amounts_in(value: Any) -> int:
+    """How many amounts a value says."""
+    if isinstance(value, BaseModel):
+        return sum(map(_amounts_in, value.__dict__.values()))
+    if isinstance(value, dict):
+        return sum(map(_amounts_in, value.values()))
+    if isinstance(value, tuple):
+        return sum(map(_amounts_in, value))
+    return isinstance(value, Money)
 
 
 def _told(value: Any) -> str:
