@@ -18,7 +18,6 @@ from domain.bank_details import Account
 from domain.certification import Certificate, certify
 from domain.claim import (
     Backlog,
-    Claim,
     ClaimCertified,
     ClaimDeclined,
     ClaimedLine,
@@ -62,7 +61,6 @@ from domain.payment import (
 from domain.person import person_stream
 from domain.receivable import Receivable, ReceivableRecovered, ReceivableWrittenOff
 from domain.reconsideration import ReconsiderationAgreed
-from domain.refusal import Refused
 from domain.run import PaymentName, RunCancelled, RunDrawnUp, RunReleased, RunSettlementRecorded
 from domain.variation import agree as agree_terms
 from domain.verification import LineDecision, Verification, verify
@@ -207,7 +205,7 @@ def _names(entries: Entries) -> tuple[str, str]:
 
 def _leading(entries: Entries, of: type[E]) -> E:
     """The first entry's event."""
-    return cast("E", entries[0].event) if isinstance(entries[0].event, of) else _first(entries, of)
+    return _first(entries[:1], of)
 
 
 def _first(entries: Entries, of: type[E]) -> E:
@@ -489,7 +487,7 @@ LEADING: Final[Mapping[type[Event], Redecide]] = {
 }
 """How each decision is decided again, by the event that leads it."""
 
-_ALONE_IN: Final = frozenset({"party", "bank-details", "person", "key", "sign-in", "log", "erasure"})
+_ALONE_IN: Final = frozenset({"party", "bank-details", "person", "key", "sign-in", "log", "erasure", "webhook"})
 _ALONE: Final = frozenset(
     {
         "award.registered",
@@ -525,6 +523,6 @@ def alone(event: Event) -> bool:
 
 
 STATED: Final = frozenset(
-    {TermsProposed, OtherPaymentProposed, ReceivableRecovered, OpeningPositionProposed, OpeningFiguresListed}
+    {TermsProposed, OtherPaymentProposed, ReceivableRecovered, OpeningPositionProposed, OpeningFiguresListed, OpeningLinesListed}
 )
 """The events whose amounts somebody states; what is made of them later is worked out."""

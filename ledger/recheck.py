@@ -88,7 +88,7 @@ def recheck(
     size: int,
     seals: Seals | None = None,
     award: str | None = None,
-    progress: Progress = lambda done, size: None,
+    progress: Progress | None = None,
 ) -> Rechecked:
     """Decide again all that was decided in the log's first `size` entries, or what touched one award.
 
@@ -100,7 +100,8 @@ def recheck(
     groups = _groups(reads, read, size) if award is None else _groups_of(reads, read, award, size)
     for group in groups:
         checking.check(group)
-        progress(group[-1].position, size)
+        if progress is not None:
+            progress(group[-1].position, size)
     return checking.done
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,12 +27,16 @@ from api.cli.inspection import everything as look_over
 from api.settings import Settings
 from domain.events import BY_NAME
 from domain.log import SealedHead
+from domain.money import Money
+from domain.postings import sums
+from domain.redecision import STATED
 from ledger import merkle, notes, store
 from ledger.checkpoints import Checkpoint
 from ledger.entry import NO_LEAF, Draft, Row, place
 from ledger.inspection import Evidence, Findings, inspect, inspect_hashes
 from ledger.log import Log, Statements
 from ledger.notes import SEED_BYTES, Signer
+from ledger.recheck import Rechecked, recheck
 from ledger.vault import Seals, _seal
 from tests import postgres
 from tests.api import everything, story
@@ -60,11 +65,37 @@ async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
     more: dict[str, Any] = {"database_url": database} if database else {}
     async with story.serving(folder, vault_key=base64.b64encode(KEY).decode(), **more) as service:
         await everything.happen(service)
+        await _further(service)
         state = service.app.state
         await asyncio.to_thread(state.checkpoints.sign, OURS)
         head = state.ledger.head()
         await state.views.wait(head.size, 30)
         return head.size, head.root
+
+
+async def _further(service: story.Service) -> None:
+    """What moves amounts in other ways: a payment is stopped, and returned; a claim is declined, one restated, and lapses."""
+    it, today = everything.IT, service.clock.now.date().isoformat()
+    await story.approve(service, 6)
+    await story.agree_details(service, account_number="55779912")
+    await story.approve(service, 6)
+    await story.draw_up(service, "KIR-2022-04", assessment=6)
+    await service.rhea.does("/v1/payment-runs/KIR-2022-04/release")
+    back = {"reason": "account-closed", "on": today}
+    await service.first.does(f"{it}/payments/6/{story.KIRKLEES}/return", back)
+    for name in ("2022-Q2A", "2022-Q2B"):
+        lines = [story.line("SUPPORT", None, "24", on="2022-04-02")]
+        claim = {**story.claim(name, lines), "period": {"first": "2022-04-01", "last": "2022-06-30"}}
+        await service.cora.does(f"{it}/claims", claim)
+    await story.verify(service, "2022-Q2A")
+    declined = {"decision": "declined", "reason": "duplicate"}
+    await service.cesar.does(f"{it}/claims/2022-Q2A/certification", declined)
+    await service.vera.does(f"{it}/claims/2022-Q2B/verification", {"others": "deferred"})
+    outcomes = [*story.TERMS["outcomes"][:2], {**story.TERMS["outcomes"][2], "price": "900.00"}]
+    terms = {**story.TERMS, "payers": everything.PAYERS, "effective_from": "2022-04-01", "certification": True}
+    await service.first.does(f"{it}/terms", {"terms": {**terms, "outcomes": outcomes}, **everything.WHY})
+    await service.ada.does(f"{it}/terms/5/agreement")
+    await service.first.does(f"{it}/closing")
 
 
 class Tampering:
@@ -463,14 +494,7 @@ class TestATailThatIsSealedAnew:
         changed = rows[_MIDDLE - 1]
         salt = json.loads(changed.state)["salt"].encode()
         rows[_MIDDLE - 1] = changed._replace(state=changed.state.replace(salt, salt[::-1]))
-        with tampering.free() as connection:
-            heads = {size for (size,) in connection.exec_driver_sql("SELECT size FROM heads")}
-            for row, frontier in _sealed(rows):
-                sql = "UPDATE entries SET header = ?, state = ?, leaf = ? WHERE position = ?"
-                tampering.say(connection, sql, row.header, row.state, row.leaf, row.position)
-                if row.position in heads:
-                    sql = "UPDATE heads SET frontier = ?, root = ? WHERE size = ?"
-                    tampering.say(connection, sql, merkle.packed(frontier), merkle.root_of(frontier), row.position)
+        seal_anew(tampering, rows)
         return tampering
 
     def test_is_found_by_a_checkpoint(self, resealed: Tampering) -> None:
@@ -496,6 +520,18 @@ class TestATailThatIsSealedAnew:
         assert "the checkpoint that you gave" in str(fault)
 
 
+def seal_anew(tampering: Tampering, rows: list[Row]) -> None:
+    """Let the log say these rows, and be whole in itself."""
+    with tampering.free() as connection:
+        heads = {size for (size,) in connection.exec_driver_sql("SELECT size FROM heads")}
+        for row, frontier in _sealed(rows):
+            sql = "UPDATE entries SET header = ?, state = ?, leaf = ? WHERE position = ?"
+            tampering.say(connection, sql, row.header, row.state, row.leaf, row.position)
+            if row.position in heads:
+                sql = "UPDATE heads SET frontier = ?, root = ? WHERE size = ?"
+                tampering.say(connection, sql, merkle.packed(frontier), merkle.root_of(frontier), row.position)
+
+
 def _sealed(rows: list[Row]) -> Iterator[tuple[Row, list[bytes]]]:
     tips: dict[str, tuple[int, bytes]] = {}
     frontier: list[bytes] = []
@@ -507,6 +543,86 @@ def _sealed(rows: list[Row]) -> Iterator[tuple[Row, list[bytes]]]:
             tips[row.award] = number + 1, made.leaf
         merkle.grow(frontier, row.position - 1, made.leaf)
         yield made, frontier
+
+
+class TestAPenny:
+    """Whoever can write the log anew, hashes and all, changes an amount: it is not what is worked out of the rest."""
+
+    @pytest.fixture
+    def resealed(self, tampering: Tampering) -> Tampering:
+        """A payment of £95.00 that fell due is a penny more, and nothing else knows of it."""
+        rows = tampering.rows()
+        number = next(number for number, row in enumerate(rows) if row.type == "payment.fell-due")
+        _, path, changed = next(_with_a_penny_more(rows[number]))
+        assert path == ("amount",)
+        rows[number] = rows[number]._replace(state=changed)
+        seal_anew(tampering, rows)
+        tampering.do("DELETE FROM checkpoints")
+        return tampering
+
+    def test_is_named_though_the_log_is_whole_in_itself(self, resealed: Tampering) -> None:
+        assert inspect(resealed.log, BY_NAME, Evidence(), lambda _done, _size: None).faults == []
+        first, *_ = worked_out_again(resealed).differences
+        assert (first.type, first.field) == ("payment.fell-due", "amount")
+        assert str(first).startswith(f"{story.AWARD}, entry {first.position}, payment.fell-due, amount: recorded ")
+
+    def test_of_any_amount_is_named(self, tampering: Tampering) -> None:
+        """Each field of each type of event once; what nothing is worked out of, and nobody worked out, cannot be."""
+        assert worked_out_again(tampering).differences == []
+        rows = tampering.rows()
+        named: dict[tuple[str, str], bool] = {}
+        with tampering.free() as connection:
+            for row in rows:
+                for field, _, changed in _with_a_penny_more(row):
+                    if field in named or (not tampering.sql.sqlite and len(named) % 6):
+                        named.setdefault(field, True)
+                        continue
+                    tampering.say(connection, "UPDATE entries SET state = ? WHERE position = ?", changed, row.position)
+                    connection.commit()
+                    differences = worked_out_again(tampering).differences
+                    stated = BY_NAME[row.type] in STATED
+                    named[field] = any(
+                        each.award == row.award and (stated or each.position == row.position) for each in differences
+                    )
+                    tampering.say(connection, "UPDATE entries SET state = ? WHERE position = ?", row.state, row.position)
+                    connection.commit()
+        # The first other payment was withdrawn: nobody ever worked anything out of its sum.
+        assert {field for field, is_named in named.items() if not is_named} <= {("other-payment.proposed", "amount")}
+        assert {kind for kind, _ in named} == WITH_AMOUNTS
+
+
+WITH_AMOUNTS = {name for name, kind in BY_NAME.items() if json.dumps(Money.pattern) in json.dumps(kind.model_json_schema())}
+
+
+def worked_out_again(tampering: Tampering) -> Rechecked:
+    return recheck(tampering.log.reads, BY_NAME, balance=sums, size=tampering.log.head().size, seals=Seals(KEY))
+
+
+_AN_AMOUNT = re.compile(r"-?[0-9]+\.[0-9]{2}")
+
+
+def _with_a_penny_more(row: Row) -> Iterator[tuple[tuple[str, str], tuple[str | int, ...], bytes]]:
+    """The entry with each of its amounts, one by one, a penny more: the type and field, the path, and the state."""
+    said = json.loads(row.state)
+    if row.type not in BY_NAME:
+        return
+    for path, amount in _amounts(said["event"]):
+        changed = json.loads(row.state)
+        inner = changed["event"]
+        for step in path[:-1]:
+            inner = inner[step]
+        pence = int(amount.replace(".", "")) + 1
+        inner[path[-1]] = f"{'-' if pence < 0 else ''}{abs(pence) // 100}.{abs(pence) % 100:02}"
+        field = ".".join(step for step in path if isinstance(step, str) and not step[0].isdigit() and "-" not in step)
+        yield (row.type, field), path, orjson.dumps(changed, option=orjson.OPT_SORT_KEYS)
+
+
+def _amounts(said: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    inner = said.items() if isinstance(said, dict) else enumerate(said) if isinstance(said, list) else ()
+    for name, each in inner:
+        yield from _amounts(each, (*path, name))
+    if isinstance(said, str) and _AN_AMOUNT.fullmatch(said):
+        yield path, said
 
 
 class TestAnyByte:

@@ -19,10 +19,13 @@ from domain.aggregate import Actor, Command, S, Stream, fold
 from domain.award import NoSuchAward, award_stream
 from domain.claim import claim_stream
 from domain.event import Event
+from domain.events import BY_NAME
 from domain.money import NOTHING, Money
 from domain.payment import payment_stream
+from domain.postings import sums
 from domain.refusal import Refused
 from ledger.ledger import Ledger, Request
+from ledger.recheck import recheck
 from projections.balances import Of, Totals, figures, sheets_of
 from projections.histories import Cause, Step
 from projections.views import Views
@@ -210,6 +213,9 @@ class TestAnyHistory:
                 happened = [(each.event, each.person) for each in entries if each.stream == stream.name]
                 assert ledger.load(stream)[0] == fold(stream.of, happened)
         assert views.balances.trial_balance() == 0
+        done = recheck(ledger.log.reads, BY_NAME, balance=sums, size=ledger.head().size)
+        assert done.differences == []
+        assert (done.entries, len(done.awards)) == (ledger.head().size, next(numbers) - 2)
 
     def test_is_at_every_moment_what_a_ledger_that_stopped_there_says(
         self, ledger: Ledger, views: Views, clock: Clock, tmp_path: Path
