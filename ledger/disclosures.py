@@ -97,9 +97,9 @@ class Disclosures:
         try:
             with failures.told():
                 if engine.dialect.name == "sqlite":
-                    schema.migrate_disclosures(engine)
+                    schema.migrate_beside(engine, "disclosures")
                 with engine.connect() as connection:
-                    schema.check_disclosures(connection)
+                    schema.check_beside(connection, "disclosures")
                     store.assert_durable(connection)
         except BaseException:
             engine.dispose()

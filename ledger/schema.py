@@ -6,7 +6,7 @@ and insert in the log, work in the vault, and own what it makes in the schema of
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,8 @@ from ledger.lock_file import LockFile
 REVISION: Final = "0002"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-DISCLOSURES_REVISION: Final = "0001"
-"""The last step of the line of migrations that the disclosures have of their own, as they are a database of their own."""
-DISCLOSURES: Final = MIGRATIONS / "disclosures"
+BESIDE: Final[Mapping[store.Part, str]] = {"disclosures": "0001", "deliveries": "0001"}
+"""The last step of the line of migrations that each part beside the log has of its own, as it is a database of its own."""
 _MIGRATING: Final = 0x6C636C_01
 """The key of PostgreSQL's advisory lock round migrations."""
 
@@ -48,7 +47,11 @@ GRANT UPDATE, DELETE ON log.texts, log.participants, log.tracking TO {role};
 GRANT USAGE, CREATE ON SCHEMA views TO {role};
 GRANT USAGE ON SCHEMA disclosures TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA disclosures TO {role};
-GRANT INSERT, DELETE ON disclosures.disclosures TO {role}
+GRANT INSERT, DELETE ON disclosures.disclosures TO {role};
+GRANT USAGE ON SCHEMA deliveries TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA deliveries TO {role};
+GRANT INSERT, UPDATE ON deliveries.queues, deliveries.deliveries TO {role};
+GRANT INSERT ON deliveries.attempts TO {role}
 """
 
 
@@ -75,17 +78,18 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
             except CommandError as error:
                 raise _not_migrated(found) from error
         if connection.dialect.name != "sqlite":
-            connection.exec_driver_sql("SET LOCAL search_path TO disclosures")
-            upgrade(connection, MIGRATIONS, DISCLOSURES)
+            for part in BESIDE:
+                connection.exec_driver_sql(f"SET LOCAL search_path TO {part}")
+                upgrade(connection, MIGRATIONS, MIGRATIONS / part)
         if grant_to is not None:
             grant(connection, grant_to)
 
 
-def migrate_disclosures(engine: Engine) -> None:
-    """Bring the SQLite file of the disclosures up to this release. On PostgreSQL `migrate` does it, in their schema."""
-    if not _is_migrated(engine, DISCLOSURES_REVISION):
+def migrate_beside(engine: Engine, part: store.Part) -> None:
+    """Bring the SQLite file of a part beside the log up to this release. On PostgreSQL `migrate` does it, in its schema."""
+    if not _is_migrated(engine, BESIDE[part]):
         with alone(engine) as connection:
-            upgrade(connection, MIGRATIONS, DISCLOSURES)
+            upgrade(connection, MIGRATIONS, MIGRATIONS / part)
 
 
 @contextmanager
@@ -101,7 +105,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
                 yield connection
         return
     with engine.connect() as connection, _transaction(connection, f"BEGIN; SELECT pg_advisory_xact_lock({_MIGRATING})"):
-        for schema in ("log", "views", "disclosures"):
+        for schema in ("log", "views", *BESIDE):
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         yield connection
 
@@ -143,10 +147,10 @@ def check(connection: Connection) -> None:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
 
 
-def check_disclosures(connection: Connection) -> None:
-    """Refuse a database whose disclosures are not of this release; `NotMigrated`."""
+def check_beside(connection: Connection, part: store.Part) -> None:
+    """Refuse a database of which a part beside the log is not of this release; `NotMigrated`."""
     found = revision(connection)
-    if found != DISCLOSURES_REVISION:
+    if found != BESIDE[part]:
         raise _not_migrated(found)
 
 
@@ -155,15 +159,17 @@ def _is_migrated(engine: Engine, wanted: str = REVISION) -> bool:
     if engine.dialect.name == "sqlite" and not store.file_of(engine.url).exists():
         return False
     with engine.connect() as connection:
-        return revision(connection) == wanted and (engine.dialect.name == "sqlite" or _has_disclosures(connection))
+        return revision(connection) == wanted and (
+            engine.dialect.name == "sqlite" or all(_has(connection, part) for part in BESIDE)
+        )
 
 
-def _has_disclosures(connection: Connection) -> bool:
-    """Whether PostgreSQL's schema of the disclosures is of this release too."""
-    if not inspect(connection).has_table("alembic_version", schema="disclosures"):
+def _has(connection: Connection, part: store.Part) -> bool:
+    """Whether PostgreSQL's schema of a part beside the log is of this release too."""
+    if not inspect(connection).has_table("alembic_version", schema=part):
         return False
-    found = connection.exec_driver_sql("SELECT version_num FROM disclosures.alembic_version").scalar()
-    return found == DISCLOSURES_REVISION
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {part}.alembic_version").scalar()  # noqa: S608 (one of ours)
+    return found == BESIDE[part]
 
 
 def _not_migrated(found: str | None) -> NotMigrated:

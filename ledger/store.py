@@ -1,7 +1,7 @@
-"""The databases: the log with its vault, the read models, and the disclosures.
+"""The databases: the log with its vault, the read models, the disclosures, and the deliveries of webhooks.
 
-With SQLite these are files, side by side: `ledger.db`, `ledger-views.db` and `ledger-disclosures.db`; with PostgreSQL schemas of
-one database, `log`, `views` and `disclosures`. Several, because in one file those who write stand in each other's way.
+With SQLite these are files, side by side: `ledger.db`, `ledger-views.db` and so on; with PostgreSQL schemas of one database,
+`log`, `views`, `disclosures` and `deliveries`. Several, because in one file those who write stand in each other's way.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 from ledger.failures import READ_ONLY, Unavailable
 
-Part = Literal["log", "views", "disclosures"]
+Part = Literal["log", "views", "disclosures", "deliveries"]
 
 BUSY_TIMEOUT_S: Final = 30
 POOL_SIZE: Final = 8

@@ -1,0 +1,402 @@
+"""What webhooks are sent: queues of notices, what became of each, and every attempt. Kept beside the log, and never made again.
+
+The log is what is sent from: a queue stands at a position of it, and goes on from there. What is put into a queue and how far
+the queue has come are written in one transaction, so that each notice is in it once, under the next number of a dense sequence:
+whoever receives them sees a hole at once. A queue that is disabled stands still, and nothing of the log passes it by.
+
+A delivery waits until somebody has taken it, or is parked when nobody did after the last try. Its `id` is made of its entry's
+leaf, so that it is the same at each attempt, and again if this database should be lost.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, Self
+
+from sqlalchemy import URL, Connection, Engine
+
+from ledger import failures, schema, store
+from ledger.entry import written
+from ledger.log import Statements
+from ledger.randomness import random_bytes
+
+TEST: Final = "webhook.test"
+"""The type of what is sent to try a webhook: nothing happened."""
+MOST_WAITING: Final = 10_000
+"""How many deliveries of a queue wait at most; what comes after them stays in the log until there is room."""
+_ID_DIGITS: Final = 32
+
+
+class State(StrEnum):
+    """What has become of a delivery."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    PARKED = "parked"
+
+
+class Queue(NamedTuple):
+    """How far a webhook has come: the position of the log up to which everything is queued, and the last number given."""
+
+    webhook: str
+    position: int
+    sequence: int
+    revision: int
+    """Goes up whenever deliveries wait again that did not."""
+    failing_since: str | None
+
+
+class Coming(NamedTuple):
+    """A notice that is to be queued for a webhook."""
+
+    position: int
+    award: str
+    type: str
+    leaf: bytes
+
+
+class Delivery(NamedTuple):
+    """A notice in a webhook's queue, or a test. What it says follows from its position, its sequence and its checkpoint."""
+
+    webhook: str
+    sequence: int
+    position: int | None
+    """Of the entry; a test has none."""
+    award: str | None
+    type: str
+    id: str
+    checkpoint: int | None
+    """The size of the newest checkpoint when it was queued, which it is told with."""
+    queued_at: str
+    state: State
+    attempts: int
+    """How often it was tried at all."""
+    tries: int
+    """How often since it was queued, or asked for again: the schedule begins anew then."""
+    due_at: str
+    ended_at: str | None
+
+
+class Attempt(NamedTuple):
+    """One call, and what came of it: a status, or why there is none."""
+
+    webhook: str
+    sequence: int
+    number: int
+    at: str
+    status: int | None
+    failure: str | None
+    duration_ms: int
+    answer: str
+    """A cut of what was answered."""
+
+
+class Outcome(NamedTuple):
+    """An attempt, and what becomes of its delivery."""
+
+    attempt: Attempt
+    delivery: Delivery
+
+
+class Moved(RuntimeError):
+    """A queue is not where it was thought to be: another process went on with it."""
+
+
+_DELIVERY: Final = ", ".join(Delivery._fields)
+_BIGINTS: Final = frozenset({"sequence", "position", "checkpoint", "attempts", "tries", "number", "status", "duration_ms"})
+
+
+def _columns(fields: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, "bigint" if name in _BIGINTS else "text") for name in fields)
+
+
+_DELIVERY_COLUMNS: Final = _columns(Delivery._fields)
+_ATTEMPT_COLUMNS: Final = _columns(Attempt._fields)
+
+
+class Deliveries:
+    """The deliveries of a ledger's webhooks, open to be queued, sent and asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sql = Statements(engine.dialect.name)
+
+    @classmethod
+    def open(cls, url: str | URL) -> Self:
+        """Open a ledger's deliveries; an SQLite file is made if need be, `NotMigrated` says that PostgreSQL's tables are not."""
+        engine = store.engine(url, "deliveries")
+        try:
+            with failures.told():
+                if engine.dialect.name == "sqlite":
+                    schema.migrate_beside(engine, "deliveries")
+                with engine.connect() as connection:
+                    schema.check_beside(connection, "deliveries")
+                    store.assert_durable(connection)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Queueing.
+
+    def begin(self, webhook: str, position: int) -> None:
+        """Have a webhook hear of what comes after a position, unless it has a queue already."""
+        sql = "INSERT INTO queues (webhook, position, sequence, revision) VALUES (?, ?, 0, 0) ON CONFLICT DO NOTHING"
+        with self._turn() as connection:
+            self._say(connection, sql, webhook, position)
+
+    def queues(self) -> dict[str, Queue]:
+        """How far each webhook has come."""
+        return {row[0]: Queue(*row) for row in self._ask(f"SELECT {', '.join(Queue._fields)} FROM queues")}  # noqa: S608 (ours)
+
+    def put(
+        self,
+        coming: Mapping[str, Sequence[Coming]],
+        position: int,
+        looked: int,
+        *,
+        checkpoint: int | None = None,
+        now: datetime,
+    ) -> list[Delivery]:
+        """Queue what some webhooks are to hear of between two positions, all or nothing; gives what is new in their queues.
+
+        Each of them must be at `position`, and is at `looked` afterwards; `Moved` if one is elsewhere. What is queued already,
+        as after a replay, is not queued again.
+        """
+        at, new = written(now), list[Delivery]()
+        with self._turn() as connection:
+            for webhook, notices in coming.items():
+                sequence = self._sequence_at(connection, webhook, position)
+                known = self._queued(connection, webhook, position, looked) if notices else set()
+                fresh = [each for each in notices if each.position not in known]
+                new += [_waiting(webhook, sequence + number, each, checkpoint, at) for number, each in enumerate(fresh, start=1)]
+                self._say(
+                    connection,
+                    "UPDATE queues SET position = ?, sequence = ? WHERE webhook = ?",
+                    looked,
+                    sequence + len(fresh),
+                    webhook,
+                )
+            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, new)
+        return new
+
+    def test(self, webhook: str, now: datetime) -> Delivery:
+        """Queue a test, under the next number of the sequence; `LookupError` if the webhook has no queue."""
+        with self._turn() as connection:
+            queue = self._queue(connection, webhook)
+            at = written(now)
+            new = Delivery(
+                webhook,
+                queue.sequence + 1,
+                None,
+                None,
+                TEST,
+                f"msg_{random_bytes(16).hex()}",
+                None,
+                at,
+                State.WAITING,
+                0,
+                0,
+                at,
+                None,
+            )
+            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, [new])
+            self._say(connection, "UPDATE queues SET sequence = sequence + 1, revision = revision + 1 WHERE webhook = ?", webhook)
+        return new
+
+    # Sending.
+
+    def waiting(self, webhook: str, after: int = 0, limit: int = MOST_WAITING) -> list[Delivery]:
+        """What waits in a queue, in order of its sequence, after a number."""
+        sql = (
+            f"SELECT {_DELIVERY} FROM deliveries WHERE webhook = ? AND state = 'waiting' AND sequence > ? "  # noqa: S608 (ours)
+            "ORDER BY sequence LIMIT ?"
+        )
+        return [_delivery(row) for row in self._ask(sql, webhook, after, limit)]
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Write attempts and what has become of their deliveries, all or nothing; on disk when this returns."""
+        became = [
+            (each.state, each.attempts, each.tries, each.due_at, each.ended_at, each.webhook, each.sequence)
+            for _, each in outcomes
+        ]
+        good = {attempt.webhook for attempt, delivery in outcomes if delivery.state is State.DELIVERED}
+        bad = {attempt.webhook: attempt.at for attempt, _ in reversed(outcomes) if attempt.webhook not in good}
+        with self._turn() as connection:
+            self._insert(connection, "attempts", _ATTEMPT_COLUMNS, [attempt for attempt, _ in outcomes])
+            self._say_each(
+                connection,
+                "UPDATE deliveries SET state = ?, attempts = ?, tries = ?, due_at = ?, ended_at = ? "
+                "WHERE webhook = ? AND sequence = ?",
+                became,
+            )
+            self._say_each(
+                connection,
+                "UPDATE queues SET failing_since = NULL WHERE webhook = ? AND failing_since IS NOT NULL",
+                [(each,) for each in sorted(good)],
+            )
+            self._say_each(
+                connection,
+                "UPDATE queues SET failing_since = ? WHERE webhook = ? AND failing_since IS NULL",
+                [(at, webhook) for webhook, at in sorted(bad.items())],
+            )
+
+    def forget_failing(self, webhook: str) -> None:
+        """Have a webhook that was disabled begin anew, should it be enabled again."""
+        with self._turn() as connection:
+            self._say(connection, "UPDATE queues SET failing_since = NULL WHERE webhook = ?", webhook)
+
+    # Recovering.
+
+    def resend(self, webhook: str, sequence: int, now: datetime) -> Delivery | None:
+        """Have one delivery wait again, under the same id; nothing, if there is none of that number."""
+        if not self._again(webhook, "sequence = ?", sequence, now=now):
+            return None
+        return self.one(webhook, sequence)
+
+    def replay(self, webhook: str, after: int, now: datetime) -> int:
+        """Have everything after a position of the log wait again, and queue what never was; how many wait again at once.
+
+        `LookupError` if the webhook has no queue.
+        """
+        with self._turn() as connection:
+            self._queue(connection, webhook)
+            self._say(
+                connection,
+                "UPDATE queues SET position = ?, revision = revision + 1 WHERE webhook = ? AND position > ?",
+                after,
+                webhook,
+                after,
+            )
+        return self._again(webhook, "position > ?", after, now=now)
+
+    def retry_parked(self, webhook: str, now: datetime) -> int:
+        """Have everything that was parked wait again; how much it is."""
+        return self._again(webhook, "state = ?", State.PARKED, now=now)
+
+    def _again(self, webhook: str, which: str, value: object, *, now: datetime) -> int:
+        waits = "UPDATE deliveries SET state = 'waiting', tries = 0, due_at = ?, ended_at = NULL"
+        sql = f"{waits} WHERE webhook = ? AND {which}"
+        with self._turn() as connection:
+            count = self._say(connection, sql, written(now), webhook, value)
+            self._say(connection, "UPDATE queues SET revision = revision + 1 WHERE webhook = ?", webhook)
+        return count
+
+    # Asking.
+
+    def one(self, webhook: str, sequence: int) -> Delivery | None:
+        """A delivery, if there is one of that number."""
+        sql = f"SELECT {_DELIVERY} FROM deliveries WHERE webhook = ? AND sequence = ?"  # noqa: S608 (ours)
+        return next((_delivery(row) for row in self._ask(sql, webhook, sequence)), None)
+
+    def page(
+        self, webhook: str, *, before: int | None = None, limit: int = 100, state: State | None = None, award: str | None = None
+    ) -> list[Delivery]:
+        """Deliveries of a webhook, the newest first: those before a number, in a state, of an award."""
+        asked = (("webhook = ?", webhook), ("sequence < ?", before), ("state = ?", state), ("award = ?", award))
+        given = [(condition, value) for condition, value in asked if value is not None]
+        where = " AND ".join(condition for condition, _ in given)
+        sql = f"SELECT {_DELIVERY} FROM deliveries WHERE {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608 (ours)
+        return [_delivery(row) for row in self._ask(sql, *(value for _, value in given), limit)]
+
+    def attempts(self, webhook: str, first: int, last: int) -> list[Attempt]:
+        """Every attempt of the deliveries from one number to another, in order."""
+        sql = (
+            f"SELECT {', '.join(Attempt._fields)} FROM attempts "  # noqa: S608 (ours)
+            "WHERE webhook = ? AND sequence BETWEEN ? AND ? ORDER BY sequence, number"
+        )
+        return [Attempt(*row) for row in self._ask(sql, webhook, first, last)]
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """How many deliveries of each webhook wait, and how many are parked."""
+        found: dict[str, dict[State, int]] = {}
+        for state in (State.WAITING, State.PARKED):
+            sql = f"SELECT webhook, count(*) FROM deliveries WHERE state = '{state}' GROUP BY webhook"  # noqa: S608 (ours)
+            for webhook, count in self._ask(sql):
+                found.setdefault(webhook, {})[state] = count
+        return found
+
+    # The database.
+
+    @contextmanager
+    def _turn(self) -> Iterator[Connection]:
+        """A connection in a transaction: everything that is said on it is on disk afterwards, or nothing is."""
+        with failures.told(), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self._sql.sqlite else "BEGIN")
+            try:
+                yield connection
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                connection.invalidate()
+                raise
+
+    def _ask(self, sql: str, *parameters: object) -> list[Any]:
+        with failures.told(), self.engine.connect() as connection:
+            return list(connection.exec_driver_sql(self._sql(sql), parameters).fetchall())
+
+    def _say(self, connection: Connection, sql: str, *parameters: object) -> int:
+        return connection.exec_driver_sql(self._sql(sql), parameters).rowcount
+
+    def _say_each(self, connection: Connection, sql: str, parameters: list[tuple[Any, ...]]) -> None:
+        if parameters:
+            connection.exec_driver_sql(self._sql(sql), parameters)
+
+    def _insert(
+        self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        names, marks = ", ".join(name for name, _ in columns), ", ".join("?" * len(columns))
+        self._say_each(connection, f"INSERT INTO {table} ({names}) VALUES ({marks})", [tuple(row) for row in rows])  # noqa: S608
+
+    def _queue(self, connection: Connection, webhook: str) -> Queue:
+        lock = "" if self._sql.sqlite else " FOR UPDATE"
+        sql = self._sql(f"SELECT {', '.join(Queue._fields)} FROM queues WHERE webhook = ?{lock}")  # noqa: S608 (ours)
+        row = connection.exec_driver_sql(sql, (webhook,)).fetchone()
+        if row is None:
+            raise LookupError(f"the webhook {webhook} has no queue")
+        return Queue(*row)
+
+    def _sequence_at(self, connection: Connection, webhook: str, position: int) -> int:
+        queue = self._queue(connection, webhook)
+        if queue.position != position:
+            raise Moved(f"the queue of {webhook} is at {queue.position}, not at {position}")
+        return queue.sequence
+
+    def _queued(self, connection: Connection, webhook: str, after: int, upto: int) -> set[int]:
+        sql = self._sql("SELECT position FROM deliveries WHERE webhook = ? AND position > ? AND position <= ?")
+        return {position for (position,) in connection.exec_driver_sql(sql, (webhook, after, upto))}
+
+
+def _delivery(row: Sequence[Any]) -> Delivery:
+    found = Delivery(*row)
+    return found._replace(state=State(found.state))
+
+
+def _waiting(webhook: str, sequence: int, coming: Coming, checkpoint: int | None, at: str) -> Delivery:
+    name = sha256(webhook.encode() + b"\n" + coming.leaf).hexdigest()[:_ID_DIGITS]
+    return Delivery(
+        webhook,
+        sequence,
+        coming.position,
+        coming.award,
+        coming.type,
+        f"msg_{name}",
+        checkpoint,
+        at,
+        State.WAITING,
+        0,
+        0,
+        at,
+        None,
+    )

@@ -1,0 +1,219 @@
+"""Queues of webhooks, on both databases: each notice once, in a sequence without holes, and every attempt kept."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from ledger.entry import written
+from projections.deliveries import TEST, Attempt, Coming, Deliveries, Delivery, Moved, Outcome, State
+
+BIG_ISSUE, SOCIAL_PRIME = "6f1d2c", "a40b77"
+KIRKLEES, OPEN_FOR_YOU = "INDIGO-POJ-0175", "OPEN-FOR-YOU"
+NOON = datetime(2024, 7, 1, 12, 0, tzinfo=UTC)
+
+Opening = Callable[[], Deliveries]
+
+
+@pytest.fixture
+def opening(database_url: str) -> Iterator[Opening]:
+    opened: list[Deliveries] = []
+
+    def open_() -> Deliveries:
+        opened.append(Deliveries.open(database_url))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def deliveries(opening: Opening) -> Deliveries:
+    found = opening()
+    found.begin(BIG_ISSUE, 10)
+    found.begin(SOCIAL_PRIME, 10)
+    return found
+
+
+def coming(*positions: int, award: str = KIRKLEES) -> list[Coming]:
+    return [Coming(each, award, "payment.settled", bytes([each]) * 32) for each in positions]
+
+
+def put(deliveries: Deliveries, *positions: int, after: int = 10, upto: int = 20, **more: Any) -> list[Delivery]:
+    return deliveries.put({BIG_ISSUE: coming(*positions)}, after, upto, now=NOON, **more)
+
+
+def outcome(delivery: Delivery, state: State, status: int | None = 200, at: datetime = NOON) -> Outcome:
+    attempt = Attempt(delivery.webhook, delivery.sequence, delivery.attempts + 1, written(at), status, None, 12, "thank you")
+    after = delivery._replace(
+        state=state,
+        attempts=delivery.attempts + 1,
+        tries=delivery.tries + 1,
+        ended_at=written(at) if state is not State.WAITING else None,
+    )
+    return Outcome(attempt, after)
+
+
+class TestBegin:
+    def test_begins_once(self, deliveries: Deliveries) -> None:
+        deliveries.begin(BIG_ISSUE, 99)
+        assert deliveries.queues()[BIG_ISSUE] == (BIG_ISSUE, 10, 0, 0, None)
+
+
+class TestPut:
+    def test_numbers_what_comes_without_a_hole(self, deliveries: Deliveries) -> None:
+        first = put(deliveries, 11, 14, 20, checkpoint=9)
+        then = put(deliveries, 23, after=20, upto=30)
+        assert [(each.sequence, each.position, each.checkpoint) for each in first + then] == [
+            (1, 11, 9),
+            (2, 14, 9),
+            (3, 20, 9),
+            (4, 23, None),
+        ]
+        assert deliveries.queues()[BIG_ISSUE][:3] == (BIG_ISSUE, 30, 4)
+        assert deliveries.waiting(BIG_ISSUE) == first + then
+
+    def test_goes_on_where_nothing_is_told(self, deliveries: Deliveries) -> None:
+        assert put(deliveries) == []
+        assert deliveries.queues()[BIG_ISSUE][:3] == (BIG_ISSUE, 20, 0)
+
+    def test_numbers_each_webhook_by_itself(self, deliveries: Deliveries) -> None:
+        new = deliveries.put({BIG_ISSUE: coming(11, 12), SOCIAL_PRIME: coming(12)}, 10, 20, now=NOON)
+        assert [(each.webhook, each.sequence) for each in new] == [(BIG_ISSUE, 1), (BIG_ISSUE, 2), (SOCIAL_PRIME, 1)]
+
+    def test_names_a_delivery_by_its_webhook_and_its_entry(self, deliveries: Deliveries) -> None:
+        new = deliveries.put({BIG_ISSUE: coming(11, 12), SOCIAL_PRIME: coming(12)}, 10, 20, now=NOON)
+        assert len({each.id for each in new}) == 3
+        assert all("." not in each.id for each in new)
+
+    def test_is_all_or_nothing(self, deliveries: Deliveries) -> None:
+        deliveries.put({SOCIAL_PRIME: []}, 10, 15, now=NOON)
+        with pytest.raises(Moved):
+            deliveries.put({BIG_ISSUE: coming(11), SOCIAL_PRIME: coming(11)}, 10, 20, now=NOON)
+        assert deliveries.waiting(BIG_ISSUE) == []
+        assert deliveries.queues()[BIG_ISSUE].position == 10
+
+    def test_refuses_whoever_comes_second(self, opening: Opening, deliveries: Deliveries) -> None:
+        put(deliveries, 11)
+        with pytest.raises(Moved):
+            put(opening(), 11)
+        assert len(deliveries.waiting(BIG_ISSUE)) == 1
+
+    def test_is_there_when_it_is_opened_again(self, opening: Opening, deliveries: Deliveries) -> None:
+        new = put(deliveries, 11, 12)
+        deliveries.close()
+        assert opening().waiting(BIG_ISSUE) == new
+
+
+class TestRecord:
+    def test_keeps_every_attempt(self, deliveries: Deliveries) -> None:
+        (one,) = put(deliveries, 11)
+        failed = outcome(one, State.WAITING, 500)
+        deliveries.record([failed])
+        took = outcome(failed.delivery, State.DELIVERED, at=NOON + timedelta(seconds=5))
+        deliveries.record([took])
+        assert deliveries.attempts(BIG_ISSUE, 1, 1) == [failed.attempt, took.attempt]
+        assert deliveries.one(BIG_ISSUE, 1) == took.delivery
+        assert deliveries.waiting(BIG_ISSUE) == []
+
+    def test_knows_since_when_nothing_is_taken(self, deliveries: Deliveries) -> None:
+        one, other = put(deliveries, 11, 12)
+        failed = outcome(one, State.WAITING, 500)
+        deliveries.record([failed, outcome(other, State.WAITING, 500, NOON + timedelta(seconds=1))])
+        deliveries.record([outcome(failed.delivery, State.PARKED, 500, NOON + timedelta(days=1))])
+        assert deliveries.queues()[BIG_ISSUE].failing_since == written(NOON)
+        deliveries.record([outcome(deliveries.waiting(BIG_ISSUE)[0], State.DELIVERED)])
+        assert deliveries.queues()[BIG_ISSUE].failing_since is None
+
+    def test_is_all_or_nothing(self, deliveries: Deliveries) -> None:
+        one, other = put(deliveries, 11, 12)
+        with pytest.raises(DBAPIError):
+            deliveries.record([outcome(one, State.DELIVERED), outcome(other, State.DELIVERED), outcome(one, State.DELIVERED)])
+        assert deliveries.waiting(BIG_ISSUE) == [one, other]
+        assert deliveries.attempts(BIG_ISSUE, 1, 2) == []
+
+
+class TestResend:
+    def test_lets_it_wait_again_under_the_same_id(self, deliveries: Deliveries) -> None:
+        (one,) = put(deliveries, 11)
+        deliveries.record([outcome(one, State.DELIVERED)])
+        again = deliveries.resend(BIG_ISSUE, 1, NOON + timedelta(hours=1))
+        assert again is not None
+        assert (again.id, again.state, again.attempts, again.tries) == (one.id, State.WAITING, 1, 0)
+        assert deliveries.queues()[BIG_ISSUE].revision == 1
+
+    def test_knows_no_other_number(self, deliveries: Deliveries) -> None:
+        assert deliveries.resend(BIG_ISSUE, 1, NOON) is None
+
+
+class TestReplay:
+    def test_lets_everything_after_a_position_wait_again(self, deliveries: Deliveries) -> None:
+        deliveries.record([outcome(each, State.DELIVERED) for each in put(deliveries, 11, 14, 20)])
+        assert deliveries.replay(BIG_ISSUE, 11, NOON) == 2
+        assert [each.position for each in deliveries.waiting(BIG_ISSUE)] == [14, 20]
+
+    def test_queues_what_was_never_queued_and_nothing_twice(self, deliveries: Deliveries) -> None:
+        before = put(deliveries, 14)
+        deliveries.replay(BIG_ISSUE, 3, NOON)
+        assert deliveries.queues()[BIG_ISSUE].position == 3
+        new = deliveries.put({BIG_ISSUE: coming(5, 14)}, 3, 20, now=NOON)
+        assert [(each.sequence, each.position) for each in new] == [(2, 5)]
+        assert [each.id for each in deliveries.waiting(BIG_ISSUE)] == [before[0].id, new[0].id]
+
+    def test_needs_a_queue(self, deliveries: Deliveries) -> None:
+        with pytest.raises(LookupError):
+            deliveries.replay("nobody", 3, NOON)
+
+
+class TestRetryParked:
+    def test_lets_what_was_parked_wait_again_and_nothing_else(self, deliveries: Deliveries) -> None:
+        first, second, third = put(deliveries, 11, 12, 13)
+        deliveries.record([outcome(first, State.PARKED, 500), outcome(second, State.DELIVERED)])
+        assert deliveries.counts() == {BIG_ISSUE: {State.WAITING: 1, State.PARKED: 1}}
+        assert deliveries.retry_parked(BIG_ISSUE, NOON) == 1
+        assert [each.sequence for each in deliveries.waiting(BIG_ISSUE)] == [first.sequence, third.sequence]
+
+
+class TestTest:
+    def test_has_a_number_of_the_sequence(self, deliveries: Deliveries) -> None:
+        put(deliveries, 11)
+        tried = deliveries.test(BIG_ISSUE, NOON)
+        assert (tried.sequence, tried.type, tried.position) == (2, TEST, None)
+        assert put(deliveries, 21, after=20, upto=30)[0].sequence == 3
+
+
+class TestPage:
+    def test_gives_the_newest_first(self, deliveries: Deliveries) -> None:
+        new = put(deliveries, 11, 12, 13)
+        deliveries.record([outcome(new[1], State.DELIVERED)])
+        assert [each.sequence for each in deliveries.page(BIG_ISSUE, limit=2)] == [3, 2]
+        assert [each.sequence for each in deliveries.page(BIG_ISSUE, before=2)] == [1]
+        assert [each.sequence for each in deliveries.page(BIG_ISSUE, state=State.DELIVERED)] == [2]
+        assert deliveries.page(BIG_ISSUE, award=OPEN_FOR_YOU) == []
+        assert deliveries.page(SOCIAL_PRIME) == []
+
+
+class TestTables:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM deliveries",
+            "DELETE FROM attempts",
+            "UPDATE attempts SET status = 200",
+            "UPDATE deliveries SET id = 'msg_another'",
+            "UPDATE deliveries SET sequence = 7",
+            (
+                "INSERT INTO deliveries (webhook, sequence, type, id, queued_at, state, attempts, tries, due_at) "
+                "SELECT webhook, 9, type, 'msg_9', queued_at, state, attempts, tries, due_at FROM deliveries"
+            ),
+        ],
+    )
+    def test_refuse_what_would_hide_something(self, deliveries: Deliveries, statement: str) -> None:
+        (one,) = put(deliveries, 11)
+        deliveries.record([outcome(one, State.WAITING, 500)])
+        with deliveries.engine.connect() as connection, pytest.raises(DBAPIError):
+            connection.exec_driver_sql(statement)
+        assert len(deliveries.attempts(BIG_ISSUE, 1, 9)) == 1
