@@ -54,6 +54,7 @@ from api.settings import Settings, vault_key
 from ledger.checkpoints import Checkpoints
 from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
+from projections.deliveries import Deliveries
 from projections.views import Views
 
 VERSION: Final = "0.1.0"
@@ -119,7 +120,7 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
-        app.state.ledger, app.state.views, app.state.disclosures = opened
+        app.state.ledger, app.state.views, app.state.disclosures, app.state.deliveries = opened
         app.state.metrics.watch(opened[0], opened[2])
         following = asyncio.create_task(opened[1].follow()) if follow else None
         try:
@@ -167,10 +168,9 @@ def create_app(
 
 def _open(
     settings: Settings, ledger: Ledger | None, views: Views | None, clock: Callable[[], datetime] | None
-) -> tuple[Ledger, Views, Disclosures]:
+) -> tuple[Ledger, Views, Disclosures, Deliveries]:
     if ledger is not None:
-        disclosures = open_disclosures(settings, ledger.now)
-        return ledger, views or Views.open(settings.log_url, ledger), disclosures
+        return _open_beside(settings, ledger, views)
     found = Ledger.open(
         settings.log_url,
         vault_key=vault_key(settings),
@@ -181,11 +181,16 @@ def _open(
     )
     try:
         identity.first_administrator(found, settings)
-        disclosures = open_disclosures(settings, found.now)
-        return found, views or Views.open(settings.log_url, found), disclosures
+        return _open_beside(settings, found, views)
     except BaseException:
         found.close()
         raise
+
+
+def _open_beside(settings: Settings, ledger: Ledger, views: Views | None) -> tuple[Ledger, Views, Disclosures, Deliveries]:
+    """A ledger and what stands beside it."""
+    disclosures, deliveries = open_disclosures(settings, ledger.now), Deliveries.open(settings.log_url)
+    return ledger, views or Views.open(settings.log_url, ledger), disclosures, deliveries
 
 
 def open_disclosures(settings: Settings, clock: Callable[[], datetime]) -> Disclosures:
@@ -195,8 +200,9 @@ def open_disclosures(settings: Settings, clock: Callable[[], datetime]) -> Discl
     )
 
 
-def _close(opened: tuple[Ledger, Views, Disclosures], ledger: Ledger | None, views: Views | None) -> None:
+def _close(opened: tuple[Ledger, Views, Disclosures, Deliveries], ledger: Ledger | None, views: Views | None) -> None:
     opened[2].close()
+    opened[3].close()
     if views is None:
         opened[1].close()
     if ledger is None:

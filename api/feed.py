@@ -127,7 +127,7 @@ async def page(
         found = await _page(asked, wanted, None, limit)
     asked.response.headers["Ledger-Position"] = str(found.looked)
     note(rows=len(found.rows))
-    return Feed(rows=tuple(_told(each) for each in found.rows), next=found.looked)
+    return Feed(rows=tuple(told(each) for each in found.rows), next=found.looked)
 
 
 @router.get("/stream", response_class=EventSourceResponse, **question(EVERYBODY, NoSuchAward))
@@ -143,7 +143,7 @@ async def stream(
     while True:
         found = await _page(asked, wanted, asked.as_of, LIMIT)
         for each in found.rows:
-            yield ServerSentEvent(data=_told(each), event=each.type, id=str(each.position))
+            yield ServerSentEvent(data=told(each), event=each.type, id=str(each.position))
         rows += len(found.rows)
         note(rows=rows)
         wanted = wanted.model_copy(update={"after": found.looked})
@@ -196,7 +196,8 @@ def _awards(caller: Caller, award: list[str] | None) -> frozenset[str] | None:
     return frozenset(map(canonical, award))
 
 
-def _told(notice: Notice) -> ToldNotice:
+def told(notice: Notice) -> ToldNotice:
+    """A notice as it is told."""
     return ToldNotice(
         id=str(notice.position),
         source=f"/v1/awards/{notice.award}",

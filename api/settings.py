@@ -31,6 +31,8 @@ SIGNING_KEY_FILE: Final = "signing.key"
 _WITNESS_WORDS: Final = 2
 _MIB: Final = 1024 * 1024
 _PORTS: Final = range(1, 65_536)
+_PAUSES_MOST: Final = 50
+_PAUSE_MOST_S: Final = 30 * 86_400
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _ADDRESS: Final = re.compile(r"https?://[!-\"$-~]{1,500}", re.ASCII)
 
@@ -179,6 +181,24 @@ class Settings(BaseSettings):
     webhook_loopback: bool = Field(
         default=False, description="Whether webhooks may go to this machine, by plain http and on any port: for development only."
     )
+    webhook_pauses_s: str = Field(
+        "5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400",
+        description="Pauses, in seconds, after each time that a webhook was not taken; after the last time it is parked.",
+    )
+    webhook_jitter: float = Field(
+        0.1, ge=0, le=0.5, description="By how much of itself such a pause is longer or shorter, at random."
+    )
+    webhook_retry_after_most_s: float = Field(
+        86_400.0, ge=0, le=604_800, description="Longest pause, in seconds, that whoever is told may ask for by `Retry-After`."
+    )
+    webhook_failing_days: float = Field(
+        5.0, gt=0, le=365, description="For how many days a webhook may take nothing before it is disabled."
+    )
+    webhook_connect_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="Time, in seconds, that a connection to a webhook may take."
+    )
+    webhook_timeout_s: float = Field(15.0, gt=0, le=120, description="Time, in seconds, that a webhook may take in all.")
+    webhook_connections_most: int = Field(8, ge=1, le=100, description="Most notices that are on their way to a webhook at once.")
     disclosures_kept_days: int = Field(
         2_192, ge=30, le=36_500, description="For how many days it is kept who read or exported what."
     )
@@ -263,6 +283,21 @@ class Settings(BaseSettings):
     def webhook_networks_taken(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The special networks to which webhooks may go."""
         return tuple(ip_network(each.strip()) for each in self.webhook_networks.split(",") if each.strip())
+
+    @model_validator(mode="after")
+    def _check_pauses(self) -> Self:
+        try:
+            pauses = self.webhook_pauses_taken_s
+        except ValueError:
+            pauses = (-1.0,)
+        if len(pauses) > _PAUSES_MOST or not all(0 <= pause <= _PAUSE_MOST_S for pause in pauses):
+            raise ValueError(f"webhook_pauses_s must be at most {_PAUSES_MOST} numbers of seconds, with commas between them")
+        return self
+
+    @property
+    def webhook_pauses_taken_s(self) -> tuple[float, ...]:
+        """The pauses between the times that a webhook is tried, in seconds."""
+        return tuple(float(each) for each in self.webhook_pauses_s.split(",") if each.strip())
 
     @property
     def known_witnesses(self) -> tuple[KnownWitness, ...]:

@@ -75,6 +75,8 @@ class Notice:
     """What is told of an entry. Amounts are by what they are (`accepted`, `amount`); `allotted` has those of an assessment."""
 
     position: int
+    leaf: bytes
+    """Of its entry."""
     type: str
     award: str
     stream: str
@@ -131,6 +133,7 @@ def notice_of(row: Row, ledger: Ledger) -> Notice:
     event = entry.event
     return Notice(
         position=entry.position,
+        leaf=row.leaf,
         type=entry.type,
         award=row.award or "",
         stream=entry.stream,

@@ -6,15 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
-from ledger import failures, store
+from ledger import store
+from ledger.alone import alone
 from ledger.bell import LOOK_EVERY_S, Wake
 from ledger.entry import Registry
 from ledger.failures import Unavailable
@@ -185,7 +185,7 @@ class Views:
     def _follow(self, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                with self._alone() as still:
+                with alone(self._tables.engine, _FOLLOWING) as still:
                     if still is not None:
                         self._follow_alone(wake, stop, still)
             except Unavailable as failure:
@@ -224,29 +224,6 @@ class Views:
         for loop, told in (*self._waiting, *self._listening):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(told.set)
-
-    @contextmanager
-    def _alone(self) -> Iterator[Callable[[], None] | None]:
-        """Be the one who follows; gives what raises `Unavailable` when that is over, or nothing if somebody else follows."""
-        if self._tables.sql.sqlite:
-            yield lambda: None  # Whoever serves an SQLite file is alone with it already.
-            return
-        with failures.told(), self._tables.engine.connect() as connection:
-            alone = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_FOLLOWING})").scalar())
-
-            def still() -> None:
-                # The lock ends with the connection, and of that the pool's other connections say nothing.
-                with failures.told():
-                    connection.exec_driver_sql("SELECT 1")
-
-            try:
-                yield still if alone else None
-            finally:
-                if alone:
-                    try:
-                        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_FOLLOWING})")
-                    except SQLAlchemyError:  # The lock went with the connection; a pool must not keep one that still has it.
-                        connection.invalidate()
 
     # Rebuilding and checking.
 

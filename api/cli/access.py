@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from api import logs, signing
 from api.app import create_app
 from api.cli.screen import REFUSED, complaints
+from api.delivering import Delivering, manner
 from api.identity import FIRST_KEY_FILE, first_administrator
 from api.settings import Settings, settings, vault_key
 from ledger.ledger import Ledger
@@ -212,10 +213,16 @@ async def running(ours: Settings, *, clock: Clock | None = None, serving: bool =
         with publishing:
             async with app.router.lifespan_context(app):
                 app.state.checkpointing = checkpointing = signing.checkpointing(ours, app.state.checkpoints) if serving else None
-                with checkpointing or nullcontext():
+                with checkpointing or nullcontext(), delivering(ours, app) if serving and ours.embedded else nullcontext():
                     yield app
     finally:
         await asyncio.to_thread(ledger.close)
+
+
+def delivering(ours: Settings, app: FastAPI) -> Delivering:
+    """What sends webhooks while the application runs."""
+    state = app.state
+    return Delivering(state.ledger, state.views, state.deliveries, state.checkpoints, manner(ours))
 
 
 @asynccontextmanager

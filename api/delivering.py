@@ -1,0 +1,625 @@
+"""Webhooks go out: whoever has registered one is sent each notice that is for it, at least once, in order for each award.
+
+A queue follows the log; its deliveries wait in lines, one for each webhook, and in a line those of an award one behind the other.
+So one award's notices arrive in order, awards go side by side, and who is slow or away keeps nobody else waiting. What came of an
+attempt is on disk before the next of the same award is sent: whatever dies when, what was in flight is sent again under the same
+id, and nothing else is.
+"""
+
+import asyncio
+import base64
+import logging
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from heapq import heappop, heappush
+from threading import Event, Thread
+from typing import Any, Final, Self
+
+import orjson
+from pydantic import BaseModel, Field
+
+from api import webhook_signatures
+from api.feed import NoticeContent, ToldNotice, told
+from api.outgoing import Answer, Limits, Outgoing, Rules, tls
+from api.settings import Settings
+from api.webhook_signatures import Key, PrivateKey
+from domain.aggregate import Actor, PersonId
+from domain.webhook import Reason, Secret, WebhookIsDisabled, WebhookIsRemoved, webhook_stream
+from ledger.alone import alone
+from ledger.bell import LOOK_EVERY_S
+from ledger.checkpoints import Checkpoints
+from ledger.entry import written
+from ledger.failures import Unavailable
+from ledger.ledger import Ledger, Request
+from projections.deliveries import MOST_WAITING, TEST, Attempt, Coming, Deliveries, Delivery, Moved, Outcome, Queue, State
+from projections.notices import Notice, notice_of
+from projections.views import Views
+from projections.webhooks import Told
+
+_LOG: Final = logging.getLogger(__name__)
+_DELIVERING: Final = 0x6C636C_05
+"""The key of the advisory lock under which one process delivers on PostgreSQL."""
+_PAGE: Final = 500
+_LOOK_S: Final = 1.0
+"""How often it is looked for what is asked of webhooks: new ones, other secrets, deliveries to be sent again."""
+_AGAIN_S: Final = 1.0
+_GRACE_S: Final = 5.0
+"""What calls under way have to end when the service stops."""
+_BURST_S: Final = 0.25
+"""For how long a line that had nothing to send may catch up beyond its rate."""
+_REMEMBERED: Final = 2_000
+_CUT: Final = 500
+"""How many characters of an answer are kept."""
+_GONE: Final = 410
+_AGENT: Final = "life-chances-ledger"
+_MEDIUM: Final = "application/cloudevents+json"
+ITSELF: Final = Actor(PersonId("the-service"), "the-service")
+"""Who disables a webhook that takes nothing."""
+
+
+class TheCheckpoint(BaseModel):
+    """The newest signed checkpoint of the log when a notice was queued: with a signature `v1a`, what was told is evidence."""
+
+    size: int = Field(description="How many entries it is of")
+    root: str = Field(description="The root over them (RFC 6962), in base64 as in `GET /v1/log/checkpoint`")
+
+
+class DeliveredContent(NoticeContent):
+    """What a webhook says: what the feed does, and where in its own sequence it stands."""
+
+    sequence: int = Field(description="Goes up by one from each delivery of the webhook to the next: a hole is a loss")
+    checkpoint: TheCheckpoint | None
+
+
+class DeliveredNotice(ToldNotice):
+    """A notice as a webhook is sent it."""
+
+    data: DeliveredContent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a delivery that failed is tried again, and when nobody is thought to be there any more."""
+
+    pauses_s: tuple[float, ...]
+    """From each try to the next; after the last it is parked."""
+    jitter: float
+    """By how much of itself a pause is longer or shorter, at random."""
+    retry_after_most_s: float
+    failing_s: float
+
+    def again_at(self, tries: int, answer: Answer, now: datetime) -> datetime | None:
+        """When it is tried again that failed so often; nothing, if that was the last time."""
+        if tries > len(self.pauses_s):
+            return None
+        pause = self.pauses_s[tries - 1] * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 (nobody guesses it)
+        return now + timedelta(seconds=max(pause, self.asked_s(answer, now)))
+
+    def asked_s(self, answer: Answer, now: datetime) -> float:
+        """For how long whoever answered wants to be left alone, in seconds, as far as we do."""
+        return min(retry_after_s(answer.retry_after, now), self.retry_after_most_s)
+
+
+def retry_after_s(said: str | None, now: datetime) -> float:
+    """What `Retry-After` says, in seconds: a number of them, or a date (RFC 9110, 10.2.3); 0 where it says nothing."""
+    if said is None:
+        return 0.0
+    if said.strip().isascii() and said.strip().isdigit():
+        return float(said.strip()[:9])
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
+        return 0.0
+    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How webhooks are sent."""
+
+    rules: Rules
+    limits: Limits
+    schedule: Schedule
+
+
+def manner(settings: Settings) -> Manner:
+    """How the settings want webhooks to be sent."""
+    return Manner(
+        rules=Rules.of(settings),
+        limits=Limits(
+            connect_s=settings.webhook_connect_timeout_s,
+            whole_s=settings.webhook_timeout_s,
+            connections=settings.webhook_connections_most,
+        ),
+        schedule=Schedule(
+            pauses_s=settings.webhook_pauses_taken_s,
+            jitter=settings.webhook_jitter,
+            retry_after_most_s=settings.webhook_retry_after_most_s,
+            failing_s=settings.webhook_failing_days * 86_400,
+        ),
+    )
+
+
+class Delivering:
+    """Sends webhooks from its beginning to its end, in a thread of its own; on PostgreSQL, when no other process does."""
+
+    def __init__(self, ledger: Ledger, views: Views, deliveries: Deliveries, checkpoints: Checkpoints, manner: Manner) -> None:
+        self._of = (ledger, views, deliveries, checkpoints, manner)
+        self._deliveries = deliveries
+        self._stop = Event()
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._thread = Thread(target=self._go_on, name="webhooks", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        with suppress(RuntimeError):  # It has ended before.
+            self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner, suppress(asyncio.CancelledError):
+            runner.run(self._keep_on())
+
+    async def _keep_on(self) -> None:
+        self._task = asyncio.current_task()
+        while not self._stop.is_set():
+            try:
+                with alone(self._deliveries.engine, _DELIVERING) as still:
+                    if still is not None:
+                        _LOG.info("this process sends webhooks now")
+                        await Round(*self._of).go_on(still)
+            except Exception as failure:  # noqa: BLE001 (whatever it is, what was not delivered waits, and is tried again)
+                _complain(failure)
+            await asyncio.sleep(_AGAIN_S)
+
+
+def _complain(failure: Exception) -> None:
+    """Say why nothing is sent at the moment."""
+    away = failure.split(Unavailable)[0] if isinstance(failure, ExceptionGroup) else failure
+    if isinstance(away, Unavailable | ExceptionGroup):
+        first = away.exceptions[0] if isinstance(away, ExceptionGroup) else away
+        _LOG.warning("webhooks go on when the database is back: %s", getattr(first, "reason", first))
+        return
+    _LOG.error("webhooks failed, and go on in a moment", exc_info=failure)
+
+
+class Round:
+    """Sending while nobody else does: from what stands in the queues, until something fails or it is cancelled."""
+
+    def __init__(self, ledger: Ledger, views: Views, deliveries: Deliveries, checkpoints: Checkpoints, manner: Manner) -> None:
+        self.ledger = ledger
+        self.manner = manner
+        self.recording = _Recording(deliveries)
+        self._views = views
+        self._deliveries = deliveries
+        self._checkpoints = checkpoints
+        self._lines: dict[str, Line] = {}
+        self._changing = asyncio.Lock()
+        """Held by whoever puts something into lines: what is new must not be put there twice."""
+        self._disabled_at: dict[str, int] = {}
+        """The positions at which webhooks were disabled here: what the read models say of them may be of before that."""
+        self._notices: OrderedDict[int, Notice] = OrderedDict()
+        self._roots: dict[int, str] = {}
+        self._tls = tls()
+
+    async def go_on(self, still: Callable[[], None]) -> None:
+        """Queue and send, for as long as `still` says that nobody else does."""
+        recording = asyncio.create_task(self.recording.go_on())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._look_again(still))
+                group.create_task(self._queue())
+        finally:
+            await self._end()
+            recording.cancel()
+
+    async def body(self, delivery: Delivery) -> bytes:
+        """What a delivery says, byte by byte the same at each attempt."""
+        if delivery.position is None:
+            return orjson.dumps(_tried(delivery))
+        notice = self._notices.get(delivery.position)
+        if notice is None:
+            notice = await asyncio.to_thread(self._notice, delivery.position)
+        checkpoint = None if delivery.checkpoint is None else await self._checkpoint(delivery.checkpoint)
+        as_told = told(notice)
+        content = DeliveredContent(**dict(as_told.data), sequence=delivery.sequence, checkpoint=checkpoint)
+        return DeliveredNotice(**{**dict(as_told), "data": content}).model_dump_json().encode()
+
+    async def disable(self, webhook: str, reason: Reason, since: datetime | None = None) -> None:
+        """Have a webhook told nothing any more, as an entry of the log that says why."""
+        _LOG.error("the webhook %s is disabled: %s", webhook, reason.value)
+        with suppress(WebhookIsDisabled, WebhookIsRemoved):
+            recorded = await asyncio.to_thread(
+                self.ledger.change_now, webhook_stream(webhook), lambda known: known.disable(reason, since), Request(ITSELF)
+            )
+            self._disabled_at[webhook] = recorded.last
+        await asyncio.to_thread(self._deliveries.forget_failing, webhook)
+
+    # What is asked of webhooks.
+
+    async def _look_again(self, still: Callable[[], None]) -> None:
+        while True:
+            await asyncio.to_thread(still)
+            async with self._changing:
+                await self._look()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look(self) -> None:
+        """Have a line for each webhook that is to be told, and for no other, with everything in it that waits."""
+        wanted = {each.row.webhook: each for each in await asyncio.to_thread(self._views.webhooks.told) if self._is_new(each)}
+        for webhook in self._lines.keys() - wanted.keys():
+            await self._lines.pop(webhook).end()
+        queues = await asyncio.to_thread(self._deliveries.queues)
+        for webhook, each in wanted.items():
+            if webhook not in queues:
+                await asyncio.to_thread(self._deliveries.begin, webhook, each.row.told_after or 0)
+                queues = await asyncio.to_thread(self._deliveries.queues)
+            line = self._lines.get(webhook)
+            if line is None:
+                line = self._lines[webhook] = Line(self, each, Outgoing(self.manner.rules, self.manner.limits, self._tls))
+            if line.told.row != each.row or line.url is None:
+                line.url, line.keys = await asyncio.to_thread(self._reveal, each)
+            line.told = each
+            if line.revision != queues[webhook].revision or line.wants_more:
+                line.load(queues[webhook], await asyncio.to_thread(self._deliveries.waiting, webhook))
+            line.expect_well()
+
+    def _is_new(self, each: Told) -> bool:
+        return (each.row.enabled_at or 0) >= self._disabled_at.get(each.row.webhook, 0)
+
+    def _reveal(self, each: Told) -> tuple[str | None, dict[int, tuple[Key, Key]]]:
+        """The address of a webhook, and what signs by its number, as far as the vault still has them."""
+        row = each.row
+        texts = self.ledger.reveal([row.url, *(signing.secret for signing in row.secrets)])
+        secrets = {one.number: Secret.read(texts[one.secret], one.public_key) for one in row.secrets if one.secret in texts}
+        keys: dict[int, tuple[Key, Key]] = {
+            number: (webhook_signatures.Secret.read(secret.symmetric), PrivateKey.read(secret.private))
+            for number, secret in secrets.items()
+        }
+        return texts.get(row.url), keys
+
+    # What comes.
+
+    async def _queue(self) -> None:
+        with self.ledger.subscribe_wake() as wake:
+            while True:
+                async with self._changing:
+                    more = await self._queue_some()
+                if not more:
+                    await asyncio.to_thread(wake.wait, LOOK_EVERY_S)
+
+    async def _queue_some(self) -> bool:
+        """Take each queue a step further along the log; whether any went."""
+        size = (await asyncio.to_thread(self.ledger.head)).size
+        groups: dict[int, list[Line]] = {}
+        for line in self._lines.values():
+            if line.position < size and line.has_room:
+                groups.setdefault(line.position, []).append(line)
+        for position, lines in groups.items():
+            try:
+                looked, new = await asyncio.to_thread(self._put, position, size, [line.told for line in lines])
+            except Moved:  # Somebody asked for a replay.
+                await self._look()
+                return True
+            for line in lines:
+                line.position = looked
+            for each in new:
+                self._lines[each.webhook].add(each)
+        return bool(groups)
+
+    def _put(self, position: int, size: int, tell: Sequence[Told]) -> tuple[int, list[Delivery]]:
+        page = self._views.notices.page(position, size, _PAGE)
+        for notice in page.rows:
+            self._remember(notice)
+        coming = {
+            each.row.webhook: [
+                Coming(notice.position, notice.award, notice.type, notice.leaf)
+                for notice in page.rows
+                if each.hears(notice.type, notice.award)
+            ]
+            for each in tell
+        }
+        signed = self._checkpoints.last()
+        return page.looked, self._deliveries.put(
+            coming, position, page.looked, checkpoint=signed and signed.size, now=self.ledger.now()
+        )
+
+    def _remember(self, notice: Notice) -> None:
+        self._notices[notice.position] = notice
+        if len(self._notices) > _REMEMBERED:
+            self._notices.popitem(last=False)
+
+    def _notice(self, position: int) -> Notice:
+        (row,) = self.ledger.log.reads.rows(position - 1, 1)
+        return notice_of(row, self.ledger)
+
+    async def _checkpoint(self, size: int) -> TheCheckpoint:
+        if size not in self._roots:
+            signed = await asyncio.to_thread(self._checkpoints.last, size)
+            if signed is None or signed.size != size:
+                raise LookupError(f"there is no checkpoint of {size} entries")
+            self._roots[size] = base64.b64encode(signed.root).decode()
+        return TheCheckpoint(size=size, root=self._roots[size])
+
+    async def _end(self) -> None:
+        """Send nothing more, and let end what is under way, but not for ever."""
+        await asyncio.gather(*(line.end() for line in self._lines.values()))
+
+
+class Line:
+    """What waits for one webhook: for each award one delivery behind the other, of which the first is sent when it is due."""
+
+    def __init__(self, of: Round, told: Told, outgoing: Outgoing) -> None:
+        self.told = told
+        self.url: str | None = None
+        self.keys: dict[int, tuple[Key, Key]] = {}
+        self.position = 0
+        self.revision = -1
+        self._of = of
+        self._outgoing = outgoing
+        self._calls = asyncio.Semaphore(of.manner.limits.connections)
+        self._awards: dict[str, deque[Delivery]] = {}
+        self._due: list[tuple[str, int, str]] = []
+        """When the first of an award is due, its number, and of which award it is: only of those that are not under way."""
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._size = 0
+        self._is_whole = True
+        """Whether everything that waits is here, and not only the first `MOST_WAITING`."""
+        self._changed = asyncio.Event()
+        self._free_at = datetime.min.replace(tzinfo=UTC)
+        self._failing_since: datetime | None = None
+        self._fault: BaseException | None = None
+        self._sending = asyncio.create_task(self._go_on())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be queued."""
+        return self._is_whole and self._size + _PAGE <= MOST_WAITING and self.revision >= 0
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more waits than is here, and there is room for it."""
+        return not self._is_whole and self._size <= MOST_WAITING // 2
+
+    def expect_well(self) -> None:
+        """Raise what went wrong here, if anything did that is not the webhook's own failure."""
+        if self._sending.done() and not self._sending.cancelled():
+            self._sending.result()
+        if self._fault is not None:
+            raise self._fault
+
+    def load(self, queue: Queue, waiting: Sequence[Delivery]) -> None:
+        """Begin anew with what waits in a queue; what is under way goes on."""
+        self.position, self.revision = queue.position, queue.revision
+        self._failing_since = None if queue.failing_since is None else datetime.fromisoformat(queue.failing_since)
+        self._awards = {award: deque([those[0]]) for award, those in self._awards.items() if those[0].sequence in self._under_way}
+        self._due, self._size, self._is_whole = [], len(self._awards), len(waiting) < MOST_WAITING
+        for each in waiting:
+            if each.sequence not in self._under_way:
+                self.add(each)
+
+    def add(self, delivery: Delivery) -> None:
+        """Put a delivery behind the others of its award."""
+        award = _award(delivery)
+        those = self._awards.setdefault(award, deque())
+        those.append(delivery)
+        self._size += 1
+        if len(those) == 1:
+            self._let_go(delivery)
+
+    async def end(self) -> None:
+        """Send nothing more, and let end what is under way, but not for ever."""
+        self._sending.cancel()
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way.values(), timeout=_GRACE_S)
+            for each in late:
+                each.cancel()
+        await self._outgoing.close()
+
+    async def _go_on(self) -> None:
+        while True:
+            await self._calls.acquire()
+            delivery = await self._next()
+            task = asyncio.create_task(self._send(delivery))
+            self._under_way[delivery.sequence] = task
+            task.add_done_callback(partial(self._sent, delivery))
+
+    def _sent(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+        self._calls.release()
+        self._under_way.pop(delivery.sequence, None)
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()
+
+    async def _next(self) -> Delivery:
+        """The next delivery that is due, when it is, and when the webhook takes another one."""
+        while True:
+            self._changed.clear()
+            wait_s = _LOOK_S
+            if self._due:
+                now = self._of.ledger.now()
+                ready = max(datetime.fromisoformat(self._due[0][0]), self._free_at)
+                if ready <= now:
+                    _, _, award = heappop(self._due)
+                    busy = timedelta(seconds=1 / self.told.row.rate_limit)
+                    self._free_at = max(self._free_at, now - timedelta(seconds=_BURST_S)) + busy
+                    return self._awards[award][0]
+                wait_s = min(wait_s, (ready - now).total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    async def _send(self, delivery: Delivery) -> None:
+        """Try a delivery once; what came of it is on disk when the next of its award is let go."""
+        now = self._of.ledger.now()
+        if delivery.award is not None and self.told.opened is not None and delivery.award not in self.told.opened:
+            answer, again = Answer(None, b"", "the key of the webhook opens this award no more", 0), None
+        else:
+            answer = await self._call(delivery, now)
+            again = self._again_at(delivery, answer)
+        after = _after(delivery, answer, again, self._of.ledger.now())
+        await self._of.recording.record(Outcome(_attempt(delivery, answer, now), after))
+        self._settle(delivery, after, answer)
+        await self._judge(answer, now)
+
+    async def _call(self, delivery: Delivery, now: datetime) -> Answer:
+        if self.url is None:
+            return Answer(None, b"", "the address is not in the vault any more", 0)
+        try:
+            body = await self._of.body(delivery)
+        except (LookupError, ValueError) as failure:
+            _LOG.exception("a notice of the webhook %s cannot be told", delivery.webhook)
+            return Answer(None, b"", f"the notice cannot be told: {type(failure).__name__}", 0)
+        keys = [key for one in self.told.row.signing(now) for key in self.keys.get(one.number, ())]
+        signed = webhook_signatures.headers(delivery.id, now, body, keys)
+        return await self._outgoing.post(self.url, body, {"Content-Type": _MEDIUM, "User-Agent": _AGENT, **signed})
+
+    def _again_at(self, delivery: Delivery, answer: Answer) -> datetime | None:
+        """When a delivery is tried again, if it has to be; of one that is gone, as soon as it is enabled again."""
+        now, schedule = self._of.ledger.now(), self._of.manner.schedule
+        if answer.status == _GONE:
+            return now
+        if not answer.good and answer.retry_after is not None:
+            self._free_at = max(self._free_at, now + timedelta(seconds=schedule.asked_s(answer, now)))
+        return schedule.again_at(delivery.tries + 1, answer, now)
+
+    def _settle(self, delivery: Delivery, after: Delivery, answer: Answer) -> None:
+        """Let go of what is next of the award."""
+        award = _award(delivery)
+        those = self._awards[award]
+        if after.state is State.WAITING:
+            those[0] = after
+        else:
+            those.popleft()
+            self._size -= 1
+        if after.state is State.PARKED:
+            _LOG.error("delivery %d of the webhook %s is parked: %s", after.sequence, after.webhook, _why(answer))
+        if those:
+            self._let_go(those[0])
+        else:
+            del self._awards[award]
+
+    def _let_go(self, delivery: Delivery) -> None:
+        heappush(self._due, (delivery.due_at, delivery.sequence, _award(delivery)))
+        self._changed.set()
+
+    async def _judge(self, answer: Answer, now: datetime) -> None:
+        """Disable the webhook, if nobody is there any more."""
+        if answer.good:
+            self._failing_since = None
+            return
+        self._failing_since = self._failing_since or now
+        failing_s = (now - self._failing_since).total_seconds()
+        if answer.status == _GONE:
+            await self._disable(Reason.GONE)
+        elif failing_s >= self._of.manner.schedule.failing_s:
+            await self._disable(Reason.FAILING, self._failing_since)
+
+    async def _disable(self, reason: Reason, since: datetime | None = None) -> None:
+        if self._sending.cancel():  # The first who finds it does.
+            await self._of.disable(self.told.row.webhook, reason, since)
+
+
+class _Recording:
+    """Writes what came of attempts: all that wait, together."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+        self._waiting: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+
+    async def record(self, outcome: Outcome) -> None:
+        """Have an outcome written; it is on disk when this returns, however long the database was away."""
+        written_down: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcome, written_down))
+        self._wake.set()
+        await written_down
+
+    async def go_on(self) -> None:
+        """Write what waits, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            some, self._waiting = self._waiting, []
+            failure = await self._write([outcome for outcome, _ in some])
+            for _, each in some:
+                if each.cancelled():
+                    continue
+                if failure is None:
+                    each.set_result(None)
+                else:
+                    each.set_exception(failure)
+
+    async def _write(self, outcomes: list[Outcome]) -> Exception | None:
+        while True:
+            try:
+                await asyncio.to_thread(self._deliveries.record, outcomes)
+            except Unavailable as failure:
+                _LOG.warning("what came of webhooks waits for the database: %s", failure.reason)
+                await asyncio.sleep(_AGAIN_S)
+            except Exception as failure:  # noqa: BLE001 (whoever waits for it is told)
+                return failure
+            else:
+                return None
+
+
+def _award(delivery: Delivery) -> str:
+    """Behind which others a delivery waits: tests wait for nobody."""
+    return delivery.award if delivery.award is not None else f"{TEST} {delivery.sequence}"
+
+
+def _attempt(delivery: Delivery, answer: Answer, at: datetime) -> Attempt:
+    return Attempt(
+        delivery.webhook,
+        delivery.sequence,
+        delivery.attempts + 1,
+        written(at),
+        answer.status,
+        answer.failure,
+        answer.duration_ms,
+        _cut(answer.body),
+    )
+
+
+def _after(delivery: Delivery, answer: Answer, again: datetime | None, now: datetime) -> Delivery:
+    """What becomes of a delivery that was tried: it is tried `again`, unless it was taken, or that was the last time."""
+    tried = delivery._replace(attempts=delivery.attempts + 1, tries=delivery.tries + 1)
+    if answer.good:
+        return tried._replace(state=State.DELIVERED, ended_at=written(now))
+    if again is None:
+        return tried._replace(state=State.PARKED, ended_at=written(now))
+    return tried._replace(due_at=written(again))
+
+
+def _cut(body: bytes) -> str:
+    """The beginning of an answer as it can be kept and shown."""
+    text = body[: 4 * _CUT].decode("utf-8", "replace")[:_CUT]
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _why(answer: Answer) -> str:
+    return answer.failure or f"it answered {answer.status}"
+
+
+def _tried(delivery: Delivery) -> dict[str, Any]:
+    """What a test says."""
+    return {
+        "specversion": "1.0",
+        "id": delivery.id,
+        "source": f"/v1/webhooks/{delivery.webhook}",
+        "type": TEST,
+        "subject": f"webhook/{delivery.webhook}",
+        "time": delivery.queued_at,
+        "datacontenttype": "application/json",
+        "data": {"webhook": delivery.webhook, "sequence": delivery.sequence},
+    }
