@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.counters import Metrics
-from api.identity import Caller, TheCaller, identify, opened_by
+from api.identity import Caller, caller_of, opened_by
 from api.openapi import refused_with, sent_as
 from api.problems import (
     BodyIsTooLarge,
@@ -265,7 +265,6 @@ _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 async def ask(
     request: Request,
     response: Response,
-    caller: TheCaller,
     *,
     idempotency_key: Annotated[
         str | None,
@@ -281,7 +280,7 @@ async def ask(
         expect_room(request.app.state.disclosures)
     return Ask(
         ledger=request.app.state.ledger,
-        caller=caller,
+        caller=caller_of(request),
         response=response,
         own_writes=request.app.state.own_writes,
         metrics=request.app.state.metrics,
@@ -350,7 +349,7 @@ async def read_as(of: type[B], request: Request) -> B:
 def sent(of: type[B]) -> Any:
     """The JSON body of a command, read once it is known who asks."""
 
-    async def read(request: Request, _caller: Annotated[Caller, Depends(identify)]) -> B:
+    async def read(request: Request) -> B:
         expect_media_type(request, {JSON})
         return await read_as(of, request)
 

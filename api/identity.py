@@ -167,40 +167,43 @@ def mark(ledger: Ledger, issuer: str, subject: str) -> str:
     return ledger.vault.seals.sign_in(issuer, subject)
 
 
-async def _shown(
+async def identify(
+    request: Request,
     key: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     token: Annotated[HTTPAuthorizationCredentials | None, Depends(_signed)],
-) -> str | None:
-    """What the header Authorization holds: the two are told apart by what they look like."""
+) -> Caller:
+    """Find out who asks, once for each request, before anything else; or a refusal."""
     either = key or token
-    return either.credentials if either else None
-
-
-async def identify(request: Request, shown: Annotated[str | None, Depends(_shown)]) -> Caller:
-    """Who asks, or a refusal."""
-    if shown is None:
+    if either is None:
         raise KeyIsMissing
+    shown = either.credentials  # The two are told apart by what they look like.
     ledger: Ledger = request.app.state.ledger
     issuer: Issuer | None = request.app.state.issuer
     if issuer is None or shown.startswith(f"{PREFIX}_"):
         caller = await run_in_threadpool(recognise, ledger, shown)
     else:
         caller = await run_in_threadpool(_recognise_subject, ledger, issuer.name, await issuer.subject(shown))
-    request.scope["person"] = caller.person
+    request.scope["person"], request.scope["caller"] = caller.person, caller
     note(key=caller.key.key, opened=caller.key.awards)
     if request.method == "GET":
         expect_room(request.app.state.disclosures)
     return caller
 
 
-TheCaller = Annotated[Caller, Depends(identify)]
+def caller_of(request: Request) -> Caller:
+    """Who asks, as it was found out: every route identifies its caller first, by `opened_by`.
+
+    Whoever depended on `identify` once more would have FastAPI go all the way to it again, though it looks no second time.
+    """
+    caller: Caller = request.scope["caller"]
+    return caller
 
 
 def opened_by(roles: Collection[Role]) -> Callable[..., Awaitable[None]]:
     """A dependency that lets only these roles in, and only to awards that their key opens."""
     asked: list[frozenset[str]] = []  # Looked up once: each route has a check of its own.
 
-    async def check(request: Request, caller: TheCaller) -> None:
+    async def check(request: Request, caller: Annotated[Caller, Depends(identify)]) -> None:
         caller.expect(roles, request.path_params.get("award"))
         if not asked:
             asked.append(_asked(request.scope["route"]))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.commands import Route
-from api.identity import Caller, TheCaller, opened_by
+from api.identity import Caller, caller_of, opened_by
 from api.openapi import refused_with
 from api.problems import HeaderIsWrong, NothingHere, NotNow, RequestIsWrong, TurnedAway
 from api.telling import NothingIsToldNow, note
@@ -217,7 +217,6 @@ NoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETa
 async def history(
     request: Request,
     response: Response,
-    caller: TheCaller,
     *,
     as_of: AsOf = None,
     least: MinPosition = None,
@@ -238,7 +237,7 @@ async def history(
     position = head.size if moment is None else moment
     response.headers["Ledger-Position"] = str(position)
     had = frozenset(tag.strip() for tag in (if_none_match or "").split(",") if tag.strip())
-    return Reading(state.ledger, state.views, caller, response, moment, position, had, state.settings.page_size_most)
+    return Reading(state.ledger, state.views, caller_of(request), response, moment, position, had, state.settings.page_size_most)
 
 
 TheHistory = Annotated[Reading, Depends(history)]
@@ -254,12 +253,10 @@ async def reading(asked: TheHistory, effective_on: EffectiveOn = None) -> Readin
 TheReading = Annotated[Reading, Depends(reading)]
 
 
-async def listing(
-    request: Request, asked: TheReading, response: Response, caller: TheCaller, least: MinPosition = None
-) -> Reading:
+async def listing(request: Request, asked: TheReading, response: Response, least: MinPosition = None) -> Reading:
     """A question that a read model answers, after what the caller wrote last."""
     state = request.app.state
-    wanted = max(_least(least), state.own_writes.of(caller.person), asked.as_of or 0)
+    wanted = max(_least(least), state.own_writes.of(asked.caller.person), asked.as_of or 0)
     try:
         await asked.views.wait(wanted, state.settings.min_position_wait_s)
     except ViewsLag:

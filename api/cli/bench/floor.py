@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 
 from api.claims import submission as sent_submission
 from api.commands import sent
-from api.identity import TheCaller
+from api.identity import identify
 from domain.claim import Submission
 from domain.verification import Verification
 
 PREFIX: Final = "/floor"
-_router = APIRouter(prefix=f"{PREFIX}/awards/{{award}}/claims")
+_router = APIRouter(prefix=f"{PREFIX}/awards/{{award}}/claims", dependencies=[Depends(identify)])
 
 
 def mount(app: FastAPI) -> None:
@@ -25,13 +25,13 @@ def mount(app: FastAPI) -> None:
 
 
 @_router.post("")
-async def submit(award: str, submission: Annotated[Submission, Depends(sent_submission)], _caller: TheCaller) -> Response:
+async def submit(award: str, submission: Annotated[Submission, Depends(sent_submission)]) -> Response:
     """What submitting a claim costs before anything is decided."""
     return _done(award, submission.claim)
 
 
 @_router.post("/{claim}/verification")
-async def verify(award: str, claim: str, _decisions: Annotated[Verification, sent(Verification)], _caller: TheCaller) -> Response:
+async def verify(award: str, claim: str, _decisions: Annotated[Verification, sent(Verification)]) -> Response:
     """What verifying a claim costs before anything is decided."""
     return _done(award, claim)
 
