@@ -20,8 +20,8 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.concurrency import run_in_threadpool
 
+from api.lookups import look_up
 from api.problems import RequestIsWrong, TurnedAway
 from api.settings import Settings
 from api.telling import expect_room, note
@@ -180,9 +180,9 @@ async def identify(
     ledger: Ledger = request.app.state.ledger
     issuer: Issuer | None = request.app.state.issuer
     if issuer is None or shown.startswith(f"{PREFIX}_"):
-        caller = await run_in_threadpool(recognise, ledger, shown)
+        caller = await look_up(ledger, recognise, ledger, shown)
     else:
-        caller = await run_in_threadpool(_recognise_subject, ledger, issuer.name, await issuer.subject(shown))
+        caller = await look_up(ledger, _recognise_subject, ledger, issuer.name, await issuer.subject(shown))
     request.scope["person"], request.scope["caller"] = caller.person, caller
     note(key=caller.key.key, opened=caller.key.awards)
     if request.method == "GET":

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final, Generic, TypedDict, TypeVar
 
 from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from api.commands import Route
 from api.identity import Caller, caller_of, opened_by
+from api.lookups import look_up
 from api.openapi import refused_with
 from api.problems import HeaderIsWrong, NothingHere, NotNow, RequestIsWrong, TurnedAway
 from api.telling import NothingIsToldNow, note
@@ -225,14 +225,14 @@ async def history(
     """A question of what was recorded, and when: that has one axis."""
     state = request.app.state
     wanted, wait_s = _least(least), state.settings.min_position_wait_s
-    head = await run_in_threadpool(state.ledger.head)
+    head = await look_up(state.ledger, state.ledger.head)
     until = asyncio.get_running_loop().time() + wait_s
     while head.size < wanted:
         if asyncio.get_running_loop().time() > until:
             raise PositionNotReached(wanted=wanted, reached=head.size)
         await asyncio.sleep(_LOOK_EVERY_S)
-        head = await run_in_threadpool(state.ledger.head)
-    moment = None if as_of is None else await run_in_threadpool(_moment, state.ledger, as_of, head.size)
+        head = await look_up(state.ledger, state.ledger.head)
+    moment = None if as_of is None else await look_up(state.ledger, _moment, state.ledger, as_of, head.size)
     note(as_of=moment)
     position = head.size if moment is None else moment
     response.headers["Ledger-Position"] = str(position)

@@ -102,8 +102,8 @@ def _sqlite(address: URL, part: Part, pool_size: int) -> Engine:
     made = create_engine(
         address,
         isolation_level="AUTOCOMMIT",
-        pool_size=pool_size,
-        max_overflow=pool_size,
+        pool_size=2 * pool_size,  # Kept, as a new connection reads the whole schema before it answers anything.
+        max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
     )
