@@ -277,16 +277,16 @@ To = Annotated[
 
 
 async def spanning(
-    request: Request, response: Response, caller: TheCaller, *, begin: From = None, end: To = None, least: MinPosition = None
+    request: Request, response: Response, *, begin: From = None, end: To = None, least: MinPosition = None
 ) -> Reading:
     """A question of what was recorded between two moments, that the log and a read model answer together."""
-    asked = await history(request, response, caller, least=least)
+    asked = await history(request, response, least=least)
     first, last = [
-        None if given is None else await run_in_threadpool(_moment, asked.ledger, given, asked.position, name)
+        None if given is None else await look_up(asked.ledger, _moment, asked.ledger, given, asked.position, name)
         for name, given in (("from", begin), ("to", end))
     ]
     note(as_of=last)
-    await listing(request, replace(asked, as_of=first if last is None else last), response, caller, least)
+    await listing(request, replace(asked, as_of=first if last is None else last), response, least)
     until = asked.views.position if last is None else last
     if (first or 0) > until:
         raise RequestIsWrong([Fault("from", "must not lie after `to`")])
