@@ -211,14 +211,20 @@ class BalanceSheet:
 
         Entries that moved nothing, or nothing in effect on a day or before, are not among them.
         """
-        where, parameters = "award = ? AND position > ? AND position <= ?", [canonical(award), after, upto]
+        where, days = "award = ? AND position > ? AND position <= ?", []
         if effective_on is not None:
-            where, parameters = f"{where} AND effective <= ?", [*parameters, effective_on.isoformat()]
-        positions = f"SELECT DISTINCT position FROM postings_v1 WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608 (our own words)
+            where, days = f"{where} AND effective <= ?", [effective_on.isoformat()]
+        name = canonical(award)
+        positions = self._tables.ask(
+            f"SELECT DISTINCT position FROM postings_v1 WHERE {where} ORDER BY position LIMIT ?",  # noqa: S608 (our own words)
+            [name, after, upto, *days, limit],
+        )
+        if not positions:
+            return {}
         found = self._tables.ask(
             "SELECT position, stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
-            f"WHERE {where} AND position IN ({positions}) GROUP BY position, stage, outcome, payer, year ORDER BY position",
-            [*parameters, *parameters, limit],
+            f"WHERE {where} GROUP BY position, stage, outcome, payer, year ORDER BY position",
+            [name, after, positions[-1][0], *days],
         )
         moved: defaultdict[int, dict[Account, Money]] = defaultdict(dict)
         for position, stage, outcome, payer, year, amount in found:
