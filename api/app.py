@@ -56,6 +56,7 @@ from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
 from projections.deliveries import Deliveries
 from projections.views import Views
+from projections.watching import Pace
 
 VERSION: Final = "0.1.0"
 
@@ -122,7 +123,8 @@ def create_app(
         app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
         app.state.ledger, app.state.views, app.state.disclosures, app.state.deliveries = opened
         app.state.metrics.watch(opened[0], opened[2])
-        following = asyncio.create_task(opened[1].follow()) if follow else None
+        pace = Pace(settings.views_check_entries_per_s, settings.views_check_every_s)
+        following = asyncio.create_task(opened[1].follow(pace)) if follow else None
         try:
             async with tokens.Issuer.of(settings, lambda: opened[0].now().timestamp()) as app.state.issuer:
                 yield

@@ -41,6 +41,8 @@ class Metrics:
         self._position = self._gauge("lcledger_position", "Entries in the log")
         self._views = self._gauge("lcledger_views_position", "Entries that the read models show")
         self._failed = self._gauge("lcledger_model_failed", "Whether a read model has stopped", "model")
+        self._checked = self._gauge("lcledger_model_checked", "Entry up to which a read model was compared with the log", "model")
+        self._differences = self._gauge("lcledger_model_differences", "Rows that are not what the log says", "model")
         self._queue = self._sum("lcledger_commands_under_way", "Commands taken in and not answered yet")
         self._disclosures = self._sum("lcledger_disclosures_waiting", "Reads that wait to be written down as told")
         self._commits = Counter("lcledger_commits", "Commits, by what became of them", ["became"], registry=self.registry)
@@ -118,6 +120,8 @@ class Metrics:
         self._views.set(state.views.position)
         for model in state.views.health():
             self._failed.labels(model.name).set(model.failed is not None)
+            self._checked.labels(model.name).set(model.watched.position)
+            self._differences.labels(model.name).set(len(model.watched.differences))
         return generate_latest(self._everybody_s())
 
     def _everybody_s(self) -> CollectorRegistry:

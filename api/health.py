@@ -1,6 +1,7 @@
 """Whether the service lives and can serve, for whoever runs it. No key is needed, and nothing of an award is told."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -23,11 +24,16 @@ class Live(BaseModel):
 
 
 class Model(BaseModel):
-    """How far a read model has come."""
+    """How far a read model has come, and what comparing it with the log in the background found."""
 
     name: str
     position: int
     failed: bool
+    checked: Annotated[int, Field(description="Up to which entry it was compared with the log last")] = 0
+    checked_at: Annotated[datetime | None, Field(description="When that was done; nothing: not yet")] = None
+    root: Annotated[str | None, Field(description="Of the log there, where the model said so")] = None
+    digest: Annotated[str, Field(description="Of the rows that were compared")] = ""
+    differences: Annotated[int, Field(description="Rows that are not what the log says; the service's log names them")] = 0
 
 
 class Ready(BaseModel):
@@ -68,7 +74,17 @@ async def ready(request: Request, response: Response) -> Ready:
 def _look(state: Any) -> Ready:
     try:
         models = tuple(
-            Model(name=each.name, position=each.position, failed=each.failed is not None) for each in state.views.health()
+            Model(
+                name=each.name,
+                position=each.position,
+                failed=each.failed is not None,
+                checked=each.watched.position,
+                checked_at=each.watched.at,
+                root=each.watched.root,
+                digest=each.watched.digest,
+                differences=len(each.watched.differences),
+            )
+            for each in state.views.health()
         )
         position, views_position = state.ledger.head().size, state.views.position
         checkpoint = state.checkpoints.last()

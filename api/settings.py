@@ -127,6 +127,18 @@ class Settings(BaseSettings):
     checkpoint_every_s: float = Field(
         60.0, gt=0, le=86_400, description="Time, in seconds, after which `serve` signs a checkpoint if the log has grown."
     )
+    views_check_entries_per_s: float = Field(
+        500.0,
+        ge=0,
+        le=1_000_000,
+        description="Entries a second, at most, by which `serve` compares the read models with the log while it runs; 0: none.",
+    )
+    views_check_every_s: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Time, in seconds, after which it compares them anew; or as soon as it has done so once.",
+    )
     witnesses: str = Field(
         "",
         description="Witnesses that cosign checkpoints: `<verifier key> <address>`, several after commas. Not set: none.",

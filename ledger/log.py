@@ -301,6 +301,20 @@ class Reads:
         )
         return [Seen._make(row) for row in found]
 
+    def begun(self, after: int, upto: int) -> list[tuple[int, str, str]]:
+        """Positions, streams and types of the first entries of streams, after one position and up to one."""
+        found = self._rows(
+            "SELECT position, stream, type FROM entries WHERE position > ? AND position <= ? AND version = 1 ORDER BY position",
+            after,
+            upto,
+        )
+        return [(position, stream, kind) for position, stream, kind in found]
+
+    def award_after(self, award: str) -> str | None:
+        """The award that comes next by its name, of those that have entries."""
+        found = self._rows("SELECT min(award) FROM entries WHERE award > ?", award)
+        return found[0][0] if found else None
+
     def seen_at(self, positions: Iterable[int]) -> list[Seen]:
         """The entries at some positions, in order."""
         found = self._rows(

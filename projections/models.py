@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS models (
     root text, digest text NOT NULL, failed text, PRIMARY KEY (name, version)
 )
 """
+_CHECKS: Final = """
+CREATE TABLE IF NOT EXISTS checks (
+    name text NOT NULL, version bigint NOT NULL, position bigint NOT NULL,
+    root text, digest text NOT NULL, checked_at text, differences text NOT NULL, PRIMARY KEY (name, version)
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Tables:
         """Make the tables that are not there yet."""
         with self._alone() as connection:
             connection.exec_driver_sql(_MODELS)
+            connection.exec_driver_sql(_CHECKS)
             known = {standing.model.view for standing in self.standings(connection)}
             for model in self.models:
                 if model.view not in known:

@@ -43,6 +43,7 @@ from projections.reconsiderations import Reconsiderations, ReconsiderationsProje
 from projections.replay import Checked, Source, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
+from projections.watching import NEVER, Checks, Pace, Round, Watched
 from projections.webhooks import Webhooks, WebhooksProjection
 
 _Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Event]
@@ -68,6 +69,8 @@ class Health:
     version: int
     position: int
     failed: str | None
+    watched: Watched
+    """What comparing it in the background found."""
 
 
 class Views:
@@ -77,6 +80,7 @@ class Views:
         self._tables = tables
         self._ledger = ledger
         self._follower = Follower(tables, ledger)
+        self._checks = Checks(tables)
         self._following = False
         self._waiting: set[_Waiter] = set()
         self._listening: set[_Waiter] = set()
@@ -120,7 +124,11 @@ class Views:
 
     def health(self) -> tuple[Health, ...]:
         """How each model is doing."""
-        return tuple(Health(each.model.name, each.model.version, each.position, each.failed) for each in self._tables.standings())
+        watched = self._checks.last()
+        return tuple(
+            Health(each.model.name, each.model.version, each.position, each.failed, watched.get(each.model.view, NEVER))
+            for each in self._tables.standings()
+        )
 
     async def wait(self, position: int, timeout_s: float = 5.0) -> None:
         """Wait until the models have come to an entry; `ViewsLag` if they do not in time."""
@@ -169,18 +177,41 @@ class Views:
         self._tell()
         return self._follower.position
 
-    async def follow(self) -> None:
-        """Fold entries as they come, until cancelled. Of several processes on PostgreSQL one does, and the others stand by."""
+    async def follow(self, pace: Pace | None = None) -> None:
+        """Fold entries as they come, until cancelled. Of several processes on PostgreSQL one does, and the others stand by.
+
+        With a `pace`, whoever follows also compares the models with the log, at that pace.
+        """
         stop = threading.Event()
-        with self._ledger.subscribe_wake() as wake, ThreadPoolExecutor(1, thread_name_prefix="follower") as thread:
-            following = asyncio.get_running_loop().run_in_executor(thread, self._follow, wake, stop)
+        with self._ledger.subscribe_wake() as wake, ThreadPoolExecutor(2, thread_name_prefix="follower") as threads:
+            loop = asyncio.get_running_loop()
+            following = loop.run_in_executor(threads, self._follow, wake, stop)
+            watching = [loop.run_in_executor(threads, self._watch, pace, stop)] if pace and pace.entries_a_second else []
             try:
                 await asyncio.shield(following)
             finally:
                 stop.set()
                 self._hurry.set()
                 wake.rouse()
-                await asyncio.wait([following])
+                await asyncio.wait([following, *watching])
+
+    def _watch(self, pace: Pace, stop: threading.Event) -> None:
+        """Compare the models with the log, round after round, while this process is the one who follows."""
+        while not stop.wait(_LOOK_S):
+            begun = time.monotonic()
+            try:
+                if self._following:
+                    self._watch_once(pace, stop)
+            except Unavailable as failure:
+                _LOG.warning("comparing goes on when the database is back: %s", failure.reason)
+            except Exception:  # Whatever it is, the next round may do better; a rebuild may have taken a table away.
+                _LOG.exception("a round of comparing the read models failed; another one begins in a moment")
+            stop.wait(begun + (pace.every_s if self._following else _AGAIN_S) - time.monotonic())
+
+    def _watch_once(self, pace: Pace, stop: threading.Event) -> None:
+        for entries in Round(self._tables, self._ledger, self._checks.last()).slices():
+            if stop.wait(entries / pace.entries_a_second) or not self._following:
+                return
 
     def _follow(self, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -85,6 +85,7 @@ def worker(data_dir: DataDir = None) -> None:
     from api.cli.access import open_ledger
     from api.cli.serving import run
     from projections.views import Views
+    from projections.watching import Pace
 
     ours = settings_with(data_dir)
     if ours.embedded:
@@ -93,7 +94,7 @@ def worker(data_dir: DataDir = None) -> None:
 
     async def follow() -> None:
         with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views:
-            following = asyncio.create_task(views.follow())
+            following = asyncio.create_task(views.follow(Pace(ours.views_check_entries_per_s, ours.views_check_every_s)))
             loop = asyncio.get_running_loop()
             for told in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(told, following.cancel)
