@@ -204,7 +204,7 @@ class Views:
                     self._watch_once(pace, stop)
             except Unavailable as failure:
                 _LOG.warning("comparing goes on when the database is back: %s", failure.reason)
-            except Exception:  # Whatever it is, the next round may do better; a rebuild may have taken a table away.
+            except Exception:  # noqa: BLE001 (whatever it is: a rebuild may have taken a table away, and the next round goes on)
                 _LOG.exception("a round of comparing the read models failed; another one begins in a moment")
             stop.wait(begun + (pace.every_s if self._following else _AGAIN_S) - time.monotonic())
 

@@ -82,7 +82,8 @@ class Checks:
         with self._tables.turn() as connection:
             self._tables.ask_nothing(
                 connection,
-                "INSERT INTO checks (name, version, position, root, digest, checked_at, differences) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO checks (name, version, position, root, digest, checked_at, differences) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (name, version) DO UPDATE SET position = excluded.position, root = excluded.root, "
                 "digest = excluded.digest, checked_at = excluded.checked_at, differences = excluded.differences",
                 [(model.name, model.version, watched.position, watched.root, watched.digest, at, differences)],
@@ -128,26 +129,26 @@ class Round:
         after, last = 0, False
         while not last:
             with self._tables.turn_to_read() as connection:
-                standings = {name: at for name, at in self._standings(connection).items() if isinstance(at.model, Projection)}
+                standings = self._standings(connection)
                 upto = after + _WINDOW
                 last = upto >= max((each.position for each in standings.values()), default=0)
                 # In the end also rows that say that they begin where there is nothing yet.
                 rows = {
                     name: self._stored(connection, at, "first > ? AND first <= ?", after, _MOST if last else upto)
                     for name, at in standings.items()
+                    if isinstance(at.model, Projection)
                 }
             begun = self._ledger.log.reads.begun(after, upto)
-            for name, at in standings.items():
-                stored = {row[0]: row for row in rows[name]}
+            for name, found in rows.items():
+                at, stored = standings[name], {row[0]: row for row in found}
                 begins = [stream for position, stream, kind in begun if kind in at.model.folds and position <= at.position]
                 for stream in dict.fromkeys((*begins, *stored)):
-                    yield from self._compare_row(at, stream, stored.get(stream))
+                    if isinstance(at.model, Projection):
+                        yield from self._compare_row(at, at.model, stream, stored.get(stream))
             after = upto
             yield _A_LOOK
 
-    def _compare_row(self, at: Standing, stream: str, stored: Stored | None) -> Iterator[int]:
-        model, watching = at.model, self._models[at.model.view]
-        assert isinstance(model, Projection)
+    def _compare_row(self, at: Standing, model: Projection[Any], stream: str, stored: Stored | None) -> Iterator[int]:
         row: Any = None
         try:
             for entries in self._entries(at, stream=stream):
@@ -160,7 +161,7 @@ class Round:
             self._fault(at, f"{stream}: cannot be folded: {type(error).__name__}: {error}")
             return
         if stored is not None:
-            watching.digest += model.digest_of(stored)
+            self._models[model.view].digest += model.digest_of(stored)
         if row is None:
             self._fault(at, f"{stream}: the log knows no such row")
         elif stored is None:
@@ -175,7 +176,7 @@ class Round:
     def _entries(self, at: Standing, **of: str) -> Iterator[list[Happened]]:
         """Those of a stream that touch a model, up to where it has come."""
         after, reads = 0, self._ledger.log.reads
-        while rows := reads.rows(after, _AT_ONCE, upto=at.position, **of):  # type: ignore[arg-type]
+        while rows := reads.rows(after, _AT_ONCE, upto=at.position, **of):
             yield [Happened(row, self._ledger.registry) for row in rows if row.type in at.model.folds]
             after = rows[-1].position
 

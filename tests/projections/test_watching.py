@@ -73,7 +73,7 @@ class TestARound:
             ),
             ("postings", "DELETE FROM {table} WHERE position = (SELECT min(position) FROM {table})", "is missing"),
             ("contracts", "UPDATE {table} SET award = 'INVENTED'", "must be no row"),
-            ("accounts", "UPDATE {table} SET amount = amount + 1 WHERE stage = 'due'", "accounts"),
+            ("accounts", "UPDATE {table} SET amount = amount + 1 WHERE stage = 'due'", "must be"),
             ("accounts", "DELETE FROM {table} WHERE stage = 'claimed'", "is missing"),
         ],
     )
@@ -81,10 +81,9 @@ class TestARound:
         self, whole: Story, views: Views, model: str, deed: str, named: str
     ) -> None:
         change(views, model, deed)
-        found = differences(a_round(views))
-        assert [name.rpartition("_v")[0] for name in found] == [model]
-        if model != named:
-            assert named in " ".join(found[f"{model}_v1"])
+        ((name, found),) = differences(a_round(views)).items()
+        assert name.startswith(f"{model}_v")
+        assert named in " ".join(found)
 
     def test_finds_a_wrong_digest_and_another_log(self, whole: Story, views: Views) -> None:
         with views._tables.turn() as connection:
@@ -127,7 +126,7 @@ async def followed(views: Views, pace: Pace) -> AsyncIterator[None]:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(IN_TIME_S):
-        while not await asyncio.to_thread(holds):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 (the database tells nobody)
             await asyncio.sleep(0.02)
 
 
