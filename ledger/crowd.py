@@ -5,7 +5,8 @@ Each writes one batch, with its own among it, so that nobody is kept by the othe
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Lock
+from contextlib import suppress
+from threading import Lock, current_thread, main_thread
 from time import perf_counter, sleep
 from typing import Final, Generic, TypeVar
 
@@ -53,10 +54,8 @@ class Crowd(Generic[J]):
         self._write = write
         self._lock = Lock()
         self._waiting: deque[_Waiting[J]] = deque()
-        self._led = False
-        """Whether somebody writes, or is woken to write."""
         self._chosen: _Waiting[J] | None = None
-        """Who is woken to write."""
+        """Who writes, or is woken to write."""
         self._took_s, self._together = 0.0, 1
         """How long the last batch took, and how many jobs it had."""
         self._all_here: Lock | None = None
@@ -65,41 +64,46 @@ class Crowd(Generic[J]):
     def do(self, job: J) -> None:
         """Have a job done, alone or with others; it is when this returns."""
         mine = _Waiting(job)
-        with self._lock:
-            self._waiting.append(mine)
-            follows, self._led = self._led, True
-            if self._all_here is not None and len(self._waiting) >= self._together:
-                self._all_here.release()
-                self._all_here = None
         try:
-            if follows:
+            if not self._leads(mine):
                 mine.woken.acquire()
-            if not mine.done and self._together > 1:
-                self._gather()
+            if not mine.done:
+                if self._together > 1:
+                    self._gather()
+                self._lead(mine)
         except BaseException:  # As by Ctrl-C: others must not wait for one who has gone.
-            self._leave(mine, leads=not follows)
+            self._leave(mine)
             raise
-        if not mine.done:
-            self._lead()
         if mine.failure is not None:
             raise mine.failure
 
-    def _leave(self, mine: _Waiting[J], *, leads: bool) -> None:
-        """Give up waiting, or hand on what one was to lead."""
+    def _leads(self, mine: _Waiting[J]) -> bool:
+        """Wait with the others; whether there is nobody else who writes."""
         with self._lock:
-            self._all_here = None
-            if mine not in self._waiting:
-                return
-            self._waiting.remove(mine)
-            if leads or self._chosen is mine:
+            self._waiting.append(mine)
+            if self._all_here is not None and len(self._waiting) >= self._together:
+                self._all_here.release()
+                self._all_here = None
+            if self._chosen is None:
+                self._chosen = mine
+            return self._chosen is mine
+
+    def _leave(self, mine: _Waiting[J]) -> None:
+        """Give up waiting, and hand on what one was to lead."""
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            if self._chosen is mine:
+                self._all_here = None
                 self._choose()
 
     def _choose(self) -> None:
         """Wake who writes next, if anybody waits."""
-        self._chosen = self._waiting[0] if self._waiting else None
-        self._led = self._chosen is not None
-        if self._chosen is not None:
-            self._chosen.woken.release()
+        following = self._waiting[0] if self._waiting else None
+        if following is not None:
+            with suppress(RuntimeError):  # Whoever was interrupted between these two does both once more.
+                following.woken.release()
+        self._chosen = following
 
     def _gather(self) -> None:
         """Wait a little until as many are here as in the last batch."""
@@ -113,9 +117,8 @@ class Crowd(Generic[J]):
         with self._lock:
             self._all_here = None
 
-    def _lead(self) -> None:
-        with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+    def _lead(self, mine: _Waiting[J]) -> None:
+        batch = self._batch(mine)
         failure: BaseException | None = None
         begun = perf_counter()
         try:
@@ -132,3 +135,11 @@ class Crowd(Generic[J]):
             each.woken.release()
         if interrupted and failure is not None:
             raise failure
+
+    def _batch(self, mine: _Waiting[J]) -> list[_Waiting[J]]:
+        """Whose jobs are done now. The main thread, which Ctrl-C may stop at any word, does nobody's but its own."""
+        with self._lock:
+            if current_thread() is main_thread():
+                self._waiting.remove(mine)
+                return [mine]
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]

@@ -1,8 +1,14 @@
 """Threads that write at once: every job is done once, by one thread at a time, and whoever fails is told."""
 
+import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from linecache import getline
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -74,7 +80,7 @@ class TestAnInterruption:
         many = Crowd(write)
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(many.do, 0)
-            while many._waiting or not many._led:
+            while many._waiting or many._chosen is None:
                 pass
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(_Waiting, "__init__", _interrupted)
@@ -96,6 +102,22 @@ class TestAnInterruption:
         with ThreadPoolExecutor(1) as threads:
             threads.submit(many.do, 1).result(60)
 
+    def test_of_the_main_thread_at_any_line_leaves_nobody_asleep(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        interrupted = True
+        for line in count(1):
+            many = Crowd[int](lambda _: None)
+            others: list[Future[None]] = []
+            with ThreadPoolExecutor(2) as threads:
+                monkeypatch.setattr(crowd, "linger", partial(_others_come, many, threads, others))
+                many._together = 3
+                interrupted = _interrupted_at(line, partial(many.do, 0))
+                many._together = 1
+                for each in others or [threads.submit(many.do, 1)]:
+                    each.result(60)
+            if not interrupted:
+                break
+        assert line > 20
+
     def test_of_whoever_writes_is_told_to_others_as_a_failure(self) -> None:
         begun, go = threading.Event(), threading.Event()
 
@@ -116,6 +138,35 @@ class TestAnInterruption:
             first.result(60)
             failures = {type(each.exception(60)) for each in others}
         assert failures == {KeyboardInterrupt, Interrupted}
+
+
+def _others_come(many: Crowd[int], threads: ThreadPoolExecutor, others: list[Future[None]], *_: object) -> None:
+    others.extend(threads.submit(many.do, number) for number in (1, 2))
+    while len(many._waiting) <= len(others):
+        pass
+
+
+def _interrupted_at(line: int, act: Callable[[], None]) -> bool:
+    """Act, and be interrupted at so-manieth line of the crowd's module that is come to; whether there were so many."""
+    lines = count(1)
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_filename != crowd.__file__:
+            return None
+        # Python looks for signals after calls, so that none comes between a lock and the line that is to let go of it.
+        if event == "line" and not getline(crowd.__file__, frame.f_lineno).strip().startswith("with ") and next(lines) == line:
+            raise KeyboardInterrupt
+        return trace
+
+    was = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(was)
+    return False
 
 
 class _Interrupting:
