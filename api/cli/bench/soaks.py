@@ -119,15 +119,14 @@ class Soak:
     async def load(self, seconds: float) -> None:
         """Let everybody act for so long, while samples are taken."""
         async with AsyncExitStack() as stack:
-            callers = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(self._clients + 2)]
-            asking, watching = callers.pop(), callers.pop()
+            *callers, asking = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(self._clients + 1)]
             until = perf_counter() + seconds
             async with asyncio.TaskGroup() as together:
                 for caller, award in zip(callers, awards_of(self._clients), strict=True):
                     together.create_task(self._act(caller, award, until))
                 together.create_task(self._read(asking, until))
-                together.create_task(self._watch(watching, seconds, until))
-            await let_follow(watching)
+                together.create_task(self._watch(seconds, until))
+            await let_follow(asking)
 
     async def _act(self, caller: Caller, award: str, until: float) -> None:
         while (begun := perf_counter()) < until:
@@ -143,13 +142,14 @@ class Soak:
             self._since.reads_s.append(await read(caller, self._ready, number))
             await asyncio.sleep(self._every_s / 2)
 
-    async def _watch(self, caller: Caller, seconds: float, until: float) -> None:
+    async def _watch(self, seconds: float, until: float) -> None:
         every_s = min(max(seconds / _SAMPLES, _EVERY_S), seconds / 10)
         with bar() as progress:
             task = progress.add_task("Samples", total=int(seconds / every_s))
             while perf_counter() + every_s <= until:
                 await asyncio.sleep(every_s)
-                answer = await caller.get(READY, "")
+                async with Caller.to(self._where) as caller:  # Kept until the next sample, it would be ended as idle.
+                    answer = await caller.get(READY, "")
                 self._sample(orjson.loads(answer.body)["views_lag"], seconds - (until - perf_counter()))
                 progress.advance(task)
 
