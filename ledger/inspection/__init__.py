@@ -3,7 +3,7 @@
 It trusts nothing but the stored bytes, and what was published or signed elsewhere: a history that was rewritten from one entry to
 the end, with every hash made anew, is whole in itself, and only a head or a checkpoint that somebody kept can say that it was
 another. It changes nothing, needs no trigger to stand, and may run beside the service. `entries` goes along the log; `receipts`,
-`vault` and `checkpoints` are what stands beside it. Read models are compared above, as they are made there.
+`subtrees`, `vault` and `checkpoints` are what stands beside it. Read models are compared above, as they are made there.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from domain.log import SealedHead
 from ledger import failures, schema
 from ledger.entry import Registry
-from ledger.inspection import receipts
+from ledger.inspection import receipts, subtrees
 from ledger.inspection.checkpoints import Checkpoints
 from ledger.inspection.entries import Entries
 from ledger.inspection.findings import Fault, Findings
@@ -52,6 +52,7 @@ def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable
         entries = Entries(findings, marked)
         entries.go(reads, vault.look, progress)
         receipts.inspect(reads, findings)
+        subtrees.inspect(reads, findings)
         vault.inspect(evidence.seals)
         checkpoints.inspect(entries.roots, current=evidence.current)
         for head in published:

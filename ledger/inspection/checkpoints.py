@@ -10,7 +10,7 @@ from ledger import notes
 from ledger.checkpoints import LEAF_DIGITS, Checkpoint, Signed
 from ledger.entry import Registry, reader
 from ledger.inspection.findings import Findings
-from ledger.notes import NoteIsWrong, Verifier
+from ledger.notes import COSIGNATURE, Line, NoteIsWrong, Verifier
 from ledger.snapshot import Snapshot
 
 _AT_ONCE: Final = 500
@@ -51,7 +51,8 @@ class Checkpoints:
             self._findings.note("key", keys[-1][0] or None, "the log is signed by another key than the one that you have")
         for signed in self._all():
             self._findings.count("checkpoints")
-            self._signed(signed, keys)
+            if (text := self._signed(signed, keys)) is not None:
+                self._cosigned(signed.size, text)
             self.held(roots, signed.size, signed.root, "a checkpoint was signed")
         for size, witness in self._reads.ask(_ORPHANS):
             self._findings.note("checkpoint", size, f"it is missing, though {witness} cosigned it")
@@ -113,8 +114,11 @@ class Checkpoints:
             if introduced.replaces != before.public_key:
                 self._findings.note("key", position, "the new key does not replace the one that signed before it")
 
-    def _signed(self, signed: Signed, keys: list[tuple[int, bytes]]) -> None:
-        """The note is as it was signed, says what stands beside it, and is of the key and the history that it should be."""
+    def _signed(self, signed: Signed, keys: list[tuple[int, bytes]]) -> str | None:
+        """The note is as it was signed, says what stands beside it, and is of the key and the history that it should be.
+
+        Gives what was signed, unless the note is not as it was.
+        """
         say, size = self._findings.note, signed.size
         must = [key for since, key in keys if since <= size][-1]
         if signed.key != must:
@@ -126,11 +130,24 @@ class Checkpoints:
             checkpoint = Checkpoint.read(text)
         except NoteIsWrong as wrong:
             say("checkpoint", size, f"it is not as it was signed: {wrong}")
-            return
+            return None
         if checkpoint != Checkpoint(signed.origin, size, signed.root):
             say("checkpoint", size, "its note does not say what stands beside it")
         if checkpoint.origin.rpartition("/")[2] != self._origin(size):
             say("checkpoint", size, "its origin names another history than this log's")
+        return text
+
+    def _cosigned(self, size: int, text: str) -> None:
+        """Every line that is kept for a checkpoint is one that its witness signed it with."""
+        for witness, line in self._reads.cosignatures(size):
+            self._findings.count("cosignatures")
+            try:
+                key = Verifier.read(witness)
+                its_own = key.kind == COSIGNATURE and key.signed(text, Line.read(line.removesuffix("\n")))
+            except NoteIsWrong:
+                its_own = False
+            if not its_own:
+                self._findings.note("cosignature", size, f"the line of {witness} is none of its over this checkpoint")
 
     def _origin(self, size: int) -> str | None:
         begun = max((restored.head.size + 1 for _, restored in self._restores if restored.head.size < size), default=1)

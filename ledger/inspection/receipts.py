@@ -1,5 +1,6 @@
 """Receipts: each is of entries that there are, that its person made, and that no other receipt is of."""
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -8,19 +9,22 @@ from ledger.inspection.findings import Findings
 from ledger.snapshot import Snapshot
 
 _AT_ONCE: Final = 2_000
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _RECEIPTS: Final = (
-    "SELECT r.person, r.key, r.first, r.last, f.state, l.position FROM receipts r "
+    "SELECT r.person, r.key, r.first, r.last, r.fingerprint, f.state, l.position FROM receipts r "
     "LEFT JOIN entries f ON f.position = r.first LEFT JOIN entries l ON l.position = r.last "
     "WHERE (r.first, r.person, r.key) > (?, ?, ?) ORDER BY r.first, r.person, r.key LIMIT ?"
 )
 
 
 def inspect(reads: Snapshot, findings: Findings) -> None:
-    """Look all receipts over. What a request was (its fingerprint) nobody can tell from the log, and is not looked at."""
+    """Look all receipts over. What a request was nobody can tell from the log: of its fingerprint, only that it is one."""
     after: tuple[Any, ...] = (-(2**62), "", "")
     reached = 0
     while rows := reads.ask(_RECEIPTS, *after, _AT_ONCE):
-        for person, key, first, last, state, end in rows:
+        for person, key, first, last, fingerprint, state, end in rows:
+            if not _FINGERPRINT.fullmatch(fingerprint):
+                findings.note("receipt", first, f"of {key} by {person}: its fingerprint is none")
             if last < first:  # Nothing came of the request.
                 continue
             if state is None or end is None:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from sqlalchemy import Connection, Engine
 
 from api.cli.inspection import everything as look_over
 from api.settings import Settings
+from domain import party
+from domain.aggregate import Actor, PersonId
 from domain.events import BY_NAME
 from domain.log import SealedHead
 from domain.money import Money
@@ -34,17 +37,22 @@ from ledger import merkle, notes, store
 from ledger.checkpoints import Checkpoint
 from ledger.entry import NO_LEAF, Draft, Row, place
 from ledger.inspection import Evidence, Findings, inspect, inspect_hashes
+from ledger.ledger import Ledger, Request
 from ledger.log import Log, Statements
-from ledger.notes import SEED_BYTES, Signer
+from ledger.notes import COSIGNATURE, SEED_BYTES, Signer, Verifier
 from ledger.recheck import Rechecked, recheck
+from ledger.tree import WIDTH
 from ledger.vault import Seals, _seal
 from tests import postgres
 from tests.api import everything, story
 
 KEY = bytes(range(100, 132))
 OURS, FORGERS = Signer(bytes(SEED_BYTES)), Signer(b"\x55" * SEED_BYTES)
+WITNESS = Signer(b"\x77" * SEED_BYTES)
 OURS_BEFORE = Signer(bytes(range(SEED_BYTES)))
-TABLES = ("entries", "heads", "receipts", "checkpoints")
+TABLES = ("entries", "heads", "receipts", "checkpoints", "cosignatures", "subtrees")
+FORGET = tuple(f"DELETE FROM {table}" for table in ("checkpoints", "cosignatures", "subtrees"))
+"""What else would tell of another history."""
 COLUMNS = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
 
 
@@ -67,7 +75,10 @@ async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
         await everything.happen(service)
         await _further(service)
         state = service.app.state
-        await asyncio.to_thread(state.checkpoints.sign, OURS)
+        await asyncio.to_thread(_register_many, state.ledger)
+        signed = await asyncio.to_thread(state.checkpoints.sign, OURS)
+        line = WITNESS.cosign("witness.example", signed.checkpoint.text, 1_700_000_000)
+        await asyncio.to_thread(state.checkpoints.cosign, signed, Verifier("witness.example", WITNESS.public, COSIGNATURE), line)
         head = state.ledger.head()
         await state.views.wait(head.size, 30)
         return head.size, head.root
@@ -96,6 +107,17 @@ async def _further(service: story.Service) -> None:
     await service.first.does(f"{it}/terms", {"terms": {**terms, "outcomes": outcomes}, **everything.WHY})
     await service.ada.does(f"{it}/terms/5/agreement")
     await service.first.does(f"{it}/closing")
+
+
+_TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('log', 'views')"
+_TRIGGERS = "SELECT tgrelid::regclass::text || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
+
+
+def _register_many(ledger: Ledger) -> None:
+    """So that there is a subtree of 256 entries."""
+    by = Actor(PersonId("01J2Z4-FUND-ADMINISTRATOR"), "XX-LCL-OPERATOR")
+    for number in range(WIDTH - ledger.head().size):
+        ledger.record_now(partial(party.register, party=f"GB-COH-X-{number:03d}", name=f"Provider {number}"), Request(by))
 
 
 class Tampering:
@@ -129,6 +151,27 @@ class Tampering:
             yield connection
             for table in TABLES:
                 connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """In PostgreSQL: whatever is done to a table or a trigger meanwhile is undone in the end."""
+        with self.engine.connect() as connection:
+            tables = connection.exec_driver_sql(_TABLES).scalars().all()
+            triggers = connection.exec_driver_sql(_TRIGGERS).fetchall()
+            for kept, table in enumerate(tables):
+                connection.exec_driver_sql(f"CREATE TEMPORARY TABLE kept_{kept} AS TABLE {table}")
+            yield
+            connection.exec_driver_sql("SET session_replication_role = replica")
+            connection.exec_driver_sql("BEGIN")
+            for kept, table in enumerate(tables):
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+                connection.exec_driver_sql(f"INSERT INTO {table} TABLE kept_{kept}")
+            left = connection.exec_driver_sql(_TRIGGERS).scalars().all()
+            for name, made in triggers:
+                if name not in left:
+                    connection.exec_driver_sql(made)
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("DISCARD ALL")
 
     def do(self, *statements: str) -> None:
         with self.free() as connection:
@@ -179,22 +222,20 @@ def _later(size: int) -> tuple[SealedHead, str]:
 
 
 @contextmanager
-def copied(whole: Whole, request: pytest.FixtureRequest, folder: Path) -> Iterator[Tampering]:
+def copied(whole: Whole, folder: Path) -> Iterator[Tampering]:
+    """A copy of SQLite's files; PostgreSQL would take most of a second for one, and undoes in less than a tenth."""
     if whole.settings.embedded:
         shutil.copytree(whole.settings.data_dir, folder / "copy")
         with closing(Tampering(_settings(folder / "copy", None))) as copy:
             yield copy
         return
-    server: postgres.Server = request.getfixturevalue("postgres_server")
-    name = server.create(template=str(store.database(whole.settings.log_url).database))
-    with closing(Tampering(_settings(folder, server.url(name)))) as copy:
-        yield copy
-    server.drop(name)
+    with closing(Tampering(whole.settings)) as there, there.undone():
+        yield there
 
 
 @pytest.fixture
-def tampering(whole: Whole, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tampering]:
-    with copied(whole, request, tmp_path) as copy:
+def tampering(whole: Whole, tmp_path: Path) -> Iterator[Tampering]:
+    with copied(whole, tmp_path) as copy:
         yield copy
 
 
@@ -382,6 +423,52 @@ def sign_with_the_key_of_before(tampering: Tampering) -> None:
         tampering.say(connection, "UPDATE checkpoints SET key = ?, note = ? WHERE size = ?", OURS_BEFORE.public, note, size)
 
 
+def change_a_cosignature(tampering: Tampering) -> None:
+    """The witness's line of another checkpoint."""
+    with tampering.free() as connection:
+        line = WITNESS.cosign("witness.example", Checkpoint("kirklees/0123456789abcdef", 5, b"\x66" * 32).text, 1_700_000_000)
+        tampering.say(connection, "UPDATE cosignatures SET line = ?", str(line))
+
+
+def invent_a_witness(tampering: Tampering) -> None:
+    """With a word that is no key."""
+    tampering.do("UPDATE cosignatures SET witness = 'a-commissioner+00000000+nothing'")
+
+
+def cosign_with_the_key_of_the_log(tampering: Tampering) -> None:
+    """As a note is signed, which is no witness's word."""
+    with tampering.free() as connection:
+        size, note, origin = connection.exec_driver_sql(
+            "SELECT size, note, origin FROM checkpoints ORDER BY size DESC LIMIT 1"
+        ).one()
+        text, _ = notes.parsed(note)
+        witness, line = Verifier(origin, OURS.public).vkey, str(OURS.sign(origin, text))
+        tampering.say(connection, "UPDATE cosignatures SET witness = ?, line = ? WHERE size = ?", witness, line, size)
+
+
+def change_the_root_of_a_subtree(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "UPDATE subtrees SET root = ? WHERE height = 8 AND number = 0", b"\x66" * 32)
+
+
+def invent_a_subtree(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "INSERT INTO subtrees VALUES (?, ?, ?)", 16, 0, b"\x66" * 32)
+
+
+def spoil_a_fingerprint(tampering: Tampering) -> None:
+    tampering.do("UPDATE receipts SET fingerprint = 'any request' WHERE first = (SELECT max(first) FROM receipts)")
+
+
+def change_a_sum_of_the_accounts(tampering: Tampering) -> None:
+    """In the read model that keeps the postings' sums; the postings themselves stay."""
+    _in_views(tampering, "accounts", "UPDATE {table} SET amount = amount + 1 WHERE stage = (SELECT min(stage) FROM {table})")
+
+
+def take_a_sum_of_the_accounts_away(tampering: Tampering) -> None:
+    _in_views(tampering, "accounts", "DELETE FROM {table} WHERE stage = (SELECT max(stage) FROM {table})")
+
+
 def change_a_row_of_the_payments(tampering: Tampering) -> None:
     _in_views(tampering, "payments", "UPDATE {table} SET amount = amount + 1 WHERE stream = (SELECT min(stream) FROM {table})")
 
@@ -444,6 +531,14 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (change_a_note, r"checkpoint \d+: it is not as it was signed"),
     (change_the_root_beside_a_note, r"checkpoint \d+: its note does not say what stands beside it"),
     (sign_with_the_key_of_before, r"checkpoint \d+: it is signed by a key that is not the log's"),
+    (change_a_cosignature, r"cosignature \d+: the line of witness.example\S+ is none of its over this checkpoint"),
+    (invent_a_witness, r"cosignature \d+: the line of a-commissioner\+00000000\+nothing is none of its"),
+    (cosign_with_the_key_of_the_log, r"cosignature \d+: the line of \S+ is none of its over this checkpoint"),
+    (change_the_root_of_a_subtree, r"subtree 0: of height 8: its root is not that of what is below it"),
+    (invent_a_subtree, r"subtree 0: of height 16: the log has not all of what is below it"),
+    (spoil_a_fingerprint, r"receipt \d+: of \S+ by \S+: its fingerprint is none"),
+    (change_a_sum_of_the_accounts, r"read model accounts: .* is .*, must be"),
+    (take_a_sum_of_the_accounts_away, r"read model accounts: .*: the row is missing"),
     (change_a_row_of_the_payments, r"read model payments: \S+: amount is \d+, must be \d+"),
     (take_a_row_of_the_claims_away, r"read model claims: \S+: the row is missing"),
     (change_a_posting, r"read model postings: .* is .*, must be"),
@@ -459,7 +554,7 @@ class TestVerify:
         assert (found.faults, found.left_out) == ([], [])
         assert (found.size, found.root) == (whole.size, whole.root)
         assert found.counts["entries"] == whole.size
-        assert {"heads", "receipts", "texts", "participants", "checkpoints"} < found.counts.keys()
+        assert {"heads", "receipts", "texts", "participants", "checkpoints", "cosignatures", "subtrees"} < found.counts.keys()
 
     @pytest.mark.parametrize(("deed", "named"), DEEDS, ids=[deed.__name__ for deed, _ in DEEDS])
     def test_names(self, tampering: Tampering, deed: Callable[[Tampering], None], named: str) -> None:
@@ -503,17 +598,21 @@ class TestATailThatIsSealedAnew:
         assert {fault.what.partition(" under ")[2] for fault in faults if fault.where == "log"} == {
             "another root: up to there history was rewritten"
         }
-        assert {fault.where for fault in faults} <= {"log", "checkpoint"}  # An origin may name the leaf of the first entry.
+        assert {fault.where for fault in faults} <= {
+            "log",
+            "checkpoint",
+            "subtree",
+        }  # An origin may name the leaf of the first entry.
 
     def test_is_found_by_a_published_head_alone(self, resealed: Tampering, whole: Whole) -> None:
-        resealed.do("DELETE FROM checkpoints")
+        resealed.do(*FORGET)
         assert inspect(resealed.log, BY_NAME, Evidence(), lambda _done, _size: None).faults == []
         published = SealedHead(size=whole.size, root=whole.root.hex())
         (fault,) = inspect(resealed.log, BY_NAME, Evidence(published=published), lambda _done, _size: None).faults
         assert "history was rewritten" in str(fault)
 
     def test_is_found_by_a_checkpoint_that_somebody_kept(self, resealed: Tampering, whole: Whole) -> None:
-        resealed.do("DELETE FROM checkpoints")
+        resealed.do(*FORGET)
         text = Checkpoint("kirklees/0123456789abcdef", whole.size, whole.root).text
         note = notes.written(text, [OURS.sign("kirklees/0123456789abcdef", text)])
         (fault,) = inspect(resealed.log, BY_NAME, Evidence(notes=[note]), lambda _done, _size: None).faults
@@ -647,6 +746,13 @@ class TestAnyByte:
             assert quick or column not in {"position", "header", "state", "leaf"}
 
         try_it()
+
+
+class TestAfterwards:
+    """Every deed was undone: what was found before was of one deed alone."""
+
+    def test_nothing_is_found(self, tampering: Tampering) -> None:
+        assert tampering.found(current=OURS.public).faults == []
 
 
 def _changed(column: str, was: Any, place: int, flip: int) -> Any:
