@@ -656,7 +656,7 @@ class TestAPenny:
         assert path == ("amount",)
         rows[number] = rows[number]._replace(state=changed)
         seal_anew(tampering, rows)
-        tampering.do("DELETE FROM checkpoints")
+        tampering.do(*FORGET)
         return tampering
 
     def test_is_named_though_the_log_is_whole_in_itself(self, resealed: Tampering) -> None:
