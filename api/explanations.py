@@ -1,7 +1,11 @@
-"""Explanations: why a line was assessed at an amount, and why a payer owes one, step by step and in plain English."""
+"""Explanations: why a line was assessed at an amount, and why a payer owes one, step by step and in plain English.
 
-from collections.abc import Iterator
+And what became of any line that was claimed, also if nothing follows for it: who decided what, when, and for which reason.
+"""
+
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
@@ -9,13 +13,28 @@ from pydantic import BaseModel, Field
 
 from api.assessments import NoSuchAssessment, moved
 from api.claims import sees_lines
-from api.names import AssessmentNumber, AwardName, PayerName
+from api.commands import address
+from api.names import AssessmentNumber, AwardName, ClaimName, PayerName
 from api.readings import EVERYBODY, NOT_INVESTORS, Reading, TheReading, question
-from domain.aggregate import Stream
-from domain.assessment import Kind
+from domain.aggregate import Actor, Stream
+from domain.assessment import AssessedLine, Kind
 from domain.award import Award, AwardAssessed, NoSuchAward, award_stream
 from domain.calendar import london_day
-from domain.claim import ClaimCertified, ClaimReceiptConfirmed, ClaimSubmitted, ClaimVerified, claim_stream
+from domain.claim import (
+    Claim,
+    ClaimAnswered,
+    ClaimCertified,
+    ClaimDeclined,
+    ClaimQueried,
+    ClaimReceiptConfirmed,
+    ClaimSubmitted,
+    ClaimVerified,
+    ClaimWithdrawn,
+    Line,
+    NoSuchClaim,
+    claim_stream,
+)
+from domain.course import Act, trace
 from domain.event import Event
 from domain.explanation import (
     AssessmentsMade,
@@ -28,9 +47,10 @@ from domain.explanation import (
     explain_stated,
     stood_before,
 )
-from domain.money import Money
+from domain.money import Money, total
 from domain.other_payment import OtherPaymentAgreed
 from domain.payment import NoSuchPayment, payment_stream
+from domain.person import person_stream
 from domain.reference import Reference, canonical
 from domain.refusal import Absent, Invalid
 from domain.wording import day, pounds
@@ -50,6 +70,10 @@ class LineWasNotMoved(Absent):
 
 class LineIsInSeveralClaims(Invalid):
     """The assessment moved lines of this number in several claims; say in which by `claim`."""
+
+
+class NoSuchClaimedLine(Absent):
+    """The claim has no line of this number."""
 
 
 class EntryStoodOn(BaseModel):
@@ -72,6 +96,28 @@ class ToldExplanation(BaseModel):
     payer: str | None = Field(description="The payer, if a payment is explained")
     amount: Money = Field(description="What is explained: what the assessment changed of the line, or what the payer owes")
     version: int = Field(description="The version of the terms by which it is priced and split")
+    entries: tuple[EntryStoodOn, ...]
+    steps: tuple[Step, ...]
+    text: str = Field(description="All of it as plain text, for people")
+
+
+class MovedBy(BaseModel):
+    """An assessment that moved a line, and where it is explained."""
+
+    assessment: int
+    amount: Money = Field(description="What it changed of the line")
+    explanation: str = Field(description="The address of its explanation")
+
+
+class ToldCourse(BaseModel):
+    """What became of a claimed line. The last step ends in what stands assessed of it, which may be nothing."""
+
+    award: str
+    claim: str
+    line: int
+    amount: Money = Field(description="What stands assessed of the line")
+    version: int = Field(description="The version of the terms by which it is priced")
+    assessments: tuple[MovedBy, ...] = Field(description="The assessments that moved it; none: no amount follows")
     entries: tuple[EntryStoodOn, ...]
     steps: tuple[Step, ...]
     text: str = Field(description="All of it as plain text, for people")
@@ -110,6 +156,51 @@ def of_line(
     entries = tuple(_told_entry(each, whole=True) for each in _about(asked, claim_stream(award, name), line, assessment))
     title = f"Line {line} of claim {name} in assessment {assessment} of {before.reference}"
     return _told(explain(told), before, assessment, title, entries, claim=name, line=line)
+
+
+@router.get("/claims/{claim}/lines/{line}/explanation", **question(NOT_INVESTORS, NoSuchAward, NoSuchClaim, NoSuchClaimedLine))
+def of_claimed_line(award: AwardName, claim: ClaimName, line: LineNumber, asked: TheReading) -> ToldCourse:
+    """What became of a line of a claim: who decided what, when and for which reason, and why an amount follows or none."""
+    stream = claim_stream(award, claim)
+    asked.look(award_stream(award))
+    found, version = asked.look(stream)
+    if line > len(found.lines):
+        raise NoSuchClaimedLine(name=line)
+    its, name = found.lines[line - 1], found.submitted.claim
+    entries = [each for each in _entries(asked, stream) if each.version <= version and _says_of(each.event, line)]
+    under, _ = asked.ledger.load(award_stream(award), entries[0].position)  # The terms of the day on which it was submitted.
+    explanation = trace(found, line, under.agreement.on(its.claimed.achieved_on), _acts(asked, entries))
+    assessments = tuple(_moved_by(under.reference, found, its))
+    told = tuple(_told_entry(each, whole=True) for each in entries)
+    explained = [f"  assessment {each.assessment}, {pounds(each.amount)}: {each.explanation}" for each in assessments]
+    more = ("", "Explained by themselves:", *explained) if explained else ()
+    return ToldCourse(
+        award=under.reference,
+        claim=name,
+        line=line,
+        amount=explanation.amount,
+        version=explanation.version,
+        assessments=assessments,
+        entries=told,
+        steps=explanation.steps,
+        text=_text(f"Line {line} of claim {name} of {under.reference}", explanation, told, more),
+    )
+
+
+def _moved_by(award: str, claim: Claim, line: Line) -> Iterator[MovedBy]:
+    for number in dict.fromkeys(number for number, _ in line.assessments):
+        moves = [each for of, each in line.assessments if of == number]
+        amounts = [each.assessed if isinstance(each, AssessedLine) else Money(-each.reversed) for each in moves]
+        path = address("awards", award, "assessments", number, "lines", line.claimed.line, "explanation")
+        yield MovedBy(assessment=number, amount=total(amounts), explanation=f"{path}?claim={claim.submitted.claim}")
+
+
+def _acts(asked: Reading, entries: Iterable[Entry]) -> Iterator[Act]:
+    @cache
+    def actor(person: str) -> Actor:
+        return asked.ledger.load(person_stream(person), asked.as_of)[0].actor
+
+    return (Act(each.event, actor(each.person), london_day(each.recorded_at)) for each in entries)
 
 
 @router.get("/payments/{assessment}/{payer}/explanation", **question(EVERYBODY, NoSuchAward, NoSuchPayment))
@@ -172,6 +263,14 @@ def _about(asked: Reading, claim: Stream[Any], line: int, assessment: int) -> It
 _OF_ALL_LINES: Final = (ClaimSubmitted, ClaimReceiptConfirmed, ClaimVerified, ClaimCertified)
 
 
+_OF_ITS_CLAIM: Final = (*_OF_ALL_LINES, ClaimWithdrawn, ClaimDeclined, ClaimQueried, ClaimAnswered)
+
+
+def _says_of(event: Event, line: int) -> bool:
+    """Whether an event says something of a line, or of its claim as a whole."""
+    return isinstance(event, _OF_ITS_CLAIM) or _names(event, line)
+
+
 def _names(event: Event, line: int) -> bool:
     lines = getattr(event, "lines", ())
     return isinstance(lines, tuple) and any(getattr(each, "line", each) == line for each in lines)
@@ -198,9 +297,6 @@ def _told(
     line: int | None = None,
     payer: str | None = None,
 ) -> ToldExplanation:
-    steps = (f"{number}. {step.says} ({step.rule})" for number, step in enumerate(explanation.steps, 1))
-    stood_on = (f"  entry {each.position}, {day(london_day(each.recorded_at))}: {each.sentence}" for each in entries)
-    text = "\n".join((f"{title}: {pounds(explanation.amount)}", "", *steps, "", "It stands on:", *stood_on, ""))
     return ToldExplanation(
         award=award.reference,
         assessment=assessment,
@@ -211,5 +307,12 @@ def _told(
         version=explanation.version,
         entries=entries,
         steps=explanation.steps,
-        text=text,
+        text=_text(title, explanation, entries),
     )
+
+
+def _text(title: str, explanation: Explanation, entries: Iterable[EntryStoodOn], more: Iterable[str] = ()) -> str:
+    """An explanation for people: what it comes to, its steps, and the entries that it stands on."""
+    steps = (f"{number}. {step.says} ({step.rule})" for number, step in enumerate(explanation.steps, 1))
+    stood_on = (f"  entry {each.position}, {day(london_day(each.recorded_at))}: {each.sentence}" for each in entries)
+    return "\n".join((f"{title}: {pounds(explanation.amount)}", "", *steps, "", "It stands on:", *stood_on, *more, ""))

@@ -24,10 +24,10 @@ from domain.assessment import (
 from domain.award import Award, AwardAssessed
 from domain.calendar import financial_year
 from domain.claim import Line
-from domain.money import NOTHING, Money, Quantity, largest_remainder, total, value, whole_weights
+from domain.money import NOTHING, Money, largest_remainder, total, value, whole_weights
 from domain.payment import Payment
 from domain.record import Record
-from domain.wording import day, many, pounds
+from domain.wording import day, listed, many, pounds, quoted, valued
 
 Recorded = AssessedLine | ReversedLine
 _FEW: Final = 12
@@ -148,19 +148,19 @@ def _in_force(line: AssessedLine, told: Told) -> Step:
 
 def _accepted(line: AssessedLine, stands: Stands, told: Told) -> Iterator[Step]:
     """Why what was newly accepted is worth what it is (M3, M4), or what is assessed anew (M9)."""
-    rate = _rate(line.price, line.per)
+    rate = quoted(line.price, line.per)
     worth = value(line.price, line.quantity, line.per)
     so_far = stands.quantity + line.quantity
     all_so_far, before = value(line.price, so_far, line.per), stands.assessed + stands.curtailed
     if worth == line.accepted:
-        says = f"{line.quantity} accepted at {rate}: {_worth(line.price, line.quantity, line.per)}, rounded once to the penny."
+        says = f"{line.quantity} accepted at {rate}: {valued(line.price, line.quantity, line.per)}, rounded once to the penny."
         yield Step(rule="M3", says=says, amount=line.accepted)
     elif len(told.moved) > 1 and told.before.assessed + told.before.curtailed == line.accepted:
         sums = f"{pounds(told.before.assessed)} + {pounds(told.before.curtailed)} = {pounds(line.accepted)}"
         says = f"{line.quantity} at an unchanged price, {rate}, are worth what they stood at, penny for penny: {sums}."
         yield Step(rule="M9", says=says, amount=line.accepted)
     elif all_so_far - before == line.accepted:
-        says = f"With what was accepted before, {so_far} are accepted at {rate}: {_worth(line.price, so_far, line.per)}."
+        says = f"With what was accepted before, {so_far} are accepted at {rate}: {valued(line.price, so_far, line.per)}."
         yield Step(rule="M4", says=says, amount=all_so_far)
         less = f"{pounds(all_so_far)} − {pounds(before)} = {pounds(line.accepted)}"
         says = f"What was accepted before counts as {pounds(before)}: {less}."
@@ -202,7 +202,7 @@ def _cut(limit: Curtailment, of: str, line: AssessedLine, stands: Stands, remain
         return f"Of {name}, {left} was left: {pounds(limit.curtailed)} is cut off, and {cut}."
     payable = f"Of {name}, {left} was left, so that {line.payable} of {line.quantity} can be paid"
     if value(line.price, line.payable, line.per) == remaining:
-        return f"{payable}: {_worth(line.price, line.payable, line.per)}; {cut}."
+        return f"{payable}: {valued(line.price, line.payable, line.per)}; {cut}."
     return f"{payable}, which with the {stands.payable} before is worth {pounds(remaining)} more; {cut}."
 
 
@@ -300,7 +300,7 @@ def _taken_back(line: ReversedLine, stands: Stands) -> Iterator[Step]:
     yield Step(
         rule="M8",
         says=f"{line.quantity} of the {stands.quantity} that stood of {line.outcome} is taken back, at"
-        f" {_rate(line.price, line.per)}. It stood at what was assessed and what limits had curtailed:"
+        f" {quoted(line.price, line.per)}. It stood at what was assessed and what limits had curtailed:"
         f" {pounds(stands.assessed)} + {pounds(stands.curtailed)}"
         f" = {pounds(before)}.",
         amount=before,
@@ -310,7 +310,7 @@ def _taken_back(line: ReversedLine, stands: Stands) -> Iterator[Step]:
     given_back = [f"{pounds(each.amount)} that {each.limit} had curtailed" for each in line.limits]
     if given_back:
         less = " − ".join(pounds(amount) for amount in (line.worth, *(each.amount for each in line.limits)))
-        says = f"What was curtailed is given back first, {_listed(given_back)}: {less} = {pounds(line.reversed)} is taken back."
+        says = f"What was curtailed is given back first, {listed(given_back)}: {less} = {pounds(line.reversed)} is taken back."
         yield Step(rule="M8", says=says, amount=line.reversed)
     yield Step(
         rule="M6",
@@ -336,7 +336,7 @@ def _less(line: ReversedLine, before: Money, left: Money) -> str:
         return f"Nothing remains of it, so that it is worth {less}."
     worth = value(line.price, line.remaining, line.per)
     capped = "" if worth == left else f", but never more than it was, {pounds(left)}"
-    return f"{line.remaining} remains, worth {_worth(line.price, line.remaining, line.per)}{capped}: the line is worth {less}."
+    return f"{line.remaining} remains, worth {valued(line.price, line.remaining, line.per)}{capped}: the line is worth {less}."
 
 
 # Paid otherwise than for outcomes (M10) -------------------------------------------------------------------------------
@@ -452,19 +452,5 @@ def _sum(amounts: Iterable[Money], *, by_line: bool) -> tuple[str, Money]:
 # Words ----------------------------------------------------------------------------------------------------------------
 
 
-def _rate(price: Money, per: int) -> str:
-    return f"{pounds(price)} each" if per == 1 else f"{pounds(price)} per {per}"
-
-
-def _worth(price: Money, quantity: Quantity, per: int) -> str:
-    by = "" if per == 1 else f" ÷ {per}"
-    return f"{pounds(price)} × {quantity}{by} = {pounds(value(price, quantity, per))}"
-
-
 def _share(share: object) -> str:
     return str(share).replace("/", " ÷ ")
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

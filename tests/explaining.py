@@ -1,17 +1,20 @@
-"""Every line and every payment of an award, explained from its streams."""
+"""Every line and every payment of an award, explained from its streams, and the course of every claimed line."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
-from domain.aggregate import Stream
+from domain.aggregate import Actor, Aggregate, PersonId, Stream
 from domain.assessment import AssessedLine, Kind
-from domain.award import award_stream
-from domain.claim import Claim, Line, claim_stream
+from domain.award import Award, ClaimOpened, award_stream
+from domain.claim import Claim, ClaimEvent, Line, claim_stream
+from domain.course import Act, trace
 from domain.explanation import AssessmentsMade, Explanation, Moved, Told, explain, explain_payment, stood_before
 from domain.money import Money, total
 from domain.payment import Payment, payment_stream
+from domain.terms import Agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,43 @@ def every_explanation(state: Callable[[Stream[Any]], Any], award: str) -> Iterat
                 payment: Payment = state(payment_stream(award, number, payer))
                 of_lines = [Moved(claim.submitted.claim, each) for claim, _, own in lines for each in own]
                 yield Explained(explain_payment(payment, of_lines), payment.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Acts(Aggregate):
+    """All that made a claim. What says no day of its own is of the day of what came before it."""
+
+    acts: tuple[Act, ...] = ()
+
+    @classmethod
+    def evolve(cls, state: "Acts | None", event: ClaimEvent, by: PersonId) -> "Acts":
+        before = state.acts if state else ()
+        on: date = getattr(event, "on", None) or before[-1].on
+        return cls((*before, Act(event, Actor(by, "GB-LAE-KIR"), on)))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Aggregate):
+    """What was agreed when each claim was submitted."""
+
+    award: Award | None = None
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+
+    @classmethod
+    def evolve(cls, state: "Opened | None", event: Any, by: PersonId) -> "Opened":
+        before = state or cls()
+        award, agreements = Award.evolve(before.award, event, by), before.agreements
+        if isinstance(event, ClaimOpened):
+            agreements = {event.claim: award.agreement, **agreements}
+        return replace(before, award=award, agreements=agreements)
+
+
+def every_course(state: Callable[[Stream[Any]], Any], award: str) -> Iterator[tuple[Line, Explained]]:
+    """Of each line of each claim of an award, whether an assessment moved it or not."""
+    for name, agreement in state(Stream(award_stream(award).name, Opened)).agreements.items():
+        stream = claim_stream(award, name)
+        claim: Claim = state(stream)
+        acts = state(Stream(stream.name, Acts)).acts
+        for line in claim.lines:
+            priced = agreement.on(line.claimed.achieved_on)
+            yield line, Explained(trace(claim, line.claimed.line, priced, acts), line.assessed)

@@ -13,7 +13,7 @@ from api.settings import Settings, vault_key
 from domain.explanation import Explanation
 from ledger.ledger import Ledger
 from tests.api.cli.conftest import Played, run
-from tests.explaining import every_explanation
+from tests.explaining import every_course, every_explanation
 from tests.reckoner import calculations, rework
 
 AWARDS = ("INDIGO-POJ-0168", "INDIGO-POJ-0169", "INDIGO-POJ-0172", "INDIGO-POJ-0175", "INDIGO-POJ-0195")
@@ -33,6 +33,22 @@ class TestEveryLineOfTheDemo:
                     rules.update(step.rule for step in each.explanation.steps)
         assert min(rules[rule] for rule in ("M2", "M3", "M5", "M6", "M7", "M8")) > 0
         assert shown > 4 * rules["M2"], "each line shows its value, its parts and their sum"
+
+    def test_is_told_also_if_nothing_follows_for_it(self, played: Played) -> None:
+        settings = Settings(data_dir=played.folder)
+        count = 0
+        ends: list[str] = []
+        with Ledger.open(settings.log_url, vault_key=vault_key(settings)) as ledger:
+            head = ledger.head().size
+            for award in AWARDS:
+                for line, each in every_course(lambda stream: ledger.load(stream, head)[0], award):
+                    assert rework(each.explanation) == each.recorded == each.explanation.amount
+                    count += 1
+                    if not line.assessments:
+                        ends.append(each.explanation.steps[-1].says)
+        assert count > 3_000
+        assert sum("was rejected as" in says for says in ends) > 0
+        assert all(says.startswith("So no amount follows, £0.00, for line") and ": " in says for says in ends)
 
 
 @pytest_asyncio.fixture
@@ -72,6 +88,11 @@ class TestCommand:
         payment = run("explain", "payment", "INDIGO-POJ-0168", "1", "GB-GOR-D5", *here).stdout
         assert "£683.36 + £683.36" in payment
         assert "£4,783.52, which fell due." in payment
+
+    def test_explains_what_became_of_a_claimed_line(self, played: Played) -> None:
+        told = run("explain", "claim-line", "INDIGO-POJ-0168", "2019-Q1", "1", "--data-dir", str(played.folder)).stdout
+        assert told.startswith("Line 1 of claim 2019-Q1 of INDIGO-POJ-0168: £2,350.00\n")
+        assert "assessment 1, £2,350.00: /v1/awards/INDIGO-POJ-0168/assessments/1/lines/1/explanation?claim=2019-Q1" in told
 
     def test_says_which_line_there_is_not(self, played: Played, tmp_path: Path) -> None:
         done = run("explain", "line", "INDIGO-POJ-0168", "1", "99", "--data-dir", str(played.folder))
