@@ -57,12 +57,10 @@ class Folding(ABC, Generic[M]):
 
     def finish(self, position: int, root: str | None) -> list[Stored]:
         """Say how far the batch went; the rows to write."""
-        if self.now.failed is None:
-            self.now = replace(self.now, position=max(position, self.was.position), root=root)
-        else:
-            self.now = replace(self.now, root=None)
-        rows = self._touched()
-        self.now = replace(self.now, digest=(self.was.digest + self._grown(rows)) % _MODULUS)
+        rows, now = self._touched(), self.now
+        reached, root = (max(position, self.was.position), root) if now.failed is None else (now.position, None)
+        digest = (now.digest + self._grown(rows)) % _MODULUS if rows else now.digest
+        self.now = replace(now, position=reached, root=root, digest=digest)
         return rows
 
     @abstractmethod

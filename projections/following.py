@@ -20,7 +20,7 @@ from projections.projection import Happened, Stored
 
 _LOG: Final = logging.getLogger(__name__)
 BATCH_LIVE: Final = 500
-BATCH_REBUILDING: Final = 5_000
+BATCH_CATCHING_UP: Final = 5_000
 
 
 @contextmanager

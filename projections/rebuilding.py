@@ -12,7 +12,7 @@ from ledger import store
 from ledger.ledger import Ledger
 from ledger.lock_file import LockFile
 from projections import abreast
-from projections.following import BATCH_REBUILDING, Source, fold, sparing_what_stays
+from projections.following import Source, fold, sparing_what_stays
 from projections.models import Standing, Tables
 
 Progress = Callable[[int, int], None]
@@ -20,6 +20,11 @@ Progress = Callable[[int, int], None]
 
 _REBUILDING: Final = 0x6C636C_05
 """The key of PostgreSQL's advisory lock round a rebuild."""
+
+
+_AT_ONCE: Final = 10_000
+"""Entries of a batch. Each commit writes the pages that it touched, most of which the next one touches again: in batches of 5,000
+a rebuild takes 4 % longer; in batches of 20,000 it takes 2 % less, and a quarter more memory."""
 
 
 class RebuildFailed(RuntimeError):
@@ -88,7 +93,7 @@ def _step(tables: Tables, source: Source, new: list[Standing], connection: Conne
     gc.collect()  # Nobody does it meanwhile, and there is next to nothing between two batches.
     head = source.log.head()
     done = _done(new)
-    last = min(done + BATCH_REBUILDING, head.size)
+    last = min(done + _AT_ONCE, head.size)
     folded = [
         (each, each.finish(last, head.root.hex() if last == head.size else None))
         for each in fold(tables, source, new, range(done + 1, last + 1), connection)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from ledger import merkle
 from ledger.entry import Registry
 from ledger.log import Reads
-from projections.following import BATCH_REBUILDING
+from projections.following import BATCH_CATCHING_UP
 from projections.models import Standing, Tables
 from projections.projection import Happened, Journal, Projection, Stored, Tally
 
@@ -85,7 +85,7 @@ def _replay(source: Source, replayed: list[_Replayed], progress: Callable[[int, 
     roots: dict[int, str] = {}
     frontier: list[bytes] = []
     after = 0
-    while rows := source.reads.rows(after, BATCH_REBUILDING, upto=size):
+    while rows := source.reads.rows(after, BATCH_CATCHING_UP, upto=size):
         for row in rows:
             merkle.grow(frontier, row.position - 1, row.leaf)
             if row.position in wanted:
@@ -158,7 +158,7 @@ def _journal_differences(
 
 def _made(source: Source, standing: Standing, award: str) -> Iterator[Stored]:
     model, after = standing.model, 0
-    while rows := source.reads.rows(after, BATCH_REBUILDING, award=award, upto=standing.position):
+    while rows := source.reads.rows(after, BATCH_CATCHING_UP, award=award, upto=standing.position):
         for row in rows:
             if isinstance(model, Journal) and row.type in model.folds:
                 yield from model.made(Happened(row, source.registry))

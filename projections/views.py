@@ -26,7 +26,7 @@ from projections.balances import BalanceSheet
 from projections.claims import Claims, ClaimsProjection
 from projections.clawbacks import Clawbacks, ClawbacksProjection
 from projections.contracts import ContractsJournal
-from projections.following import BATCH_LIVE, BATCH_REBUILDING, Follower
+from projections.following import BATCH_CATCHING_UP, BATCH_LIVE, Follower
 from projections.histories import Histories
 from projections.keys import Keys, KeysProjection
 from projections.models import Tables
@@ -172,7 +172,7 @@ class Views:
     def catch_up(self) -> int:
         """Fold all entries that there are; gives the position that was reached."""
         self._follower.retry()
-        while self._follower.step(BATCH_REBUILDING):
+        while self._follower.step(BATCH_CATCHING_UP):
             self._tell()
         self._tell()
         return self._follower.position
@@ -273,7 +273,7 @@ class Views:
 
     def _past(self, stream: str, as_of: int) -> Iterator[Happened]:
         reads, after = self._ledger.log.reads, 0
-        while rows := reads.rows(after, BATCH_REBUILDING, stream=stream, upto=as_of):
+        while rows := reads.rows(after, BATCH_CATCHING_UP, stream=stream, upto=as_of):
             yield from (Happened(row, self._ledger.registry) for row in rows)
             after = rows[-1].position
 

@@ -376,7 +376,7 @@ class TestFollow:
 
 class TestBatches:
     def test_are_hundreds_live_and_thousands_when_rebuilding(self) -> None:
-        assert following.BATCH_LIVE < following.BATCH_REBUILDING
+        assert following.BATCH_LIVE < following.BATCH_CATCHING_UP
 
     def test_a_type_that_this_release_does_not_know_stops_every_model(
         self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch
