@@ -310,6 +310,11 @@ class Reads:
         )
         return [(position, stream, kind) for position, stream, kind in found]
 
+    def streams_of(self, award: str) -> list[tuple[int, str, str]]:
+        """Positions, streams and types of the first entries of an award's streams."""
+        found = self._rows("SELECT position, stream, type FROM entries WHERE award = ? AND version = 1 ORDER BY position", award)
+        return [(position, stream, kind) for position, stream, kind in found]
+
     def award_after(self, award: str) -> str | None:
         """The award that comes next by its name, of those that have entries."""
         found = self._rows("SELECT min(award) FROM entries WHERE award > ?", award)

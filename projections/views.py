@@ -43,7 +43,7 @@ from projections.reconsiderations import Reconsiderations, ReconsiderationsProje
 from projections.replay import Checked, Source, check
 from projections.runs import Runs, RunsProjection
 from projections.trails import Trail
-from projections.watching import NEVER, Checks, Pace, Round, Watched
+from projections.watching import NEVER, AwardsRows, Checks, Pace, Round, Watched
 from projections.webhooks import Webhooks, WebhooksProjection
 
 _Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Event]
@@ -293,6 +293,16 @@ def check_beside(log: Log, registry: Registry, progress: Progress) -> tuple[Chec
     tables = Tables(store.engine(log.engine.url, "views"), all_models())
     try:
         return check(tables, Source(log.reads, registry), progress)
+    finally:
+        tables.engine.dispose()
+
+
+def compare_beside(log: Log, registry: Registry, award: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Compare what the read models of a log say of one award: how far each has come, and each row that differs."""
+    tables = Tables(store.engine(log.engine.url, "views"), all_models())
+    try:
+        rows = AwardsRows(tables, log.reads, registry)
+        return rows.compare(award), rows.differences
     finally:
         tables.engine.dispose()
 

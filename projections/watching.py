@@ -7,7 +7,8 @@ a rebuild need wait, and a round is the same whatever they do meanwhile.
 """
 
 import logging
-from collections import Counter
+from abc import ABC, abstractmethod
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,9 +18,10 @@ import orjson
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ledger.entry import moment_of, written
+from ledger.entry import Registry, moment_of, written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from ledger.log import Reads
 from projections.models import Standing, Tables
 from projections.projection import Happened, Journal, Key, Model, Projection, Stored, Tally
 
@@ -100,23 +102,22 @@ class _Watching:
     faults: list[str] = field(default_factory=list)
 
 
-class Round:
-    """One round over all models that have not stopped."""
+class _Comparing(ABC):
+    """Models that have not stopped, being compared with the log."""
 
-    def __init__(self, tables: Tables, ledger: Ledger, before: Mapping[str, Watched]) -> None:
+    def __init__(self, tables: Tables, reads: Reads, registry: Registry) -> None:
         self._tables = tables
-        self._ledger = ledger
-        self._checks = Checks(tables)
-        self._before = before
+        self._reads = reads
+        self._registry = registry
         self._models: dict[str, _Watching] = {}
 
-    def slices(self) -> Iterator[int]:
-        """Compare, slice by slice; after each, how many entries it took. What it comes to is noted in the end."""
+    def _begin(self) -> None:
         with self._tables.turn_to_read() as connection:
             self._models = {name: _Watching(each) for name, each in self._standings(connection).items()}
-        yield from self._by_position()
-        yield from self._by_award()
-        self._end()
+
+    @abstractmethod
+    def _fault(self, at: Standing, what: str) -> None:
+        """Hear of a row that is not what the log says."""
 
     def _standings(self, connection: Connection) -> dict[str, Standing]:
         """How far those models are that are compared; one that stopped meanwhile is looked at no more."""
@@ -138,7 +139,7 @@ class Round:
                     for name, at in standings.items()
                     if isinstance(at.model, Projection)
                 }
-            begun = self._ledger.log.reads.begun(after, upto)
+            begun = self._reads.begun(after, upto)
             for name, found in rows.items():
                 at, stored = standings[name], {row[0]: row for row in found}
                 begins = [stream for position, stream, kind in begun if kind in at.model.folds and position <= at.position]
@@ -175,9 +176,9 @@ class Round:
 
     def _entries(self, at: Standing, **of: str) -> Iterator[list[Happened]]:
         """Those of a stream that touch a model, up to where it has come."""
-        after, reads = 0, self._ledger.log.reads
-        while rows := reads.rows(after, _AT_ONCE, upto=at.position, **of):
-            yield [Happened(row, self._ledger.registry) for row in rows if row.type in at.model.folds]
+        after = 0
+        while rows := self._reads.rows(after, _AT_ONCE, upto=at.position, **of):
+            yield [Happened(row, self._registry) for row in rows if row.type in at.model.folds]
             after = rows[-1].position
 
     # By award: journals and sums.
@@ -196,7 +197,7 @@ class Round:
                 if not isinstance(at.model, Projection)
                 for (name,) in self._tables.ask(f"SELECT min(award) FROM {at.table} WHERE award > ?", (after,), connection)  # noqa: S608 (ours)
             ]
-        found.append(self._ledger.log.reads.award_after(after))
+        found.append(self._reads.award_after(after))
         return min((name for name in found if name is not None), default=None)
 
     def _compare_award(self, award: str) -> Iterator[int]:
@@ -206,10 +207,10 @@ class Round:
             with self._tables.turn_to_read() as connection:
                 standings = [at for at in self._standings(connection).values() if not isinstance(at.model, Projection)]
                 upto = min((at.position for at in standings), default=0)
-                rows = self._ledger.log.reads.rows(after, _AT_ONCE, award=award, upto=upto)
+                rows = self._reads.rows(after, _AT_ONCE, award=award, upto=upto)
                 last = len(rows) < _AT_ONCE
                 until = upto if last else rows[-1].position
-                entries = [Happened(row, self._ledger.registry) for row in rows if row.type in self._ledger.registry]
+                entries = [Happened(row, self._registry) for row in rows if row.type in self._registry]
                 for at in standings:
                     mine = [each for each in entries if each.type in at.model.folds]
                     if isinstance(at.model, Journal):
@@ -246,7 +247,51 @@ class Round:
         found = self._tables.ask(f"SELECT {names} FROM {at.table} WHERE {where}", parameters, connection)  # noqa: S608 (our own names)
         return [tuple(row) for row in found]
 
-    # What it comes to.
+
+class AwardsRows(_Comparing):
+    """The rows of one award, compared at once. `differences` name models and rows."""
+
+    def __init__(self, tables: Tables, reads: Reads, registry: Registry) -> None:
+        super().__init__(tables, reads, registry)
+        self.differences: list[tuple[str, str]] = []
+
+    def compare(self, award: str) -> dict[str, int]:
+        """Compare all that stands in the models of an award; the models, each with the position that it has come to."""
+        self._begin()
+        streams = self._reads.streams_of(award)
+        for name in self._models:
+            with self._tables.turn_to_read() as connection:
+                at = self._standings(connection)[name]
+                if not isinstance(at.model, Projection):
+                    continue
+                within = "stream = ? OR (stream > ? AND stream < ?)"  # Between the slash and what comes after it.
+                stored = self._stored(connection, at, within, f"award/{award}", f"award/{award}/", f"award/{award}0")
+            rows = {row[0]: row for row in stored}
+            begins = (stream for position, stream, kind in streams if kind in at.model.folds and position <= at.position)
+            for stream in dict.fromkeys((*begins, *rows)):
+                deque(self._compare_row(at, at.model, stream, rows.get(stream)), maxlen=0)
+        deque(self._compare_award(award), maxlen=0)
+        return {each.begun.model.name: each.begun.position for each in self._models.values()}
+
+    def _fault(self, at: Standing, what: str) -> None:
+        self.differences.append((at.model.name, what))
+
+
+class Round(_Comparing):
+    """One round over all models that have not stopped."""
+
+    def __init__(self, tables: Tables, ledger: Ledger, before: Mapping[str, Watched]) -> None:
+        super().__init__(tables, ledger.log.reads, ledger.registry)
+        self._now = ledger.now
+        self._checks = Checks(tables)
+        self._before = before
+
+    def slices(self) -> Iterator[int]:
+        """Compare, slice by slice; after each, how many entries it took. What it comes to is noted in the end."""
+        self._begin()
+        yield from self._by_position()
+        yield from self._by_award()
+        self._end()
 
     def _fault(self, at: Standing, what: str) -> None:
         """Tell it at once, to the log and to those who ask, and do not wait for the round's end."""
@@ -270,15 +315,13 @@ class Round:
             digest = watching.digest % _MODULUS
             if now == watching.begun and digest != now.digest and not watching.faults:
                 self._fault(now, "its recorded digest is not that of its rows")
-            done = Watched(
-                watching.begun.position, watching.begun.root, f"{digest:064x}", self._ledger.now(), tuple(watching.faults)
-            )
+            done = Watched(watching.begun.position, watching.begun.root, f"{digest:064x}", self._now(), tuple(watching.faults))
             self._checks.note(now.model, done)
 
     def _is_of_another_log(self, standing: Standing) -> bool:
         if standing.root is None:
             return False
-        heads = self._ledger.log.reads.heads(standing.position - 1, 1)
+        heads = self._reads.heads(standing.position - 1, 1)
         return not heads or (heads[0][0], heads[0][1].hex()) != (standing.position, standing.root)
 
 

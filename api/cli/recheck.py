@@ -93,7 +93,7 @@ def reworked(ours: Settings, award: str | None, progress: Progress, models: Prog
     from domain.postings import sums
     from ledger import store
     from ledger.recheck import recheck
-    from projections.views import check_beside
+    from projections.views import check_beside, compare_beside
 
     with closing(Log(store.engine(ours.log_url))) as log:
         size = log.head().size
@@ -101,10 +101,10 @@ def reworked(ours: Settings, award: str | None, progress: Progress, models: Prog
         if named is not None and not log.reads.rows(0, 1, award=named):
             raise Mistaken(f"There is no award {award}.")
         found = recheck(log.reads, BY_NAME, balance=sums, size=size, seals=_seals(ours), award=named, progress=progress)
-        if named is not None:
-            return Reworked(size, found, left_out="they are compared when all awards are")
         if ours.embedded and not ours.log_file.with_name("ledger-views.sqlite3").exists():
             return Reworked(size, found, left_out="there are none")
+        if named is not None:
+            return Reworked(size, found, *compare_beside(log, BY_NAME, named))
         checked = check_beside(log, BY_NAME, models)
     return Reworked(
         size,

@@ -53,7 +53,8 @@ class TestRecheck:
 
     def test_of_an_award_is_of_what_touches_it(self, folder: Path) -> None:
         told = answer("recheck", "--award", "indigo-poj-0169", "--data-dir", str(folder))
-        assert told["differences"] == []
+        assert (told["differences"], told["model_differences"]) == ([], [])
+        assert set(told["models"].values()) == {told["size"]}
         log = sqlite3.connect(folder / "ledger.sqlite3")
         (its,) = log.execute("SELECT count(*) FROM entries WHERE award = 'INDIGO-POJ-0169'").fetchone()
         log.close()
@@ -76,9 +77,11 @@ class TestRecheck:
         (table,) = views.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'payments%'").fetchone()
         views.execute(f"UPDATE {table} SET amount = amount + 1 WHERE stream = (SELECT min(stream) FROM {table})")
         views.close()
-        done = run("recheck", "--data-dir", str(folder))
-        assert done.exit_code == 1
-        assert "read model payments: award/INDIGO-POJ-" in done.stderr
+        for award in ((), ("--award", "INDIGO-POJ-0168")):
+            done = run("recheck", *award, "--data-dir", str(folder))
+            assert done.exit_code == 1
+            assert "read model payments: award/INDIGO-POJ-0168/assessment/" in done.stderr
+        assert run("recheck", "--award", KIRKLEES, "--data-dir", str(folder)).exit_code == 0
 
     def test_refuses_an_award_that_is_not_there(self, folder: Path) -> None:
         done = run("recheck", "--award", "INDIGO-POJ-9999", "--data-dir", str(folder))
