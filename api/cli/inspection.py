@@ -15,7 +15,7 @@ from api.cli.screen import REFUSED, AsJson, bar, complain, say, tell_json
 from api.settings import NotSetUp, Settings, signing_key, vault_key
 from ledger.inspection import Evidence, Fault, Findings
 from ledger.log import Log
-from ledger.notes import Verifier
+from ledger.notes import NoteIsWrong, Verifier
 from ledger.vault import Seals
 
 Progress = Callable[[int, int], None]
@@ -59,7 +59,9 @@ def verify(
         list[str] | None,
         typer.Option(help="A key that must have signed them, as `lcledger log keys` told it then.", show_default=False),
     ] = None,
-    hashes: Annotated[bool, typer.Option("--hashes", help="Only leaves, roots and heads: several times as fast.")] = False,
+    hashes: Annotated[
+        bool, typer.Option("--hashes", help="Only leaves, roots, heads, and what you kept: several times as fast.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,13 +75,15 @@ def verify(
     """
     ours = settings_with(data_dir)
     expect_ledger(ours)
+    evidence = _evidence(ours, checkpoint or [], verifier_key or [])
     with _log(ours) as log, bar() as progress:
         if hashes:
-            from ledger.inspection import inspect_hashes
+            from domain.events import BY_NAME
+            from ledger.inspection import inspect_history
 
-            done = Verified(inspect_hashes(log, _teller(progress, "Hashes")))
+            done = Verified(inspect_history(log, BY_NAME, evidence, _teller(progress, "Hashes")))
         else:
-            done = everything(ours, log, _evidence(ours, checkpoint or (), verifier_key or ()), partial(_teller, progress))
+            done = everything(ours, log, evidence, partial(_teller, progress))
     _tell(done, as_json=as_json)
 
 
@@ -127,9 +131,11 @@ def _log(ours: Settings) -> Iterator[Log]:
         yield log
 
 
-def _evidence(ours: Settings, files: Any, keys: Any) -> Evidence:
+def _evidence(ours: Settings, files: list[Path], keys: list[str]) -> Evidence:
     from ledger.published_head import HeadUnreadable, PublishedHead
 
+    if keys and not files:
+        raise Mistaken("--verifier-key says who must have signed a checkpoint: give one that you kept, with --checkpoint.")
     try:
         published = PublishedHead(ours.published_head_file).read()
     except HeadUnreadable as wrong:
@@ -137,10 +143,24 @@ def _evidence(ours: Settings, files: Any, keys: Any) -> Evidence:
     return Evidence(
         seals=_seals(ours),
         published=published,
-        notes=[file.read_text("utf-8") for file in files],
-        keys=[Verifier.read(key) for key in keys],
+        notes=list(map(_note, files)),
+        keys=list(map(_verifier, keys)),
         current=_current(ours),
     )
+
+
+def _note(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Mistaken(f"{file} is no checkpoint: it is not text.") from None
+
+
+def _verifier(key: str) -> Verifier:
+    try:
+        return Verifier.read(key)
+    except NoteIsWrong as wrong:
+        raise Mistaken(f"{wrong}; `lcledger log keys` lists the log's.") from None
 
 
 def _seals(ours: Settings) -> Seals | None:

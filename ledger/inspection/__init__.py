@@ -22,7 +22,7 @@ from ledger.notes import Verifier
 from ledger.snapshot import snapshot
 from ledger.vault import Seals
 
-__all__ = ["Evidence", "Fault", "Findings", "inspect", "inspect_entries", "inspect_hashes"]
+__all__ = ["Evidence", "Fault", "Findings", "inspect", "inspect_entries", "inspect_hashes", "inspect_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Evidence:
     current: bytes | None = None
     """The public half of the key that signs the log."""
 
+    @property
+    def sizes(self) -> set[int]:
+        """The sizes of the log of which it says what the root is."""
+        return {*([self.published.size] if self.published else []), *Checkpoints.sizes_of(self.notes)}
+
 
 def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable[[int, int], None]) -> Findings:
     """Look a log over, with all that stands beside it; `progress` is told entries done and in all."""
@@ -47,18 +52,23 @@ def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable
     _protection(log, findings)
     with snapshot(log) as reads:
         checkpoints, vault = Checkpoints(reads, findings, registry), Vault(reads, findings, registry)
-        published = [evidence.published] if evidence.published else []
-        marked = {*checkpoints.sizes, *(head.size for head in published), *checkpoints.sizes_of(evidence.notes)}
-        entries = Entries(findings, marked)
+        entries = Entries(findings, checkpoints.sizes | evidence.sizes)
         entries.go(reads, vault.look, progress)
         receipts.inspect(reads, findings)
         subtrees.inspect(reads, findings)
         vault.inspect(evidence.seals)
         checkpoints.inspect(entries.roots, current=evidence.current)
-        for head in published:
-            checkpoints.published(entries.roots, head)
-        for note in evidence.notes:
-            checkpoints.given(entries.roots, note, list(evidence.keys))
+        _hold(checkpoints, entries, evidence)
+    return findings
+
+
+def inspect_history(log: Log, registry: Registry, evidence: Evidence, progress: Callable[[int, int], None]) -> Findings:
+    """Look over hashes only, as `inspect_hashes` does, and hold the log to what was published, or signed and kept elsewhere."""
+    findings = Findings()
+    with snapshot(log) as reads:
+        checkpoints, entries = Checkpoints(reads, findings, registry), Entries(findings, evidence.sizes, columns=False)
+        entries.go(reads, lambda _: None, progress)
+        _hold(checkpoints, entries, evidence)
     return findings
 
 
@@ -70,6 +80,13 @@ def inspect_hashes(log: Log, progress: Callable[[int, int], None]) -> Findings:
 def inspect_entries(log: Log, progress: Callable[[int, int], None]) -> Findings:
     """Look over entries and heads, with every column and header, and nothing of what stands beside the log."""
     return _entries(log, progress, columns=True)
+
+
+def _hold(checkpoints: Checkpoints, entries: Entries, evidence: Evidence) -> None:
+    if evidence.published:
+        checkpoints.published(entries.roots, evidence.published)
+    for note in evidence.notes:
+        checkpoints.given(entries.roots, note, list(evidence.keys))
 
 
 def _entries(log: Log, progress: Callable[[int, int], None], *, columns: bool) -> Findings:

@@ -63,7 +63,8 @@ class TestVerify:
         assert before == sorted(each.name for each in folder.iterdir() if not each.name.endswith(("-wal", "-shm")))
 
     def test_looks_at_hashes_only_where_that_is_asked(self, folder: Path) -> None:
-        assert answer("verify", "--hashes", "--data-dir", str(folder))["checked"].keys() == {"entries", "heads"}
+        looked_at = answer("verify", "--hashes", "--data-dir", str(folder))["checked"]
+        assert looked_at.keys() <= {"entries", "heads", "published heads"}
         change(folder, "DROP TRIGGER heads_never_change", "UPDATE heads SET root = zeroblob(32) WHERE size > 9000")
         done = run("verify", "--hashes", "--data-dir", str(folder))
         assert (done.exit_code, "lead to another root" in done.stderr) == (1, True)
@@ -78,6 +79,45 @@ class TestVerify:
         kept.write_text(signed["note"].replace(f"\n{signed['size']}\n", f"\n{signed['size'] + 1}\n"))
         done = run(*held)
         assert (done.exit_code, "the signature of" in done.stderr) == (1, True)
+
+        done = run(*held, "--hashes")
+        assert (done.exit_code, "the signature of" in done.stderr) == (1, True), "however little is looked over, that is"
+        kept.write_text(signed["note"])
+        assert answer(*held, "--hashes")["checked"]["given checkpoints"] == 1
+
+    def test_finds_a_rewritten_end_by_hashes_too(self, folder: Path, tmp_path: Path) -> None:
+        kept = tmp_path / "kept.checkpoint"
+        kept.write_text(answer("log", "checkpoint", "--data-dir", str(folder))["note"])
+        change(
+            folder,
+            "DROP TRIGGER entries_never_vanish",
+            "DROP TRIGGER heads_never_vanish",
+            "DELETE FROM entries WHERE position > (SELECT size FROM heads WHERE size > 9000 ORDER BY size LIMIT 1)",
+            "DELETE FROM heads WHERE size > (SELECT max(position) FROM entries)",
+        )
+        (folder / "published-head.json").unlink(missing_ok=True)
+        assert run("verify", "--hashes", "--data-dir", str(folder)).exit_code == 0, "what is left is whole in itself"
+        done = run("verify", "--hashes", "--checkpoint", str(kept), "--data-dir", str(folder))
+        assert (done.exit_code, "are lost" in done.stderr) == (1, True), done.output
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            (("--checkpoint", "{kept}", "--verifier-key", "Kirklees"), "'Kirklees' is no verifier key; `lcledger log keys`"),
+            (("--checkpoint", "{noise}"), "is no checkpoint: it is not text."),
+            (("--verifier-key", "Kirklees"), "give one that you kept, with --checkpoint"),
+            (("--hashes", "--verifier-key", "Kirklees"), "give one that you kept, with --checkpoint"),
+            (("--hashes", "--checkpoint", "{nowhere}"), "No such file"),
+        ],
+    )
+    def test_refuses_what_it_cannot_hold_the_log_to(
+        self, played: Played, tmp_path: Path, said: tuple[str, ...], told: str
+    ) -> None:
+        files = {name: tmp_path / name for name in ("kept", "noise", "nowhere")}
+        files["kept"].write_text("a note\n")
+        files["noise"].write_bytes(b"\xff\xfe")
+        done = run("verify", "--data-dir", str(played.folder), *(each.format(**files) for each in said))
+        assert (done.exit_code, told in " ".join(done.stderr.split())) == (1, True), done.output
 
     def test_wants_a_ledger(self, tmp_path: Path) -> None:
         done = run("verify", "--data-dir", str(tmp_path / "nowhere"))
