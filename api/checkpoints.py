@@ -17,13 +17,13 @@ from api import signing
 from api.awards import ADMINISTRATOR
 from api.commands import Recorded, Route, TheAsk, command, sent
 from api.names import AwardName
-from api.problems import NotNow
+from api.problems import NotNow, RequestIsWrong
 from api.readings import EVERYBODY, LIMIT, OVERSEERS, After, Limit, Page, cursor, offset, question
 from api.settings import NotSetUp
 from domain.award import NoSuchAward
 from domain.log import LOG, KeyDoesNotSign, KeyIntroduced, KeyIsKnown, PublicKey, Signature, introduce, introduction
 from domain.reference import canonical
-from domain.refusal import Absent, Invalid, Refused
+from domain.refusal import Absent, Fault, Invalid, Refused
 from ledger import award_heads, tiles, tlog_proofs
 from ledger.checkpoints import Checkpoints, KeyIsAnother, Signed, Signing
 from ledger.ledger import Ledger
@@ -204,9 +204,9 @@ def consistency(
     second: Annotated[int, Query(ge=1, le=MOST, description="A later one")],
 ) -> Consistency:
     """The proof that a later state of the log goes on from an earlier one."""
-    first_root, second_root = log.root(first), log.root(second)
     if first > second:
-        raise NotInLog(first=first, second=second)
+        raise RequestIsWrong([Fault("second", "must not be smaller than `first`")])
+    first_root, second_root = log.root(first), log.root(second)
     proof = log.checkpoints.tree.consistency(first, second, first_root, second_root)
     return Consistency(
         first=first,

@@ -223,6 +223,25 @@ def prove(
     typer.echo(act(ours, key_of(ours, key, key_file), lambda me: me.text("/log/proof", **asked)), nl=False)
 
 
+@log.command()
+def consistency(
+    first: Annotated[int, typer.Argument(help="A size of the log, such as that of a checkpoint.", min=1, show_default=False)],
+    second: Annotated[int, typer.Argument(help="A later one.", min=1, show_default=False)],
+    *,
+    key: KeyText = None,
+    key_file: KeyFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the proof that a later state of the log goes on from an earlier one, as JSON (RFC 6962, 2.1.2).
+
+    For example:
+
+      lcledger log consistency 11283 11340
+    """
+    ours = settings_with(data_dir)
+    tell_json(act(ours, key_of(ours, key, key_file), lambda me: me.get("/log/consistency", first=first, second=second)))
+
+
 @log.command("award-head")
 def award_head(
     award: Annotated[str, typer.Argument(help="The award.", show_default=False)],

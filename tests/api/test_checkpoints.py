@@ -112,11 +112,15 @@ class TestProofs:
             "inclusion?position=3&size=2",
             f"proof?position={size}",  # It is under no checkpoint yet.
             f"consistency?first=1&second={size + 1}",
-            "consistency?first=3&second=2",
         ):
             assert slug(await sealed.audrey.get(f"/v1/log/{path}")) == (404, "not-in-log")
         assert slug(await sealed.audrey.get("/v1/log/checkpoint?size=1")) == (404, "no-checkpoint")
         assert slug(await sealed.audrey.get("/v1/log/inclusion?position=0")) == (422, "request-is-wrong")
+
+    async def test_that_the_log_goes_on_is_refused_of_sizes_that_are_the_wrong_way_round(self, sealed: Service) -> None:
+        refused = await sealed.ivo.get("/v1/log/consistency?first=3&second=2")
+        assert refused.status_code == 422
+        assert refused.json()["faults"] == [{"where": "second", "what": "must not be smaller than `first`"}]
 
 
 class TestAwardHead:

@@ -1,5 +1,6 @@
 """The log is signed while it is served, and by hand; its keys change hands in the open."""
 
+import json
 import signal
 from collections.abc import Callable
 from hashlib import sha256
@@ -13,6 +14,7 @@ import pytest
 from ledger import notes, tlog_proofs
 from ledger.checkpoints import Checkpoint
 from ledger.notes import Verifier
+from ledger.proofs import verify_consistency
 from tests.api.cli.conftest import answer, begin, run, serving
 
 
@@ -112,6 +114,20 @@ class TestRotateKey:
         assert "the key is not there" in run("log", "rotate-key", *here).stderr
         told = answer("log", "rotate-key", "--lost", *here)
         assert notes.opened(told["note"], [old, known(here)[-1]])[1] == [known(here)[-1]]
+
+
+class TestConsistency:
+    def test_is_proved_between_two_checkpoints_that_somebody_kept(self, here: tuple[str, ...]) -> None:
+        before = answer("log", "checkpoint", *here)
+        answer("parties", "add", "GB-LAE-NGM", "Nottingham City Council", *here)
+        after = answer("log", "checkpoint", *here)
+        told = json.loads(run("log", "consistency", str(before["size"]), str(after["size"]), *here).stdout)
+        roots = [bytes.fromhex(each["root"]) for each in (before, after)]
+        verify_consistency(before["size"], after["size"], *roots, [bytes.fromhex(each) for each in told["proof"]])
+
+    def test_is_refused_the_wrong_way_round(self, here: tuple[str, ...]) -> None:
+        done = run("log", "consistency", "3", "2", *here)
+        assert (done.exit_code, "second: must not be smaller than `first`" in done.stderr) == (1, True), done.output
 
 
 def _first(folder: Path) -> str:
