@@ -73,7 +73,7 @@ class Verifier:
             case _:
                 raise NoteIsWrong(f"the key of {vkey!r} is of a kind that is not known here")
         found = cls(name, key[1:], kind)
-        if not _NAME.fullmatch(name) or len(found.public) != KEY_BYTES or found.id.hex() != told:
+        if not names_a_signer(name) or len(found.public) != KEY_BYTES or found.id.hex() != told:
             raise NoteIsWrong(f"{vkey!r} is no verifier key")
         return found
 
@@ -134,6 +134,11 @@ class Signer:
         """Sign a checkpoint's text as a witness, at a time in seconds since 1970."""
         signature = self._key.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
         return Line(name, Verifier(name, self.public, COSIGNATURE).id, moment.to_bytes(_TIME_BYTES, "big") + signature)
+
+
+def names_a_signer(name: str) -> bool:
+    """Whether a name may stand in a note (C2SP signed-note): one word, without a plus."""
+    return bool(_NAME.fullmatch(name))
 
 
 def signs(public: bytes, text: str, signature: bytes) -> bool:

@@ -11,7 +11,7 @@ from api.cli.access import Mistaken, settings_with
 from api.cli.entries import PANEL
 from api.cli.screen import say
 from api.settings import key_in, make_key
-from ledger.notes import COSIGNATURE, NOTE, NoteIsWrong, Signer, Verifier
+from ledger.notes import COSIGNATURE, NOTE, NoteIsWrong, Signer, Verifier, names_a_signer
 
 _KEY_FILE: Final = "witness.key"
 
@@ -45,14 +45,16 @@ def witness(
 
     ours = settings_with()
     logs.configure(ours.log_level, ours.log_format)
-    signer = Signer(_seed(folder))
     try:
         known = [Verifier.read(each) for each in log]
-        verifier = Verifier.read(Verifier(name, signer.public, COSIGNATURE).vkey)
     except NoteIsWrong as wrong:
-        raise Mistaken(f"{wrong}.") from None
+        raise Mistaken(f"{wrong}; whoever runs the log lists its keys with `lcledger log keys`.") from None
     if any(each.kind != NOTE for each in known):
         raise Mistaken("A log's key is one that signs notes, not one that cosigns.")
+    if not names_a_signer(name):
+        raise Mistaken(f"A witness's name is one word without +, such as witness.investor.example; this is {name!r}.")
+    signer = Signer(_seed(folder))
+    verifier = Verifier(name, signer.public, COSIGNATURE)
     if any(each.public == signer.public for each in known):
         raise Mistaken("A log is no witness of itself: this is the witness's own key.")
     say(f"LCLEDGER_WITNESSES: {verifier.vkey} and the address at which others reach this one.")

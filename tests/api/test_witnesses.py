@@ -21,7 +21,7 @@ from ledger.checkpoints import Checkpoints, Signed
 from ledger.ledger import Ledger, Request
 from ledger.notes import Signer, Verifier
 from ledger.witness import Asked
-from tests.api.cli.conftest import command, environment
+from tests.api.cli.conftest import command, environment, run
 from tests.ledger.conftest import VAULT_KEY
 from tests.ledger.pots import KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, pot
 
@@ -124,6 +124,20 @@ class TestWitness:
             assert status(asked(2, [])) == 200
             assert status(asked(0, [])) == 409
             assert http.post("/add-checkpoint", content=b"x" * 70_000).status_code == 413
+
+    @pytest.mark.parametrize(
+        ("name", "log", "told"),
+        [
+            ("two words", None, "one word without +"),
+            ("a+b", None, "one word without +"),
+            ("investor.test/w", "Kirklees", "'Kirklees' is no verifier key"),
+        ],
+    )
+    def test_leaves_nothing_behind_where_it_is_asked_wrongly(self, tmp_path: Path, name: str, log: str | None, told: str) -> None:
+        of = Verifier("ledger.test/log", LOG.public).vkey if log is None else log
+        done = run("witness", name, "--log", of, "--folder", str(tmp_path / "witness"), "--port", "0")
+        assert (done.exit_code, told in " ".join(done.stderr.split())) == (1, True), done.output
+        assert not (tmp_path / "witness").exists()
 
 
 class TestSettings:
