@@ -1,7 +1,8 @@
 """Challenges: an address is told nothing before it has shown that somebody there wants to be told.
 
-A challenge is a signed POST, as notices are, of a CloudEvent `webhook.challenged` with a random word in it. Whoever wants to be
-told answers with a 2xx status and the word, as JSON, within a time:
+A challenge is a signed POST, as notices are and of the same media type, so that what takes the one takes the others: a CloudEvent
+`webhook.challenged` with a random word as `data.challenge`. Whoever wants to be told answers with a 2xx status and the word, as
+JSON, within a time:
 
     {"challenge": "8fRZ…"}
 """
@@ -25,6 +26,7 @@ _WORD_BYTES: Final = 32
 _ID_BYTES: Final = 16
 _LIMITS: Final = Limits(connections=1)
 TYPE: Final = "webhook.challenged"
+MEDIUM: Final = "application/cloudevents+json"
 
 
 class ChallengeNotAnswered(TurnedAway):
@@ -48,7 +50,8 @@ async def challenge(rules: Rules, webhook: str, url: str, keys: Iterable[Key], n
         }
     ).encode()
     async with Outgoing(rules, _LIMITS, _tls()) as calling:
-        answer = await calling.post(url, body, webhook_signatures.headers(name, now, body, keys))
+        signed = webhook_signatures.headers(name, now, body, keys)
+        answer = await calling.post(url, body, {"Content-Type": MEDIUM, **signed})
     if answer.failure is not None:
         raise ChallengeNotAnswered(failure=answer.failure)
     if not answer.good:

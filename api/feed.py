@@ -23,6 +23,7 @@ from domain.award import NoSuchAward
 from domain.money import Money
 from domain.reference import canonical
 from domain.refusal import Fault
+from domain.webhook import never_told
 from projections.notices import TOLD, Notice, Page
 
 router = APIRouter(prefix="/feed", tags=["feed"])
@@ -88,8 +89,8 @@ async def _wanted(
 ) -> Wanted:
     """What is asked for; refuses awards that the key does not open, types of which there are no notices, and what lies ahead."""
     types = frozenset(each for each in TOLD for pattern in type_ or ["*"] if fnmatchcase(each, pattern))
-    if unknown := [Fault("type", f"{each[:80]} is no type of notice") for each in type_ or () if not _any(each)]:
-        raise RequestIsWrong(unknown)
+    if unknown := never_told(type_ or (), TOLD):
+        raise RequestIsWrong([Fault("type", each) for each in unknown])
     return Wanted(after=_heard(asked, after), awards=_awards(asked.caller, award), types=types)
 
 
@@ -181,10 +182,6 @@ def _heard(asked: Reading, after: int) -> int:
     if after > asked.position:
         raise MomentIsAhead(after=after, position=asked.position)
     return after
-
-
-def _any(pattern: str) -> bool:
-    return any(fnmatchcase(each, pattern) for each in TOLD)
 
 
 def _awards(caller: Caller, award: list[str] | None) -> frozenset[str] | None:

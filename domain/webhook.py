@@ -257,7 +257,7 @@ class AddressIsMalformed(Invalid):
 
 
 class AddressIsNotPrivate(Invalid):
-    """A webhook's URL must begin with https://; plain http goes to the loopback only, and only where a setting allows it."""
+    """A webhook's URL must begin with https://; plain http goes to the loopback only, where LCLEDGER_WEBHOOK_LOOPBACK is set."""
 
 
 class AddressHasCredentials(Invalid):
@@ -639,9 +639,15 @@ def _moment(at: datetime) -> Moment:
 
 def _expect_types(patterns: Iterable[str], types: Collection[str]) -> None:
     """Refuse patterns that match no type of notice."""
-    unfit = [each for each in patterns if not any(fnmatchcase(kind, each) for kind in types)]
-    if unfit:
-        raise TypeIsNeverTold(Fault("types", f"{each} is no type of notice") for each in unfit)
+    if unfit := never_told(patterns, types):
+        raise TypeIsNeverTold(Fault("types", each) for each in unfit)
+
+
+def never_told(patterns: Iterable[str], types: Collection[str]) -> list[str]:
+    """What there is to say of each pattern that matches none of the types of notices."""
+    beginnings = ", ".join(sorted({kind.partition(".")[0] for kind in types}))
+    unfit = (each for each in patterns if not any(fnmatchcase(kind, each) for kind in types))
+    return [f"{each[:80]} is no type of notice; they begin with {beginnings}" for each in unfit]
 
 
 def expect_address(url: str, taken: Addresses) -> str:

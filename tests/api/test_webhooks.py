@@ -138,6 +138,7 @@ class TestChallenge:
         (heard,) = receiver.heard
         assert (heard.said["type"], heard.said["source"]) == ("webhook.challenged", f"{WEBHOOKS}/{made['webhook']}")
         assert heard.said["time"].endswith("Z")
+        assert heard.headers["content-type"] == "application/cloudevents+json", "as notices are, so that it is seen at once"
 
     async def test_is_signed_by_all_that_signs(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver)

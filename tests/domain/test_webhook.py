@@ -150,6 +150,8 @@ class TestRegister:
         with pytest.raises(TypeIsNeverTold) as caught:
             known().play(registering(types=("payment.*", "participant.*", "claim.lines-listed")), ISLA)
         assert [each.what.split()[0] for each in caught.value.faults] == ["participant.*", "claim.lines-listed"]
+        beginnings = ", ".join(sorted({kind.partition(".")[0] for kind in TYPES}))
+        assert {each.what.partition("; ")[2] for each in caught.value.faults} == {f"they begin with {beginnings}"}
 
     def test_refuses_an_id_that_is_taken(self) -> None:
         with pytest.raises(WebhookExists):
