@@ -12,6 +12,7 @@ from api.settings import Settings
 from ledger.log import Log
 
 _TOLD: Final = 200
+_SECONDS: Final = len("2026-11-26T03:58:11")
 
 
 def install(app: typer.Typer) -> None:
@@ -93,5 +94,14 @@ def _moment(given: datetime | None) -> str | None:
 
 def _cells(told: Json) -> list[str]:
     what = told["route"] if told["resource"] is None else f"{told['route'].partition(' ')[0]} {told['resource']}"
-    shown = (told["told_at"], told["person"], told["key"], told["origin"], what, told["as_of"], told["status"], told["rows"])
+    shown = (
+        told["told_at"][:_SECONDS].replace("T", " "),
+        told["person"],
+        told["key"],
+        told["origin"],
+        what,
+        told["as_of"],
+        told["status"],
+        told["rows"],
+    )
     return ["" if each is None else str(each) for each in shown]

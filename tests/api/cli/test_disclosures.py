@@ -27,3 +27,8 @@ class TestDisclosures:
     def test_shows_a_table(self, played: Played) -> None:
         answer = lcledger("disclosures", "--limit", "3", LCLEDGER_DATA_DIR=str(played.folder))
         assert "/v1/awards/" in answer.stdout or "/v1/disclosures" in answer.stdout
+
+    def test_shows_a_person_and_a_second_each_in_one_piece(self, played: Played) -> None:
+        last, *_ = told(played.folder, "--limit", "1")
+        answer = lcledger("disclosures", "--limit", "4", LCLEDGER_DATA_DIR=str(played.folder))
+        assert f"{str(last['told_at'])[:19].replace('T', ' ')}   {last['person']}   " in answer.stdout
