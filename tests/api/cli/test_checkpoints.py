@@ -122,7 +122,7 @@ class TestConsistency:
         answer("parties", "add", "GB-LAE-NGM", "Nottingham City Council", *here)
         after = answer("log", "checkpoint", *here)
         told = json.loads(run("log", "consistency", str(before["size"]), str(after["size"]), *here).stdout)
-        roots = [bytes.fromhex(each["root"]) for each in (before, after)]
+        roots = (bytes.fromhex(before["root"]), bytes.fromhex(after["root"]))
         verify_consistency(before["size"], after["size"], *roots, [bytes.fromhex(each) for each in told["proof"]])
 
     def test_is_refused_the_wrong_way_round(self, here: tuple[str, ...]) -> None:
