@@ -1,19 +1,18 @@
 """Assessments: what the terms made of accepted lines, as it was worked out and stored."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.names import AssessmentNumber, AwardName
 from api.readings import NOT_INVESTORS, Reading, TheReading, question
-from domain.aggregate import Aggregate, PersonId, Stream
+from domain.aggregate import Stream
 from domain.assessment import AssessedLine, Kind, ReversedLine
 from domain.award import Award, AwardAssessed, NoSuchAward, award_stream
 from domain.calendar import Day
 from domain.claim import Claim, Line, claim_stream
+from domain.explanation import AssessmentsMade
 from domain.money import NOTHING, Money, Quantity
 from domain.refusal import Absent
 
@@ -61,10 +60,8 @@ class ToldAssessment(BaseModel):
 @router.get("/awards/{award}/assessments/{assessment}", **question(NOT_INVESTORS, NoSuchAward, NoSuchAssessment))
 def show(award: AwardName, assessment: AssessmentNumber, asked: TheReading) -> ToldAssessment:
     """An assessment, line by line: price, limits, parts, shortfalls, allotments."""
+    _, made = assessment_made(asked, award, assessment)
     under, _ = asked.look(award_stream(award))
-    if assessment > under.assessments:
-        raise NoSuchAssessment(name=assessment)
-    made = _made(asked, award, assessment)
     told = list(_lines(asked, under, made))
     return ToldAssessment(
         award=under.reference,
@@ -103,19 +100,11 @@ def moved(asked: Reading, award: Award, made: AwardAssessed) -> Iterator[tuple[C
                     yield claim, line, each
 
 
-@dataclass(frozen=True, slots=True)
-class _Assessments(Aggregate):
-    """An award's own entries of its assessments: its stream is short, and holds one for each."""
-
-    made: tuple[AwardAssessed, ...] = ()
-
-    @classmethod
-    def evolve(cls, state: "_Assessments | None", event: Any, by: PersonId) -> "_Assessments":  # noqa: ARG003 (whoever)
-        before = state or cls()
-        return replace(before, made=(*before.made, event)) if isinstance(event, AwardAssessed) else before
-
-
-def _made(asked: Reading, award: str, assessment: int) -> AwardAssessed:
+def assessment_made(asked: Reading, award: str, assessment: int) -> tuple[Award, AwardAssessed]:
+    """The award as it was before an assessment, and the assessment."""
+    asked.look(award_stream(award))
     # As of a position, because what is remembered under this name is an award.
-    found, _ = asked.ledger.load(Stream(award_stream(award).name, _Assessments), asked.position, asked.effective_on)
-    return next(event for event in found.made if event.assessment == assessment)
+    found, _ = asked.ledger.load(Stream(award_stream(award).name, AssessmentsMade), asked.position, asked.effective_on)
+    if assessment > len(found.made):
+        raise NoSuchAssessment(name=assessment)
+    return found.made[assessment - 1]

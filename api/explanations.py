@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from api.assessments import NoSuchAssessment, moved
+from api.assessments import NoSuchAssessment, assessment_made, moved
 from api.claims import sees_lines
 from api.commands import address
 from api.names import AssessmentNumber, AwardName, ClaimName, PayerName
@@ -37,7 +37,6 @@ from domain.claim import (
 from domain.course import Act, trace
 from domain.event import Event
 from domain.explanation import (
-    AssessmentsMade,
     Explanation,
     Moved,
     Step,
@@ -135,7 +134,7 @@ def of_line(
     claim: Annotated[Reference | None, Query(description="The line's claim, where the assessment is about several")] = None,
 ) -> ToldExplanation:
     """Why an assessment changed a line by an amount: terms, price, limits, parts and allotments, each step with its rule."""
-    before, made = _assessment(asked, award, assessment)
+    before, made = assessment_made(asked, award, assessment)
     everything = list(moved(asked, before, made))
     wanted = None if claim is None else canonical(claim)
     found = [(of, its) for of, its, each in everything if each.line == line and wanted in {None, canonical(of.submitted.claim)}]
@@ -208,7 +207,7 @@ def of_payment(award: AwardName, assessment: AssessmentNumber, payer: PayerName,
     """Why a payer owes what it owes by an assessment: what claims allotted it, what was taken back, what was netted off."""
     stream = payment_stream(award, assessment, payer)
     payment, _ = asked.look(stream)
-    before, made = _assessment(asked, award, assessment)
+    before, made = assessment_made(asked, award, assessment)
     entries = list(_entries(asked, stream))
     stated = _stated(asked, before, made, entries[0].position) if made.kind is Kind.OTHER_PAYMENT else None
     lines = (Moved(of.submitted.claim, each) for of, _, each in moved(asked, before, made))
@@ -217,16 +216,6 @@ def of_payment(award: AwardName, assessment: AssessmentNumber, payer: PayerName,
     title = f"What {payment.payer} owes by assessment {assessment} of {before.reference}"
     explanation = explain_payment(payment, lines if stated is None else (), stated, by_line=whole)
     return _told(explanation, before, assessment, title, told, payer=payment.payer)
-
-
-def _assessment(asked: Reading, award: str, assessment: int) -> tuple[Award, AwardAssessed]:
-    """The award as it was before an assessment, and the assessment."""
-    asked.look(award_stream(award))
-    # As of a position, because what is remembered under this name is an award.
-    found, _ = asked.ledger.load(Stream(award_stream(award).name, AssessmentsMade), asked.position, asked.effective_on)
-    if assessment > len(found.made):
-        raise NoSuchAssessment(name=assessment)
-    return found.made[assessment - 1]
 
 
 def _stated(asked: Reading, before: Award, made: AwardAssessed, position: int) -> Explanation | None:
