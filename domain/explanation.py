@@ -5,6 +5,7 @@ make of them, and what they come to; the last one is the amount that was recorde
 calculation down (`£850.00 × 24 ÷ 7 = £2,914.29`), so that whoever doubts it can press the keys.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -30,8 +31,6 @@ from domain.record import Record
 from domain.wording import day, listed, many, pounds, quoted, valued
 
 Recorded = AssessedLine | ReversedLine
-_FEW: Final = 12
-"""So many amounts of a sum are written down."""
 
 
 class Step(Record):
@@ -258,13 +257,13 @@ def _parts(allotments: Sequence[Allotment], before: Money, amount: Money, given:
 
 
 def _allotted(allotments: Sequence[Allotment], unfunded: Money, amount: Money, told: Told) -> Iterator[Step]:
-    short = total(each.shortfall for each in allotments)
+    shortfalls, short = _sum((each.shortfall for each in allotments if each.shortfall), by_line=True)
     for each in allotments:
         if each.shortfall or each.left is not None or each.allotted != each.part:
             yield Step(rule="M7", says=_allotment(each, told), amount=each.allotted)
     if short:
         kept = f", and {pounds(unfunded)} is owed by nobody (unfunded)" if unfunded else ""
-        yield Step(rule="M7", says=f"The shortfalls of {pounds(short)} go where the terms say{kept}.", amount=short)
+        yield Step(rule="M7", says=f"What falls short, {shortfalls}, goes where the terms say{kept}.", amount=short)
     sums = " + ".join([*(pounds(each.allotted) for each in allotments), *([pounds(unfunded)] if unfunded else [])])
     yield Step(rule="M7", says=f"Together that is all of it: {sums} = {pounds(amount)}.", amount=amount)
 
@@ -324,10 +323,11 @@ def _taken_back(line: ReversedLine, stands: Stands) -> Iterator[Step]:
         how = "all of it" if whole else f"in proportion to {pounds(line.reversed)} of {pounds(stands.assessed)}, to the penny"
         says = f"{each.payer} had been allotted {pounds(had)} of the line; {how}, {pounds(each.reversed)}, is taken back."
         yield Step(rule="M8", says=says, amount=each.reversed)
+    if line.unfunded:
+        says = f"Of what nobody owed (unfunded), {pounds(line.unfunded)} goes back."
+        yield Step(rule="M8", says=says, amount=line.unfunded)
     amounts = [*(each.reversed for each in line.reversals), *([line.unfunded] if line.unfunded else [])]
-    unfunded = f", the last of which nobody owed (unfunded {pounds(line.unfunded)})" if line.unfunded else ""
-    sums = " + ".join(map(pounds, amounts))
-    yield Step(rule="M8", says=f"Together: {sums} = {pounds(line.reversed)}{unfunded}.", amount=line.reversed)
+    yield Step(rule="M8", says=f"Together: {' + '.join(map(pounds, amounts))} = {pounds(line.reversed)}.", amount=line.reversed)
 
 
 def _less(line: ReversedLine, before: Money, left: Money) -> str:
@@ -414,22 +414,31 @@ def _of_claims(payment: Payment, lines: Sequence[Moved], *, by_line: bool) -> It
 
 
 def _fell_due(payment: Payment, lines: Sequence[Moved], stated: Explanation | None) -> Step:
-    given = total(_given(each.line, payment) for each in lines if isinstance(each.line, AssessedLine))
-    taken = total(_taken(each.line, payment) for each in lines if isinstance(each.line, ReversedLine))
+    given = _by_claim((each.claim, _given(each.line, payment)) for each in lines if isinstance(each.line, AssessedLine))
+    taken = _by_claim((each.claim, _taken(each.line, payment)) for each in lines if isinstance(each.line, ReversedLine))
     due = pounds(payment.gross)
     if stated is not None:
         says = f"Its share of it, {due}, fell due."
     elif not lines:
         says = f"The award's opening position says that {due} of what {payment.payer} was allotted elsewhere is still to be paid."
-    elif given == payment.gross and taken:
-        says = f"{due} fell due; what was taken back had been paid to another payee, and is owed back by that one."
-    elif given == payment.gross:
-        says = f"That is {due}, which fell due."
-    elif given - taken == payment.gross:
-        says = f"Set against each other, {pounds(given)} − {pounds(taken)} = {due} fell due."
+    elif total(given) == payment.gross and taken:
+        says = f"{_sum(given, by_line=True)[0]} fell due; what was taken back had been paid to another payee, who owes it back."
+    elif total(given) == payment.gross:
+        says = f"That is {_sum(given, by_line=True)[0]}, which fell due."
+    elif total(given) - total(taken) == payment.gross:
+        less = "".join(f" − {pounds(amount)}" for amount in taken)
+        says = f"Set against each other, {_added(given)}{less} = {due} fell due."
     else:
         says = f"Set against each other by payee and year of achievement, {due} fell due; what is less than nothing is owed back."
     return Step(rule="M7", says=says, amount=payment.gross)
+
+
+def _by_claim(amounts: Iterable[tuple[str, Money]]) -> list[Money]:
+    """Sums by claim, as the steps before came to, without those that are nothing."""
+    sums: Counter[str] = Counter()
+    for claim, amount in amounts:
+        sums[claim] += amount
+    return [Money(amount) for amount in sums.values() if amount]
 
 
 def _given(line: AssessedLine, payment: Payment) -> Money:
@@ -441,12 +450,15 @@ def _taken(line: ReversedLine, payment: Payment) -> Money:
 
 
 def _sum(amounts: Iterable[Money], *, by_line: bool) -> tuple[str, Money]:
-    """Amounts added up, written down as long as they are few."""
+    """Amounts added up, written down if who asks may see lines, equal ones as so many times."""
     found = list(amounts)
     amount = total(found)
-    if by_line and 1 < len(found) <= _FEW:
-        return f"{' + '.join(map(pounds, found))} = {pounds(amount)}", amount
-    return pounds(amount), amount
+    return (f"{_added(found)} = {pounds(amount)}" if by_line and len(found) > 1 else pounds(amount)), amount
+
+
+def _added(amounts: Iterable[Money]) -> str:
+    times = Counter(amounts)
+    return " + ".join(pounds(amount) if count == 1 else f"{count:,} × {pounds(amount)}" for amount, count in times.items())
 
 
 # Words ----------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
-"""Re-works an explanation from the numbers in its own sentences, knowing nothing but how to add, multiply and round."""
+"""Re-works an explanation from the numbers in its own sentences, knowing nothing but how to add, multiply and round.
+
+Each calculation must come to what it says, and each step must go on from an amount that one before came to, to the last one.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -19,6 +22,7 @@ def rework(explanation: Explanation) -> Money:
         for calculation, result, down in _EQUATION.findall(step.says):
             assert _pence(_calculated(calculation), down=bool(down)) == _pence(_number(result)), step.says
     _expect_no_number_from_nowhere(explanation.steps)
+    _expect_to_lead_on(explanation.steps)
     return Money(_pence(_number(_AMOUNT.findall(explanation.steps[-1].says)[-1])))
 
 
@@ -33,6 +37,40 @@ def _expect_no_number_from_nowhere(steps: Iterable[Step]) -> None:
         if step.amount is not None:
             written = {_pence(_number(amount)) for amount in _AMOUNT.findall(step.says)}
             assert {step.amount, -step.amount} & written, step
+
+
+_BEGINS: Final = re.compile(
+    r"^It was allotted |^Of what it had been allotted, |^The award's opening |^Set against each other by payee "
+    r"| that stood of | had been allotted .* all of it, |^Of what nobody owed "
+)
+"""What takes its amount from what is explained by itself, or from elsewhere."""
+_PRICED: Final = frozenset({"M3", "M4", "M9", "M10"})
+"""The rules by which an amount comes from a price and a quantity, from decisions, or from two persons."""
+
+
+def _expect_to_lead_on(steps: Sequence[Step]) -> None:
+    """Each step takes up an amount that one before came to, unless it begins; the last one says only such amounts."""
+    reached = {0}
+    before: int | None = None
+    for step in steps:
+        if step.amount is None:
+            continue
+        written = {abs(_pence(_number(amount))) for amount in _AMOUNT.findall(step.says)}
+        begins = step.rule in _PRICED or before is None or _BEGINS.search(step.says)
+        if step.rule == "M5" or step.says.startswith("Parts are split"):
+            assert before in written, f"{step.says} does not go on from the step before"
+        assert begins or reached & written, f"{step.says} takes up no amount from before"
+        if step.says.startswith("Together"):
+            assert _operands(step) <= reached, f"{step.says} adds up what no step came to"
+        reached |= written if step.rule == "M7" else {abs(step.amount)}
+        before = abs(step.amount)
+    last = steps[-1]
+    results = {abs(_pence(_number(result))) for _, result, _ in _EQUATION.findall(last.says)}
+    assert {abs(_pence(_number(amount))) for amount in _AMOUNT.findall(last.says)} - results <= reached, last.says
+
+
+def _operands(step: Step) -> set[int]:
+    return {abs(_pence(_number(amount))) for sums, _, _ in _EQUATION.findall(step.says) for amount in _AMOUNT.findall(sums)}
 
 
 def _number(written: str) -> Fraction:

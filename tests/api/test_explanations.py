@@ -92,7 +92,7 @@ class TestAPayment:
         assert told["amount"] == (await service.ivo.reads(PAYMENT.removesuffix("/explanation")))["amount"]
         of_lines = "It was allotted {} of 2 lines of claim 2021-Q3, each explained by itself."
         assert told["steps"][0]["says"] == of_lines.format("£1,985.78"), "an investor sees no line"
-        assert (await service.audrey.reads(PAYMENT))["steps"][0]["says"] == of_lines.format("£992.89 + £992.89 = £1,985.78")
+        assert (await service.audrey.reads(PAYMENT))["steps"][0]["says"] == of_lines.format("2 × £992.89 = £1,985.78")
         assert {each["person"] for each in told["entries"]} == {None}
         assert all((await service.audrey.reads(PAYMENT))["entries"][0].values())
 

@@ -86,7 +86,7 @@ class TestCommand:
         assert line.startswith("Line 1 of claim 2019-Q1 in assessment 1 of INDIGO-POJ-0168: £2,350.00\n")
         assert "10. So line 1 is assessed at £2,350.00. (M11)" in line
         payment = run("explain", "payment", "INDIGO-POJ-0168", "1", "GB-GOR-D5", *here).stdout
-        assert "£683.36 + £683.36" in payment
+        assert "7 × £683.36 = £4,783.52" in payment
         assert "£4,783.52, which fell due." in payment
 
     def test_explains_what_became_of_a_claimed_line(self, played: Played) -> None:
