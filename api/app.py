@@ -18,6 +18,7 @@ from api import (
     claims,
     clawbacks,
     counters,
+    deliveries,
     disclosures,
     entries,
     erasures,
@@ -97,6 +98,7 @@ _ROUTERS: Final = (
     events,
     feed,
     webhooks,
+    deliveries,
     disclosures,
 )
 
@@ -191,8 +193,8 @@ def _open(
 
 def _open_beside(settings: Settings, ledger: Ledger, views: Views | None) -> tuple[Ledger, Views, Disclosures, Deliveries]:
     """A ledger and what stands beside it."""
-    disclosures, deliveries = open_disclosures(settings, ledger.now), Deliveries.open(settings.log_url)
-    return ledger, views or Views.open(settings.log_url, ledger), disclosures, deliveries
+    views = views or Views.open(settings.log_url, ledger)
+    return ledger, views, open_disclosures(settings, ledger.now), Deliveries.open(settings.log_url)
 
 
 def open_disclosures(settings: Settings, clock: Callable[[], datetime]) -> Disclosures:

@@ -232,7 +232,7 @@ async def history(
             raise PositionNotReached(wanted=wanted, reached=head.size)
         await asyncio.sleep(_LOOK_EVERY_S)
         head = await look_up(state.ledger, state.ledger.head)
-    moment = None if as_of is None else await look_up(state.ledger, _moment, state.ledger, as_of, head.size)
+    moment = None if as_of is None else await look_up(state.ledger, position_of, state.ledger, as_of, head.size)
     note(as_of=moment)
     position = head.size if moment is None else moment
     response.headers["Ledger-Position"] = str(position)
@@ -282,7 +282,7 @@ async def spanning(
     """A question of what was recorded between two moments, that the log and a read model answer together."""
     asked = await history(request, response, least=least)
     first, last = [
-        None if given is None else await look_up(asked.ledger, _moment, asked.ledger, given, asked.position, name)
+        None if given is None else await look_up(asked.ledger, position_of, asked.ledger, given, asked.position, name)
         for name, given in (("from", begin), ("to", end))
     ]
     note(as_of=last)
@@ -326,7 +326,8 @@ def _day(given: str | None) -> date | None:
     return day
 
 
-def _moment(ledger: Ledger, given: str, head: int, name: str = "as_of") -> int:
+def position_of(ledger: Ledger, given: str, head: int, name: str = "as_of") -> int:
+    """The position that a position or a time means; refuses what lies ahead of the log or of the clock, or is neither."""
     if _POSITION.fullmatch(given):
         if int(given) > head:
             raise MomentIsAhead(**{name: given}, position=head)

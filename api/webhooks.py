@@ -143,10 +143,10 @@ def page(
     limit: Limit = LIMIT,
 ) -> Page[ToldWebhook]:
     """Webhooks, in the order in which they were registered. An investor is shown its own, so that a page may be shorter."""
-    keeper = _keeper(asked.caller, OVERSEERS)
+    by = keeper(asked.caller, OVERSEERS)
 
     def rows(start: str | None) -> Any:
-        return asked.views.webhooks.page(start, asked.limited(limit), state=state, keeper=keeper, **asked.axes)
+        return asked.views.webhooks.page(start, asked.limited(limit), state=state, keeper=by, **asked.axes)
 
     found = paged(rows, after, lambda row: row)
     return Page(rows=tuple(ToldWebhook.of(found.rows, asked)), next=found.next)
@@ -156,7 +156,7 @@ def page(
 def show(webhook: WebhookName, asked: TheReading) -> ToldWebhook:
     """A webhook."""
     found, version = asked.look(webhook_stream(webhook))
-    if not _keeper(asked.caller, OVERSEERS).keeps(found):
+    if not keeper(asked.caller, OVERSEERS).keeps(found):
         raise NoSuchWebhook(name=webhook)
     (told,) = ToldWebhook.of([found], asked)
     asked.tag(f"{version}" if told.key_usable else f"{version}.0")
@@ -197,7 +197,7 @@ async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk
         webhook=webhook,
         asked=new,
         secret=made,
-        by=_keeper(ask.caller, ADMINISTRATOR),
+        by=keeper(ask.caller, ADMINISTRATOR),
         types=TOLD.keys(),
         addresses=_addresses(request),
     )
@@ -217,7 +217,7 @@ async def change(webhook: WebhookName, asked: Annotated[Change, sent(Change)], a
         webhooks.change,
         webhook=webhook,
         asked=asked,
-        by=_keeper(ask.caller, ADMINISTRATOR),
+        by=keeper(ask.caller, ADMINISTRATOR),
         types=TOLD.keys(),
         addresses=_addresses(request),
     )
@@ -234,29 +234,29 @@ async def challenge(webhook: WebhookName, ask: TheAsk, request: Request) -> Reco
     The challenge is a signed POST of `{…, "type": "webhook.challenged", "data": {"challenge": "<word>"}}`; the answer must be a
     2xx with `{"challenge": "<word>"}`.
     """
-    keeper = _keeper(ask.caller, ADMINISTRATOR)
+    by = keeper(ask.caller, ADMINISTRATOR)
     known, version = await run_in_threadpool(ask.ledger.load, webhook_stream(webhook))
     if not ask.dry_run and not await run_in_threadpool(lambda: ask.spent):
-        webhooks.expect_kept(known, keeper).confirm(known.url)  # Nobody is called where it would lead nowhere.
+        webhooks.expect_kept(known, by).confirm(known.url)  # Nobody is called where it would lead nowhere.
         ask.expect_version(version)
         now = ask.ledger.now()
         url, keys = await run_in_threadpool(_secrets, ask.ledger, known, now)
         await challenges.challenge(Rules.of(request.app.state.settings), webhook, url, keys, now)
-    decide = partial(webhooks.confirm, webhook=webhook, url=known.url, by=keeper)
+    decide = partial(webhooks.confirm, webhook=webhook, url=known.url, by=by)
     return await ask.record(decide, webhook_stream(webhook))
 
 
 @router.post("/{webhook}/enabling", **command(KEEPERS, *_NAMED, webhooks.WebhookIsEnabled, webhooks.WebhookIsUnconfirmed))
 async def enable(webhook: WebhookName, ask: TheAsk) -> Recorded:
     """Have a webhook told again, whose address has answered a challenge before and did not say since that it is gone."""
-    decide = partial(webhooks.enable, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    decide = partial(webhooks.enable, webhook=webhook, by=keeper(ask.caller, ADMINISTRATOR))
     return await ask.record(decide, webhook_stream(webhook))
 
 
 @router.post("/{webhook}/disabling", **command(KEEPERS, *_NAMED, webhooks.WebhookIsDisabled))
 async def disable(webhook: WebhookName, ask: TheAsk) -> Recorded:
     """Have a webhook told nothing until it is enabled again."""
-    decide = partial(webhooks.disable, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    decide = partial(webhooks.disable, webhook=webhook, by=keeper(ask.caller, ADMINISTRATOR))
     return await ask.record(decide, webhook_stream(webhook))
 
 
@@ -268,7 +268,7 @@ async def rotate(webhook: WebhookName, rotation: Annotated[Rotation, sent(Rotati
         webhooks.rotate,
         webhook=webhook,
         secret=made,
-        by=_keeper(ask.caller, ADMINISTRATOR),
+        by=keeper(ask.caller, ADMINISTRATOR),
         now=ask.ledger.now(),
         overlap=timedelta(hours=rotation.overlap_hours),
     )
@@ -280,7 +280,7 @@ async def rotate(webhook: WebhookName, rotation: Annotated[Rotation, sent(Rotati
 @router.delete("/{webhook}", **command(KEEPERS, *_NAMED))
 async def remove(webhook: WebhookName, ask: TheAsk) -> Recorded:
     """Have a webhook told nothing any more, for good. Its address, its description and its secrets go from the vault."""
-    decide = partial(webhooks.remove, webhook=webhook, by=_keeper(ask.caller, ADMINISTRATOR))
+    decide = partial(webhooks.remove, webhook=webhook, by=keeper(ask.caller, ADMINISTRATOR))
     return await ask.record(decide, webhook_stream(webhook))
 
 
@@ -294,7 +294,7 @@ async def _expect_room(ask: Ask, request: Request) -> None:
         raise TooManyWebhooks(party=ask.caller.party, webhooks=many)
 
 
-def _keeper(caller: Caller, all_of_them: Iterable[Role]) -> Keeper:
+def keeper(caller: Caller, all_of_them: Iterable[Role]) -> Keeper:
     """What the caller may see or change of webhooks: all of them in these roles, else what an investor's key bounds."""
     if any(caller.key.opens(role) for role in all_of_them):
         return Keeper(caller.party)

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
+from api import webhook_signatures
 from api.app import create_app
 from api.cli import app
 from api.cli.demo.history import packaged
 from api.settings import Settings, table
+from api.webhook_signatures import PrivateKey, Secret
 from tests.api import story
 
 TOP = Path(__file__).parent.parent
@@ -60,6 +63,22 @@ class TestReadme:
             timeout=60,
             env={**os.environ, "PYTHONPATH": str(TOP), "LCLEDGER_DATA_DIR": str(tmp_path / "demo")},
         )
+
+
+class TestReceiver:
+    """What "Receiving webhooks" tells receivers to do takes what we send, and nothing else."""
+
+    def test_takes_each_notice_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        public = pytest.importorskip("standardwebhooks")
+        secret, moment = Secret.new(), datetime.now(UTC)
+        body = b'{"type":"payment.settled","data":{"award":"INDIGO-POJ-0175","amounts":{"amount":"4633.29"}}}'
+        found: dict[str, Any] = {}
+        exec(README.split("```python\n")[1].split("```")[0].replace("whsec_...", secret.shown), found)  # noqa: S102
+        headers = webhook_signatures.headers("msg_1", moment, body, [PrivateKey.new(), secret])
+        assert [found["receive"](headers, body) for _ in range(2)] == [204, 204]
+        assert capsys.readouterr().out == "payment.settled INDIGO-POJ-0175 {'amount': '4633.29'}\n"
+        with pytest.raises(public.WebhookVerificationError):
+            found["receive"](headers, body.replace(b"4633.29", b"9633.29"))
 
 
 class TestStory:

@@ -78,22 +78,30 @@ def serve(
 
 
 def worker(data_dir: DataDir = None) -> None:
-    """Keep the read models on PostgreSQL up to date, beside any number of serving processes.
+    """On PostgreSQL, send webhooks and keep the read models up to date, beside any number of serving processes.
 
     Of several workers one works and the others stand by. On SQLite the serving process does it.
     """
     from api.cli.access import open_ledger
     from api.cli.serving import run
+    from api.delivering import Delivering, manner
+    from ledger.checkpoints import Checkpoints
+    from projections.deliveries import Deliveries
     from projections.views import Views
     from projections.watching import Pace
 
     ours = settings_with(data_dir)
     if ours.embedded:
-        raise Mistaken("On SQLite the serving process keeps the read models up to date; a worker is for PostgreSQL.")
+        raise Mistaken("On SQLite the serving process sends webhooks and keeps the read models up to date.")
     logs.configure(ours.log_level, ours.log_format)
 
     async def follow() -> None:
-        with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views:
+        with (
+            open_ledger(ours) as ledger,
+            Views.open(ours.log_url, ledger) as views,
+            Deliveries.open(ours.log_url) as deliveries,
+            Delivering(ledger, views, deliveries, Checkpoints(ledger, ours.log_name), manner(ours)),
+        ):
             following = asyncio.create_task(views.follow(Pace(ours.views_check_entries_per_s, ours.views_check_every_s)))
             loop = asyncio.get_running_loop()
             for told in (signal.SIGINT, signal.SIGTERM):

@@ -1,13 +1,16 @@
 """`webhooks`: the addresses at which somebody is told of what happens."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import typer
 
-from api.cli.access import Json
-from api.cli.asking import Asking, Doing, asks, does
-from api.cli.screen import say, table
+from api.cli.access import Access, Json, act
+from api.cli.asking import Asking, Doing, Looking, asks, does, looks
+from api.cli.screen import say, table, tell_json
 from domain.webhook import OVERLAP, OVERLAP_MOST_HOURS, State
+from projections.deliveries import State as Delivered
 
 webhooks: Final = typer.Typer(
     no_args_is_help=True,
@@ -211,6 +214,100 @@ def remove(doing: Doing, webhook: _Webhook) -> None:
       lcledger webhooks remove 9f31c0a4b2d87e65
     """
     doing.do(f"/webhooks/{webhook}", None, f"Webhook {webhook} is removed", "It could be removed", method="DELETE")
+
+
+@webhooks.command()
+@looks
+def deliveries(
+    looking: Looking,
+    webhook: _Webhook,
+    *,
+    state: Annotated[Delivered | None, typer.Option(help="In this state only.", show_default=False)] = None,
+    award: Annotated[str | None, typer.Option(help="Of this award only.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="The newest so many.")] = 50,
+) -> None:
+    """List what a webhook was sent, and what came of it, the newest first.
+
+    For example:
+
+      lcledger webhooks deliveries 9f31c0a4b2d87e65
+      lcledger webhooks deliveries 9f31c0a4b2d87e65 --state parked
+    """
+
+    def asked(me: Access) -> Awaitable[Any]:
+        return me.get(f"/webhooks/{webhook}/deliveries", state=state, award=award, limit=limit)
+
+    page = act(looking.ours, looking.key, asked)
+    if looking.as_json:
+        tell_json(page["rows"])
+        return
+    heads = [(head, "left") for head in ("number", "position", "type", "award", "state", "attempts", "last answer")]
+    table("Deliveries", heads, (_delivery(each) for each in page["rows"]))
+
+
+@webhooks.command()
+@looks
+def resend(
+    looking: Looking, webhook: _Webhook, number: Annotated[int, typer.Argument(min=1, help="The delivery's number.")]
+) -> None:
+    """Send one delivery again, under the id that it had.
+
+    For example:
+
+      lcledger webhooks resend 9f31c0a4b2d87e65 17
+    """
+    _send(looking, f"/webhooks/{webhook}/deliveries/{number}/resend", f"Delivery {number} waits to be sent again")
+
+
+@webhooks.command()
+@looks
+def replay(
+    looking: Looking,
+    webhook: _Webhook,
+    *,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="What was recorded after then: a position, or a time.", show_default=False)
+    ] = None,
+    parked: Annotated[bool, typer.Option("--parked", help="Only what was parked.")] = False,
+) -> None:
+    """Send everything again, or what was recorded since a moment, or what was parked.
+
+    For example:
+
+      lcledger webhooks replay 9f31c0a4b2d87e65 --parked
+      lcledger webhooks replay 9f31c0a4b2d87e65 --from 1042
+    """
+    asked = {"from": begin, "parked": "true" if parked else None}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    _send(looking, f"/webhooks/{webhook}/replay{query and f'?{query}'}", "They wait to be sent again")
+
+
+@webhooks.command()
+@looks
+def test(looking: Looking, webhook: _Webhook) -> None:
+    """Send a test; what came of it is among the deliveries.
+
+    For example:
+
+      lcledger webhooks test 9f31c0a4b2d87e65
+    """
+    _send(looking, f"/webhooks/{webhook}/test", "A test waits to be sent")
+
+
+def _send(looking: Looking, path: str, said: str) -> None:
+    done = act(looking.ours, looking.key, lambda me: me.send(path))
+    if looking.as_json:
+        tell_json(done)
+        return
+    which = f"number {done['sequence']}" if done["sequence"] else f"{done['deliveries']:,} at once"
+    say(f"✓ {said} ({which}).")
+
+
+def _delivery(told: Json) -> tuple[str, ...]:
+    last = told["attempts"][-1] if told["attempts"] else None
+    answer = "" if last is None else last["failure"] or f"{last['status']} after {last['duration_ms']:,} ms"
+    position = "" if told["position"] is None else str(told["position"])
+    return (str(told["sequence"]), position, told["type"], told["award"] or "", told["state"], str(len(told["attempts"])), answer)
 
 
 def _said(

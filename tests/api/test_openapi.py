@@ -179,10 +179,18 @@ def expect_no_failure(answer: httpx.Response, told: str = "") -> None:
 # What all commands promise ---------------------------------------------------------------------------------------------
 
 
+SENDING_AGAIN = {
+    ("POST", "/v1/webhooks/{webhook}/deliveries/{sequence}/resend"),
+    ("POST", "/v1/webhooks/{webhook}/replay"),
+    ("POST", "/v1/webhooks/{webhook}/test"),
+}
+"""What changes nothing in the ledger: what was recorded is told once more."""
+
+
 class TestEveryCommand:
     """Whatever changes the ledger can be tried before it is done, and sent again without being done twice."""
 
-    @pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each[0] != "GET"])
+    @pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each[0] != "GET" and each not in SENDING_AGAIN])
     def test_can_be_tried_and_sent_again(self, method: str, path: str) -> None:
         command = DOCUMENT["paths"][path][method.lower()]
         assert {("query", "dry_run"), ("header", "idempotency-key"), ("header", "if-match")} <= parameters(command)

@@ -52,6 +52,9 @@ ON_THE_COMMAND_LINE: Final = {
     "POST /v1/webhooks/{webhook}/disabling": "webhooks disable",
     "POST /v1/webhooks/{webhook}/secrets": "webhooks rotate",
     "DELETE /v1/webhooks/{webhook}": "webhooks remove",
+    "POST /v1/webhooks/{webhook}/deliveries/{sequence}/resend": "webhooks resend",
+    "POST /v1/webhooks/{webhook}/replay": "webhooks replay",
+    "POST /v1/webhooks/{webhook}/test": "webhooks test",
     "POST /v1/log/keys": "log rotate-key",
 }
 """Where an administrator finds each."""

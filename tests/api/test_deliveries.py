@@ -1,0 +1,132 @@
+"""What webhooks were sent is told to those who manage them, and is sent again when they ask."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import pytest_asyncio
+
+from projections.deliveries import Attempt, Coming, Outcome, State
+from tests.api import story
+from tests.api.receiver import receiving
+from tests.api.story import AWARD, Service, slug
+
+AT: Final = "2021-11-05T10:00:00.000000Z"
+
+
+class Told:
+    """An investor's webhook, of which the first of two deliveries was parked."""
+
+    def __init__(self, service: Service, webhook: str) -> None:
+        self.service, self.webhook = service, webhook
+        self.address = f"/v1/webhooks/{webhook}"
+        self.deliveries = service.app.state.deliveries
+
+    def queue(self) -> None:
+        now = self.service.app.state.ledger.now()
+        self.deliveries.begin(self.webhook, 2)
+        coming = [Coming(each, AWARD, "payment.settled", bytes([each])) for each in (3, 5)]
+        first, _ = self.deliveries.put({self.webhook: coming}, 2, 5, now=now)
+        attempt = Attempt(self.webhook, 1, 1, AT, 500, None, 31, "out of order")
+        parked = first._replace(state=State.PARKED, attempts=1, tries=1, ended_at=AT)
+        self.deliveries.record([Outcome(attempt, parked)])
+
+    def waiting(self) -> list[int]:
+        return [each.sequence for each in self.deliveries.waiting(self.webhook)]
+
+
+@pytest_asyncio.fixture
+async def told(service: Service) -> AsyncIterator[Told]:
+    async with receiving() as receiver:
+        made: Any = await service.ivo.does("/v1/webhooks", {"url": receiver.url})
+        await service.ivo.does(f"/v1/webhooks/{made['webhook']}/challenge")
+    yield Told(service, made["webhook"])
+
+
+class TestPage:
+    async def test_tells_what_became_of_each_the_newest_first(self, told: Told) -> None:
+        told.queue()
+        page = await told.service.ivo.reads(f"{told.address}/deliveries")
+        waits, parked = page["rows"]
+        assert (waits["sequence"], waits["position"], waits["state"], waits["attempts"]) == (2, 5, "waiting", [])
+        assert (parked["sequence"], parked["state"], parked["due_at"]) == (1, "parked", None)
+        assert parked["attempts"] == [
+            {
+                "number": 1,
+                "at": "2021-11-05T10:00:00Z",
+                "status": 500,
+                "failure": None,
+                "duration_ms": 31,
+                "answer": "out of order",
+            }
+        ]
+
+    async def test_goes_on(self, told: Told) -> None:
+        told.queue()
+        first = await told.service.ivo.reads(f"{told.address}/deliveries?limit=1")
+        then = await told.service.ivo.reads(f"{told.address}/deliveries?limit=1&after={first['next']}")
+        assert [each["sequence"] for each in first["rows"] + then["rows"]] == [2, 1]
+        assert then["next"] is None
+        parked = await told.service.ivo.reads(f"{told.address}/deliveries?state=parked&award={AWARD.lower()}")
+        assert [each["sequence"] for each in parked["rows"]] == [1]
+
+    async def test_is_for_those_who_manage_it_and_for_overseers(self, told: Told) -> None:
+        for holder in (told.service.ivo, told.service.first, told.service.audrey):
+            assert (await holder.get(f"{told.address}/deliveries")).status_code == 200
+        assert slug(await told.service.cora.get(f"{told.address}/deliveries")) == (403, "role-is-missing")
+        assert slug(await told.service.ivo.get("/v1/webhooks/another/deliveries")) == (404, "no-such-webhook")
+
+
+class TestResend:
+    async def test_lets_it_wait_again(self, told: Told) -> None:
+        told.queue()
+        answer = await told.service.ivo.post(f"{told.address}/deliveries/1/resend")
+        assert (answer.status_code, answer.json()) == (202, {"webhook": told.webhook, "deliveries": 1, "sequence": 1})
+        assert told.waiting() == [1, 2]
+
+    async def test_refuses_what_there_is_not(self, told: Told) -> None:
+        told.queue()
+        assert slug(await told.service.ivo.post(f"{told.address}/deliveries/3/resend")) == (404, "no-such-delivery")
+        assert slug(await told.service.ivo.post("/v1/webhooks/another/deliveries/1/resend")) == (404, "no-such-webhook")
+
+    async def test_is_nothing_for_whoever_only_reads(self, told: Told) -> None:
+        told.queue()
+        assert slug(await told.service.audrey.post(f"{told.address}/deliveries/1/resend")) == (403, "role-is-missing")
+        assert told.waiting() == [2]
+
+    async def test_is_refused_when_it_is_removed(self, told: Told) -> None:
+        told.queue()
+        await told.service.ivo.delete(told.address)
+        assert slug(await told.service.ivo.post(f"{told.address}/deliveries/1/resend"))[1] == "webhook-is-removed"
+
+
+class TestReplay:
+    async def test_of_what_was_parked(self, told: Told) -> None:
+        told.queue()
+        answer = await told.service.ivo.post(f"{told.address}/replay?parked=true")
+        assert answer.json()["deliveries"] == 1
+        assert told.waiting() == [1, 2]
+
+    async def test_of_what_was_recorded_since(self, told: Told) -> None:
+        told.queue()
+        answer = await told.service.ivo.post(f"{told.address}/replay?from=4")
+        assert answer.json()["deliveries"] == 1
+        assert (told.waiting(), told.deliveries.queues()[told.webhook].position) == ([2], 4)
+        await told.service.ivo.post(f"{told.address}/replay?from=2019-01-01T00:00:00Z")
+        assert (told.waiting(), told.deliveries.queues()[told.webhook].position) == ([1, 2], 0)
+
+    async def test_refuses_what_means_nothing(self, told: Told) -> None:
+        assert slug(await told.service.ivo.post(f"{told.address}/replay")) == (409, "nothing-was-queued")
+        told.queue()
+        assert slug(await told.service.ivo.post(f"{told.address}/replay?from=3&parked=true")) == (422, "both-are-said")
+        assert slug(await told.service.ivo.post(f"{told.address}/replay?from=soon")) == (422, "request-is-wrong")
+        assert (await told.service.ivo.post(f"{told.address}/replay?from=999999")).json()["type"].endswith("moment-is-ahead")
+        assert told.waiting() == [2]
+
+
+class TestTest:
+    async def test_waits_under_the_next_number(self, told: Told) -> None:
+        assert slug(await told.service.first.post(f"{told.address}/test")) == (409, "nothing-was-queued")
+        told.queue()
+        answer = await told.service.first.post(f"{told.address}/test")
+        assert (answer.status_code, answer.json()["sequence"]) == (202, 3)
+        assert story.AWARD not in str(told.deliveries.one(told.webhook, 3))
