@@ -258,8 +258,10 @@ class Round:
     async def _look(self) -> None:
         """Have a line for each webhook that is to be told, and for no other, with everything in it that waits."""
         wanted = {each.row.webhook: each for each in await asyncio.to_thread(self._views.webhooks.told) if self._is_new(each)}
-        for webhook in self._lines.keys() - wanted.keys():
-            await self._lines.pop(webhook).end()
+        for webhook, known in [*self._lines.items()]:
+            known.expect_well()
+            if webhook not in wanted or known.has_ended:  # One that was disabled may be enabled again by now.
+                await self._lines.pop(webhook).end()
         queues = await asyncio.to_thread(self._deliveries.queues)
         for webhook, each in wanted.items():
             if webhook not in queues:
@@ -273,7 +275,6 @@ class Round:
             line.told = each
             if line.revision != queues[webhook].revision or line.wants_more:
                 line.load(queues[webhook], await asyncio.to_thread(self._deliveries.waiting, webhook))
-            line.expect_well()
 
     def _is_new(self, each: Told) -> bool:
         return (each.row.enabled_at or 0) >= self._disabled_at.get(each.row.webhook, 0)
@@ -391,6 +392,11 @@ class Line:
     def wants_more(self) -> bool:
         """Whether more waits than is here, and there is room for it."""
         return not self._is_whole and self._size <= MOST_WAITING // 2
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is sent any more, as the webhook is disabled."""
+        return self._sending.done()
 
     def expect_well(self) -> None:
         """Raise what went wrong here, if anything did that is not the webhook's own failure."""

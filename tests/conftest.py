@@ -13,6 +13,10 @@ from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypo
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills 200`: more of what the tests do only as often as everybody has the time for."""
     parser.addoption("--kills", type=int, default=20, help="how often processes are killed under load (tests/api/test_kill.py)")
+    parser.addoption("--deliveries", type=int, default=600, help="how many webhooks are sent (tests/api/test_unreliable.py)")
+    parser.addoption(
+        "--webhook-kills", type=int, default=3, help="how often who sends them is killed (tests/api/test_unreliable.py)"
+    )
     parser.addoption("--simulations", type=int, default=12, help="how many schedules are played (tests/test_simulation.py)")
     parser.addoption("--simulation-seed", type=int, default=None, help="the one schedule to play (tests/test_simulation.py)")
     parser.addoption(

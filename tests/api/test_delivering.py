@@ -233,6 +233,16 @@ class TestDelivering:
             await until(ended(told, count=2))
         assert [each.sequence for each in desk.heard] == [1, 1, 2]
 
+    async def test_goes_on_with_whoever_is_enabled_again_at_once(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"410 Gone" if len(desk.heard) == 1 else TAKEN
+        with told.delivering():
+            told.happen(KIRKLEES)
+            await until(lambda: told.disabled("big") is Reason.GONE)
+            told.enable("big")
+            await until(ended(told))
+        assert [each.sequence for each in desk.heard] == [1, 1]
+
     async def test_disables_whoever_takes_nothing_for_long(
         self, told: Ground, desk: Desk, caplog: pytest.LogCaptureFixture
     ) -> None:

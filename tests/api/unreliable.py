@@ -20,7 +20,7 @@ from typing import Any, Final
 
 TOP: Final = Path(__file__).parents[2]
 START_TIMEOUT_S: Final = 20
-MISBEHAVIOURS: Final = ("fail", "fail", "busy", "moved", "stall", "cut", "cut late", "take and cut", "die")
+MISBEHAVIOURS: Final = ("fail", "fail", "busy", "moved", "stall", "cut", "cut late", "take and cut", "die", "gone")
 STALL_S: Final = 3.0
 _ANSWERS: Final = {
     "fail": b"500 Fault",
@@ -126,7 +126,8 @@ def _start(port: int, file: Path, seed: int, badly: float) -> tuple["subprocess.
     command = [sys.executable, "-S", str(Path(__file__)), str(port), str(file), str(seed), str(badly)]
     process = subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    return process, int(process.stdout.readline())
+    with process.stdout as told:
+        return process, int(told.readline())
 
 
 if __name__ == "__main__":

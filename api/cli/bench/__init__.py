@@ -20,8 +20,8 @@ benching: Final = typer.Typer(no_args_is_help=True, help="Measure how fast the l
 
 def install(app: typer.Typer) -> None:
     """Add the commands."""
-    from api.cli.bench import appends, commands, imports, loads, proofs, rebuilds, soaks
+    from api.cli.bench import appends, commands, imports, loads, proofs, rebuilds, soaks, webhooks
 
-    for measurement in (appends, commands, imports, loads, proofs, rebuilds, soaks):
+    for measurement in (appends, commands, imports, loads, proofs, rebuilds, soaks, webhooks):
         measurement.install(benching)
     app.add_typer(benching, name="bench", rich_help_panel=PANEL)

@@ -239,6 +239,23 @@ class TestProofs:
         assert "entry 7: it is missing" in str(done.exception)
 
 
+class TestWebhooks:
+    tiny = ("bench", "webhooks", "--endpoints", "2", "--awards", "4", "--notices", "20", "--rate", "20", "--seconds", "1")
+
+    def test_measures_what_is_sent(self, tmp_path: Path) -> None:
+        report = answer(*self.tiny, "--folder", str(tmp_path))
+        expect_grounds(report, "sqlite", "ours")
+        assert [line["work"] for line in report["lines"]] == [
+            "20 that wait, of 4 awards", "p50 from commit to receiver at 20/s", "p99 from commit to receiver at 20/s",
+        ]  # fmt: skip
+        assert all(line["medians"]["ours"] > 0 for line in report["lines"])
+
+    def test_measures_on_postgresql_in_a_database_of_its_own(self, postgres_server: postgres.Server) -> None:
+        report = answer(*self.tiny, "--on", "postgresql", "--postgres", postgres_server.url("postgres"))
+        expect_grounds(report, "postgresql", "ours")
+        assert all(line["medians"]["ours"] > 0 for line in report["lines"])
+
+
 class TestHistories:
     """What is measured on is what the rules decide, with other names."""
 
