@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         60.0, gt=0, le=86_400, description="Time, in seconds, after which `serve` signs a checkpoint if the log has grown."
     )
     views_check_entries_per_s: float = Field(
-        500.0,
+        200.0,
         ge=0,
         le=1_000_000,
         description="Entries a second, at most, by which `serve` compares the read models with the log while it runs; 0: none.",
