@@ -44,6 +44,7 @@ from domain.explanation import (
     explain,
     explain_payment,
     explain_stated,
+    given_before,
     stood_before,
 )
 from domain.money import Money, total
@@ -149,7 +150,7 @@ def of_line(
         received_on=of.submitted.received_on,
         before=stood_before(its, assessment),
         moved=[each for number, each in its.assessments if number == assessment],
-        all_moved=[each for _, _, each in everything],
+        given=given_before(before, (each for _, _, each in everything)),
     )
     name = of.submitted.claim
     entries = tuple(_told_entry(each, whole=True) for each in _about(asked, claim_stream(award, name), line, assessment))

@@ -21,6 +21,7 @@ from domain.assessment import (
     Stands,
     StatedAmount,
     shares_key,
+    shares_of,
 )
 from domain.award import Award, AwardAssessed
 from domain.calendar import financial_year
@@ -77,6 +78,31 @@ def stood_before(line: Line, assessment: int) -> Stands:
     return stands
 
 
+Given = Mapping[tuple[str, Money], Sequence[Money]]
+"""Parts by a list of shares, and by what had been assessed under it by then."""
+
+
+def given_before(award: Award, moved: Iterable[Recorded]) -> Given:
+    """The parts of each payer before each line of an assessment, in one pass over all that it recorded.
+
+    `award` is as it was before. What an assessment takes back it takes back before it assesses anything anew.
+    """
+    given = {key: each.parts for key, each in award.standing.accumulators.items()}
+    anew: list[AssessedLine] = []
+    for each in moved:
+        if isinstance(each, AssessedLine):
+            anew.append(each)
+        else:
+            key = shares_key(shares_of(award.versions[each.version - 1].terms))
+            given[key] = tuple(Money(had - back.part) for had, back in zip(given[key], each.reversals, strict=True))
+    found: dict[tuple[str, Money], Sequence[Money]] = {}
+    for line in sorted(anew, key=lambda line: (line.before, line.after)):
+        key = _key(line.allotments)
+        had = found[key, line.before] = given.get(key) or (NOTHING,) * len(line.allotments)
+        given[key] = tuple(Money(so_far + each.part) for so_far, each in zip(had, line.allotments, strict=True))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What is known of a line that an assessment moved."""
@@ -91,8 +117,8 @@ class Told:
     """What stood of the line before the assessment."""
     moved: Sequence[Recorded]
     """What the assessment recorded of the line: assessed, taken back, or first taken back and then assessed anew."""
-    all_moved: Sequence[Recorded]
-    """What it recorded of all lines."""
+    given: "Given"
+    """What payers had been given before each line of the assessment (`given_before`)."""
 
 
 def explain(told: Told) -> Explanation:
@@ -130,7 +156,7 @@ def _assessed(line: AssessedLine, stands: Stands, told: Told) -> Iterator[Step]:
     yield _in_force(line, told)
     yield from _accepted(line, stands, told)
     yield from _curtailed(line, stands)
-    given = _given_before(_key(line.allotments), line, told)
+    given = told.given[_key(line.allotments), line.before]
     yield from _parts(line.allotments, line.before, line.assessed, given)
     yield from _allotted(line.allotments, line.unfunded, line.assessed, told)
 
@@ -205,32 +231,11 @@ def _cut(limit: Curtailment, of: str, line: AssessedLine, stands: Stands, remain
     return f"{payable}, which with the {stands.payable} before is worth {pounds(remaining)} more; {cut}."
 
 
-def _given_before(key: str, line: AssessedLine, told: Told) -> dict[str, Money]:
-    """The parts of each payer before a line: after all assessments before this one, and after what this one did before it."""
-    known = told.award.standing.accumulators.get(key)
-    payers = [each.payer for each in line.allotments]
-    given = dict(zip(payers, known.parts if known else (NOTHING,) * len(payers), strict=True))
-    for each in told.all_moved:
-        if isinstance(each, ReversedLine):
-            if [back.payer for back in each.reversals] == payers and _shared_alike(each, line, told):
-                for back in each.reversals:
-                    given[back.payer] = Money(given[back.payer] - back.part)
-        elif each is not line and each.assessed and each.after <= line.before and _key(each.allotments) == key:
-            for other in each.allotments:
-                given[other.payer] = Money(given[other.payer] + other.part)
-    return given
-
-
 def _key(allotments: Iterable[Allotment]) -> str:
     return shares_key((each.payer, each.share) for each in allotments)
 
 
-def _shared_alike(back: ReversedLine, line: AssessedLine, told: Told) -> bool:
-    was = told.award.versions[back.version - 1].terms
-    return [each.share for each in was.payers] == [each.share for each in line.allotments]
-
-
-def _parts(allotments: Sequence[Allotment], before: Money, amount: Money, given: Mapping[str, Money]) -> Iterator[Step]:
+def _parts(allotments: Sequence[Allotment], before: Money, amount: Money, given: Sequence[Money]) -> Iterator[Step]:
     after = Money(before + amount)
     yield Step(
         rule="M6",
@@ -240,12 +245,11 @@ def _parts(allotments: Sequence[Allotment], before: Money, amount: Money, given:
     )
     weights = whole_weights([each.share for each in allotments])
     split = largest_remainder(after, weights)
-    for each, weight, whole in zip(allotments, weights, split, strict=True):
+    for each, weight, whole, had in zip(allotments, weights, split, given, strict=True):
         down = Money(after * weight // sum(weights))
         says = f"{each.payer}, {each.share}: {pounds(after)} × {_share(each.share)} = {pounds(down)}, rounded down"
         if whole > down:
             says += f"; one of the pennies left over goes here, {pounds(down)} + £0.01 = {pounds(Money(whole))}"
-        had = given[each.payer]
         if whole - had == each.part:
             says += f". Less what it was given before: {pounds(Money(whole))} − {pounds(had)} = {pounds(each.part)}."
         else:
@@ -344,10 +348,9 @@ def _less(line: ReversedLine, before: Money, left: Money) -> str:
 
 def explain_stated(stated: StatedAmount, award: Award, on: date, dated: date) -> Explanation:
     """How a sum that two persons stated was split and allotted. `award` is as it was before."""
-    told = Told(award=award, on=on, received_on=dated, before=Stands(), moved=(), all_moved=())
+    told = Told(award=award, on=on, received_on=dated, before=Stands(), moved=(), given={})
     known = award.standing.accumulators.get(_key(stated.allotments))
-    payers = [each.payer for each in stated.allotments]
-    given = dict(zip(payers, known.parts if known else (NOTHING,) * len(payers), strict=True))
+    given = known.parts if known else (NOTHING,) * len(stated.allotments)
     steps = (
         Step(
             rule="M10",

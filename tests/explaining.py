@@ -11,7 +11,7 @@ from domain.assessment import AssessedLine, Kind
 from domain.award import Award, ClaimOpened, award_stream
 from domain.claim import Claim, ClaimEvent, Line, claim_stream
 from domain.course import Act, trace
-from domain.explanation import AssessmentsMade, Explanation, Moved, Told, explain, explain_payment, stood_before
+from domain.explanation import AssessmentsMade, Explanation, Moved, Told, explain, explain_payment, given_before, stood_before
 from domain.money import Money, total
 from domain.payment import Payment, payment_stream
 from domain.terms import Agreement
@@ -37,7 +37,7 @@ def every_explanation(state: Callable[[Stream[Any]], Any], award: str) -> Iterat
     for before, assessed in made.made:
         number = assessed.assessment
         lines = [(claim, line, [each for of, each in line.assessments if of == number]) for claim, line in moved[number]]
-        everything = [each for _, _, own in lines for each in own]
+        given = given_before(before, (each for _, _, own in lines for each in own))
         for claim, line, own in lines:
             told = Told(
                 award=before,
@@ -45,7 +45,7 @@ def every_explanation(state: Callable[[Stream[Any]], Any], award: str) -> Iterat
                 received_on=claim.submitted.received_on,
                 before=stood_before(line, number),
                 moved=own,
-                all_moved=everything,
+                given=given,
             )
             recorded = total(each.assessed if isinstance(each, AssessedLine) else Money(-each.reversed) for each in own)
             yield Explained(explain(told), recorded)
