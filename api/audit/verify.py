@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Json = dict[str, Any]
-MOST_BYTES = 2_000_000_000
+MOST_BYTES, HEAD = 2_000_000_000, "life-chances-ledger/award-head/v1"
 
 
 class DoesNotHold(Exception):
@@ -42,8 +42,12 @@ def expect(holds: object, otherwise: str) -> None:
 class Files(dict[str, bytes]):
     """The files of a pack by their names."""
 
-    def __missing__(self, name: str) -> bytes:
-        raise DoesNotHold(f"{name} is missing")
+    last = "the pack"  # What was looked at last: if that cannot be read, this is what does not hold.
+
+    def __getitem__(self, name: str) -> bytes:
+        Files.last = name
+        expect(name in self, f"{name} is missing")
+        return super().__getitem__(name)
 
 
 def files_of(place: Path) -> Files:
@@ -210,8 +214,6 @@ class Award:
                     self.split[key], self.parts[key] = pence(amount), list(map(pence, parts))
             case "award.assessed":
                 self.last = event
-            case _:
-                return
 
     def listed(self, line: Json) -> None:
         """M2, M3: a claimed line is worth quantity × price ÷ per of its day, rounded once, half up."""
@@ -372,9 +374,8 @@ def postings(entry: Entry) -> Iterator[Posting]:  # noqa: C901 (one branch for e
 def figures(posted: Iterable[Posting], upto: str) -> dict[str, str]:
     """Every account that is not nothing at the end of a day."""
     sums: Counter[tuple[str, ...]] = Counter()
-    for account, day, amount in posted:
-        if day <= upto:
-            sums[account] += amount
+    for account, _, amount in (each for each in posted if each[1] <= upto):
+        sums[account] += amount
     return {"|".join(account): pounds(amount) for account, amount in sorted(sums.items()) if amount}
 
 
@@ -416,12 +417,12 @@ def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str
     """The award and its entries, after everything that was signed of them was checked; and what that is, in words."""
     origin, size, top, *_ = signed("checkpoint.txt", files["checkpoint.txt"], known)
     heading, of, award, many, leaf, under = signed("award-head.txt", files["award-head.txt"], known)
-    same = (heading, of, under) == ("life-chances-ledger/award-head/v1", origin, size)
-    expect(same, "award-head.txt is of another log or checkpoint than checkpoint.txt, or is no award head")
+    expect((heading, of, under) == (HEAD, origin, size), "award-head.txt is of another log or checkpoint, or is none")
     found = entries(files["entries.txt"], award)
     expect(len(found) == int(many), f"the award has {many} entries, not {len(found)}: its end is missing, or is not its own")
     expect(base64.b64decode(leaf) == found[-1].leaf, f"entry {many}, the last one, was changed: the award head has another leaf")
-    told = [signed("checkpoints.json", each.encode(), keys(files["keys.txt"])) for each in json.loads(files["checkpoints.json"])]
+    old = keys(files["keys.txt"])
+    told = [signed("checkpoints.json", each.encode(), old) for each in json.loads(files["checkpoints.json"])]
     earlier = {int(at): base64.b64decode(its) for _, at, its, *_ in told}
     sizes = sorted(at for at in earlier if 0 < at <= int(size))
     expect(sizes == [int(at) for _, at, *_ in told], "checkpoints.json is not in order, or not of earlier checkpoints")
@@ -479,13 +480,12 @@ def main(arguments: Sequence[str]) -> int:
     given = asked.parse_args(arguments)
     try:
         files = files_of(given.pack)
-        known = keys(files["keys.txt"])
-        trusted = keys(" ".join(given.key).encode()) or known
+        trusted = keys(" ".join(given.key).encode()) or keys(files["keys.txt"])
         award, found, proved = sealed(files, trusted)
         checked = worked_out(files, award, found)
         checked["files' hashes"] = unchanged(files, award, trusted)
     except Exception as fault:  # noqa: BLE001 (whatever a pack that was tampered with leads to, it does not hold)
-        print(f"FAIL: {fault if isinstance(fault, DoesNotHold) else f'the pack cannot be read: {fault!r}'}")
+        print(f"FAIL: {fault if isinstance(fault, DoesNotHold) else f'{Files.last} cannot be read: {repr(fault)[:99]}'}")
         return 1
     print(f"PASS: {proved}")
     for what, often in sorted(checked.items()):

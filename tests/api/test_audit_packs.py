@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from api import audit, packing, signing
@@ -50,6 +50,14 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """Runs a program where neither this package nor any other is found, but what `cryptography` consists of."""
 
 Files = dict[str, bytes]
+NAMES = [
+    "README.txt", "assessments.csv", "award-head.txt", "balances.json", "checkpoint.txt", "checkpoints.json", "claim-lines.csv",
+    "entries.txt", "journal.beancount", "keys.txt", "manifest.txt", "payments.csv", "proof.txt", "statement.json", "terms.json",
+    "trail.csv", "verify.py",
+]  # fmt: skip
+"""What a pack has."""
+_SENTENCE = 400
+"""So many characters at most say what does not hold."""
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +160,7 @@ class TestPack:
 
     def test_explains_every_file(self, files: Files) -> None:
         listed = re.findall(r"^    ([a-z.-]+\.(?:txt|json|csv|py|beancount)) ", files["README.txt"].decode(), re.MULTILINE)
-        assert set(listed) | {"README.txt"} == files.keys()
+        assert set(listed) | {"README.txt"} == files.keys() == set(NAMES)
 
     def test_tells_nothing_of_other_awards_or_of_what_the_vault_keeps(self, told: Told) -> None:
         for award, pack in told.packs.items():
@@ -237,6 +245,32 @@ class TestVerify:
             assert f"{name} is not what the entries come to" in said({**files, name: wrong}, capsys)[1]
         wrong = files["journal.beancount"].replace(b".00 GBP", b".01 GBP", 1)
         assert "journal.beancount is not what" in said({**files, "journal.beancount": wrong}, capsys)[1]
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_finds_any_byte_of_any_file_changed_put_in_or_taken_out(
+        self, files: Files, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+        @given(place=st.integers(0, len(files[name]) - 1), byte=st.binary(max_size=1), over=st.booleans())
+        def try_it(place: int, byte: bytes, over: bool) -> None:  # noqa: FBT001 (drawn)
+            changed = files[name][:place] + byte + files[name][place + over :]
+            assume(changed != files[name])
+            code, output = said({**files, name: changed}, capsys)
+            assert (code, output.startswith("FAIL: "), "the pack cannot be read" in output) == (1, True, False), output
+            assert len(output) < _SENTENCE
+
+        try_it()
+
+    def test_finds_the_end_cut_off_with_an_older_checkpoint(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+        """Whoever has an older pack has a head that fits its checkpoint; but not one that fits a later one."""
+        whole = resealed(files, unchanged, NEW)
+        older = resealed({**files, "entries.txt": b"".join(entries_of(files)[:-5])}, unchanged, NEW)
+        cut = {**whole, "entries.txt": older["entries.txt"]}
+        assert "its end is missing" in said(cut, capsys)[1]
+        assert "of another log or checkpoint" in said({**cut, "award-head.txt": older["award-head.txt"]}, capsys)[1]
+        known = {**cut, "award-head.txt": older["award-head.txt"], "checkpoint.txt": older["checkpoint.txt"]}
+        assert "do not lead to the root" not in said(known, capsys)[1]
+        assert said(known, capsys)[0] == 1
 
     def test_finds_a_hash_of_the_proof_changed_or_too_many(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
         for wrong in (base64.b64encode(bytes(32)) + b"\n" + files["proof.txt"], files["proof.txt"] + base64.b64encode(bytes(32))):
