@@ -65,10 +65,10 @@ def keys(told: bytes) -> dict[str, bytes]:
     """Keys by their words `<name>+<id>+<base64 of 0x01 and 32 bytes>`; each must have the id that it says."""
     found = {}
     for word in told.decode().split():
-        name, number, encoded = word.split("+", 2)
+        name, number, encoded = [*word.split("+", 2), "", ""][:3]
         key = base64.b64decode(encoded, validate=True)
         same = sha256(name.encode() + b"\n" + key).hexdigest()[:8] == number
-        expect(same and key[0] == 1, f"{word} is no Ed25519 key, or has another id")
+        expect(same and key[:1] == b"\1", f"{word} is no Ed25519 key, or has another id")
         found[word] = key[1:]
     return found
 

@@ -283,6 +283,7 @@ class TestVerify:
         forged = resealed(files, unchanged, forger)
         assert said(forged, capsys)[0] == 0  # It is whole in itself; whose it is only the key tells.
         assert "is signed by no key that is known" in said(forged, capsys, "--key", ours)[1]
+        assert said(files, capsys, "--key", "by-heart") == (1, "FAIL: by-heart is no Ed25519 key, or has another id\n")
 
 
 def resealed(
