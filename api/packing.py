@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+from api.explaining import explanations
 from api.tables import table
 from domain.calendar import financial_year, last_day
 from domain.claim import ClaimLinesAssessed, ClaimLinesDecided, ClaimLinesListed, ClaimLinesReversed
@@ -60,6 +61,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
         "award-head.txt": head.encode(),
         "checkpoint.txt": signed.note.encode(),
         "checkpoints.json": _written([each.note for each in before]),
+        "explanations.json": _written(list(explanations(ledger, award, entries, signed.size))),
         "entries.txt": b"".join(_stored(row) for row in rows),
         "keys.txt": "".join(f"{word}\n" for word in _keys(checkpoints, signed, signer)).encode(),
         "proof.txt": _proof(checkpoints, rows, [each.size for each in before], signed.size),

@@ -52,7 +52,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 Files = dict[str, bytes]
 NAMES = [
     "README.txt", "assessments.csv", "award-head.txt", "balances.json", "checkpoint.txt", "checkpoints.json", "claim-lines.csv",
-    "entries.txt", "journal.beancount", "keys.txt", "manifest.txt", "payments.csv", "proof.txt", "statement.json", "terms.json",
+    "entries.txt", "explanations.json",
+    "journal.beancount", "keys.txt", "manifest.txt", "payments.csv", "proof.txt", "statement.json", "terms.json",
     "trail.csv", "verify.py",
 ]  # fmt: skip
 """What a pack has."""
@@ -84,6 +85,8 @@ class Told:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.packs: dict[str, bytes] = {}
+        self.answers: dict[str, list[Any]] = {}
+        """What the routes tell of everything that the packs explain."""
 
     async def happen(self, **settings: Any) -> None:
         async with story.serving(self.folder, **settings) as service:
@@ -95,6 +98,21 @@ class Told:
                 assert made is not None
                 assert made == packing.pack(service.app.state.ledger, checkpoints, award, signed, NEW)
                 self.packs[award] = made
+                self.answers[award] = [await _explained(service, award, each, signed.size) for each in explanations_of(made)]
+
+
+def explanations_of(pack: bytes) -> list[Any]:
+    explained: list[Any] = json.loads(unpacked(pack)["explanations.json"])
+    return explained
+
+
+async def _explained(service: Service, award: str, of: dict[str, Any], as_of: int) -> Any:
+    if "payer" in of:
+        address = f"payments/{of['assessment']}/{of['payer']}/explanation?as_of={as_of}"
+    else:
+        address = f"assessments/{of['assessment']}/lines/{of['line']}/explanation?claim={of['claim']}&as_of={as_of}"
+    answer = await service.audrey.get(f"/v1/awards/{award}/{address}")
+    return answer.json()
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +179,25 @@ class TestPack:
     def test_explains_every_file(self, files: Files) -> None:
         listed = re.findall(r"^    ([a-z.-]+\.(?:txt|json|csv|py|beancount)) ", files["README.txt"].decode(), re.MULTILINE)
         assert set(listed) | {"README.txt"} == files.keys() == set(NAMES)
+
+    def test_explains_every_amount_as_the_routes_do(self, told: Told) -> None:
+        for award, pack in told.packs.items():
+            packed = explanations_of(pack)
+            assert packed == [
+                {name: answer[name] for name in each} for each, answer in zip(packed, told.answers[award], strict=True)
+            ]
+        assert {"line", "payer"} < {name for each in explanations_of(told.packs[AWARD]) for name in each}
+
+    def test_explains_every_line_and_every_payment_that_there_is(self, files: Files) -> None:
+        explained = json.loads(files["explanations.json"])
+        events = [json.loads(entry.split(b"\n")[1])["event"] for entry in entries_of(files)]
+        assessed = {
+            (event["assessment"], line["line"])
+            for event in events if event["type"] in ("claim.lines-assessed", "claim.lines-reversed") for line in event["lines"]
+        }  # fmt: skip
+        owed = {(event["assessment"], event["payer"]) for event in events if event["type"] == "payment.fell-due"}
+        assert {(each["assessment"], each["line"]) for each in explained if "line" in each} == assessed
+        assert {(each["assessment"], each["payer"]) for each in explained if "payer" in each} == owed
 
     def test_tells_nothing_of_other_awards_or_of_what_the_vault_keeps(self, told: Told) -> None:
         for award, pack in told.packs.items():
