@@ -212,8 +212,8 @@ class Award:
             case "award.assessed" if event["kind"] == "opening-position":  # Nobody can look behind what was assessed elsewhere.
                 for key, (amount, parts) in event["accumulated"].items():
                     self.split[key], self.parts[key] = pence(amount), list(map(pence, parts))
-            case "award.assessed":
-                self.last = event
+            case _:
+                self.last = event if entry.type == "award.assessed" else self.last
 
     def listed(self, line: Json) -> None:
         """M2, M3: a claimed line is worth quantity × price ÷ per of its day, rounded once, half up."""
