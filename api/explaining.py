@@ -1,12 +1,12 @@
 """All explanations of an award, as they go into its audit pack: by the functions that answer when one of them is asked for."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from domain.aggregate import Stream
-from domain.assessment import Accumulator, AssessedLine, Kind, ReversedLine, shares_key
+from domain.assessment import Kind
 from domain.award import Award, AwardAssessed, award_stream
 from domain.claim import Claim, Line, claim_stream
 from domain.explanation import (
@@ -18,9 +18,9 @@ from domain.explanation import (
     explain,
     explain_payment,
     explain_stated,
+    given_before,
     stood_before,
 )
-from domain.money import NOTHING, Money
 from domain.other_payment import OtherPaymentAgreed
 from domain.payment import PaymentFellDue, payment_stream
 from ledger.entry import Entry
@@ -73,32 +73,18 @@ def _moved(ledger: Ledger, award: str, made: Sequence[tuple[Award, AwardAssessed
 
 
 def _of_lines(before: Award, assessed: AwardAssessed, its: Sequence[_Its]) -> Iterator[dict[str, Any]]:
-    number, everything = assessed.assessment, [each.recorded for each in its]
-    alone = not any(isinstance(each, ReversedLine) for each in everything)
-    awards = dict(_as_lines_found_it(before, everything)) if alone else {}
+    number, given = assessed.assessment, given_before(before, (each.recorded for each in its))
     lines: dict[tuple[str, int], _Its] = {(each.claim.submitted.claim, each.recorded.line): each for each in its}
     for (claim, line), each in lines.items():
         told = Told(
-            award=awards.get(id(each.recorded), before),
+            award=before,
             on=assessed.on,
             received_on=each.claim.submitted.received_on,
             before=stood_before(each.line, number),
             moved=[recorded for at, recorded in each.line.assessments if at == number],
-            all_moved=[each.recorded] if alone else everything,
+            given=given,
         )
         yield _told({"assessment": number, "claim": claim, "line": line}, explain(told))
-
-
-def _as_lines_found_it(award: Award, lines: Iterable[Recorded]) -> Iterator[tuple[int, Award]]:
-    """The award as each line found it: what earlier lines gave is in it, as nobody can add up thousands for each of thousands."""
-    given = award.standing.accumulators
-    for line in sorted(lines, key=lambda line: (line.before, line.after)):
-        yield id(line), replace(award, standing=replace(award.standing, accumulators=given))
-        if isinstance(line, AssessedLine):
-            key = shares_key((each.payer, each.share) for each in line.allotments)
-            had = given[key].parts if key in given else (NOTHING,) * len(line.allotments)
-            parts = tuple(Money(part + each.part) for part, each in zip(had, line.allotments, strict=True))
-            given = {**given, key: Accumulator(line.after, parts)}
 
 
 def _told(of: dict[str, Any], explanation: Explanation) -> dict[str, Any]:
