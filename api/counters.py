@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
 from ledger.writer import Written
+from projections.deliveries import Deliveries, State
 
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMANDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -43,6 +44,10 @@ class Metrics:
         self._failed = self._gauge("lcledger_model_failed", "Whether a read model has stopped", "model")
         self._checked = self._gauge("lcledger_model_checked", "Entry up to which a read model was compared with the log", "model")
         self._differences = self._gauge("lcledger_model_differences", "Rows that are not what the log says", "model")
+        self._deliveries = self._gauge(
+            "lcledger_webhook_deliveries", "Deliveries that wait for a webhook, or were given up", "state"
+        )
+        self._failing = self._gauge("lcledger_webhooks_failing", "Webhooks whose last delivery failed")
         self._queue = self._sum("lcledger_commands_under_way", "Commands taken in and not answered yet")
         self._disclosures = self._sum("lcledger_disclosures_waiting", "Reads that wait to be written down as told")
         self._commits = Counter("lcledger_commits", "Commits, by what became of them", ["became"], registry=self.registry)
@@ -122,7 +127,15 @@ class Metrics:
             self._failed.labels(model.name).set(model.failed is not None)
             self._checked.labels(model.name).set(model.watched.position)
             self._differences.labels(model.name).set(len(model.watched.differences))
+        self._tell_webhooks(state.deliveries)
         return generate_latest(self._everybody_s())
+
+    def _tell_webhooks(self, deliveries: Deliveries) -> None:
+        """How webhooks are doing: whoever looks after the service is told of what their owners do not take."""
+        of_each = deliveries.counts().values()
+        for state in (State.WAITING, State.PARKED):
+            self._deliveries.labels(state.value).set(sum(counted.get(state, 0) for counted in of_each))
+        self._failing.set(sum(queue.failing_since is not None for queue in deliveries.queues().values()))
 
     def _everybody_s(self) -> CollectorRegistry:
         """The numbers of all who count in one folder, or those of this process if it counts alone."""

@@ -76,6 +76,15 @@ class TestPage:
         assert slug(await told.service.ivo.get("/v1/webhooks/another/deliveries")) == (404, "no-such-webhook")
 
 
+class TestMetrics:
+    async def test_tell_whoever_looks_after_the_service_what_is_not_taken(self, told: Told) -> None:
+        told.queue()
+        numbers = (await told.service.audrey.get("/v1/metrics")).text.splitlines()
+        assert 'lcledger_webhook_deliveries{state="waiting"} 1.0' in numbers
+        assert 'lcledger_webhook_deliveries{state="parked"} 1.0' in numbers
+        assert "lcledger_webhooks_failing 1.0" in numbers
+
+
 class TestResend:
     async def test_lets_it_wait_again(self, told: Told) -> None:
         told.queue()
