@@ -37,7 +37,7 @@ from ledger.checkpoints import Checkpoints
 from ledger.entry import written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Request
-from projections.deliveries import MOST_WAITING, TEST, Attempt, Coming, Deliveries, Delivery, Moved, Outcome, Queue, State
+from projections.deliveries import MOST_WAITING, TEST, Attempt, Coming, Deliveries, Delivery, Moved, Outcome, Queue, State, id_of
 from projections.notices import Notice, notice_of
 from projections.views import Views
 from projections.webhooks import Told
@@ -209,6 +209,8 @@ class Round:
         """Held by whoever puts something into lines: what is new must not be put there twice."""
         self._disabled_at: dict[str, int] = {}
         """The positions at which webhooks were disabled here: what the read models say of them may be of before that."""
+        self._foreign: set[str] = set()
+        """Webhooks whose queues are of another log, as was said once."""
         self._notices: OrderedDict[int, Notice] = OrderedDict()
         self._roots: dict[int, str] = {}
         self._tls = tls()
@@ -268,6 +270,8 @@ class Round:
                 await asyncio.to_thread(self._deliveries.begin, webhook, each.row.told_after or 0)
                 queues = await asyncio.to_thread(self._deliveries.queues)
             line = self._lines.get(webhook)
+            if line is None and not await asyncio.to_thread(self._is_of_this_log, queues[webhook]):
+                continue
             if line is None:
                 line = self._lines[webhook] = Line(self, each, Outgoing(self.manner.rules, self.manner.limits, self._tls))
             if line.told.row != each.row or line.url is None:
@@ -275,6 +279,17 @@ class Round:
             line.told = each
             if line.revision != queues[webhook].revision or line.wants_more:
                 line.load(queues[webhook], await asyncio.to_thread(self._deliveries.waiting, webhook))
+
+    def _is_of_this_log(self, queue: Queue) -> bool:
+        """Whether a queue goes on from this log, and from none that a restore let go of: its places have other entries now."""
+        last, reads = self._deliveries.last(queue.webhook), self.ledger.log.reads
+        leaf = reads.leaf_at(last.position) if last is not None and last.position is not None else None
+        if queue.position <= self.ledger.head().size and (last is None or (leaf and id_of(queue.webhook, leaf) == last.id)):
+            return True
+        if queue.webhook not in self._foreign:
+            _LOG.error("the webhook %s is sent nothing: its deliveries are of a log that was restored since", queue.webhook)
+        self._foreign.add(queue.webhook)
+        return False
 
     def _is_new(self, each: Told) -> bool:
         return (each.row.enabled_at or 0) >= self._disabled_at.get(each.row.webhook, 0)

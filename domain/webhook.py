@@ -149,6 +149,8 @@ class Reason(StrEnum):
     """It answered 410: nobody is there any more."""
     FAILING = "failing"
     """It took nothing for so long that it was given up."""
+    RESTORED = "restored"
+    """The log was restored from a backup: who is told by a copy of it, or what is told twice, is for somebody to say."""
 
 
 PublicKey = Annotated[str, Field(pattern=r"^whpk_[A-Za-z0-9+/]{43}=$", description="The public half of what signs `v1a`")]

@@ -20,7 +20,9 @@ from typing import Any, Final
 import orjson
 
 from domain.aggregate import Actor, S, Stream
+from domain.event import Event
 from domain.log import LOG, LogRestored, SealedHead
+from domain.webhook import Reason, State, Webhook
 from ledger import durable_file, failures, merkle
 from ledger.entry import NO_LEAF, Registry, Row, draft, place, row_of, written
 from ledger.facts import Folder, Streams
@@ -288,6 +290,8 @@ def restore(
 ) -> SealedHead:
     """Restore a backup into an empty database, and record that it was (`log.restored`): all of it or nothing.
 
+    Webhooks that were enabled are disabled by it: a copy must tell nobody what the log itself does.
+
     `by` tells, from what is restored, who does it. `published` is the head that was published last, as far as is known: the entry
     says that it is lost, if it is beyond the backup. Gives the head with that entry. Raises `NotEmpty`, `NotABackup`,
     `BackupDamaged`, `AnotherLog`, `WrongVaultKey`, and the refusals of `by`.
@@ -326,15 +330,26 @@ class _Restoring:
         return known.state, known.version
 
     def go_on(self, event: LogRestored, by: Actor, roots: Roots) -> SealedHead:
-        """Let the log go on with an entry that says that it was restored."""
-        version = self._folder.fold(LOG, None).version + 1
-        drafted = draft(LOG.name, version, event, by.person)
+        """Let the log go on with an entry that says that it was restored, and with webhooks that tell nothing."""
+        happened: list[tuple[Stream[Any], Event]] = [(LOG, event), *self._silenced(event.head.size)]
         moment = max(self._turn.recorded_at, event.head.recorded_at or "")
-        row = place(drafted, event.head.size + 1, moment, 0, NO_LEAF)
-        roots.take(row)
-        self.put("entries", ENTRY, [row])
-        self.put("heads", HEAD, [(row.position, merkle.packed(roots.frontier), roots.root, moment)])
-        return SealedHead(size=row.position, root=roots.root.hex(), recorded_at=moment)
+        rows: list[Row] = []
+        for position, (stream, each) in enumerate(happened, event.head.size + 1):
+            drafted = draft(stream.name, self._folder.fold(stream, None).version + 1, each, by.person)
+            rows.append(place(drafted, position, moment, 0, NO_LEAF))
+            roots.take(rows[-1])
+        size = rows[-1].position
+        self.put("entries", ENTRY, [*rows])
+        self.put("heads", HEAD, [(size, merkle.packed(roots.frontier), roots.root, moment)])
+        return SealedHead(size=size, root=roots.root.hex(), recorded_at=moment)
+
+    def _silenced(self, size: int) -> Iterator[tuple[Stream[Any], Event]]:
+        """Every webhook that is enabled, disabled."""
+        for _, name, *_ in self._turn.notifications(0, size, None, ("webhook.registered",)):
+            stream = Stream(name, Webhook)
+            webhook, _ = self.load(stream)
+            if webhook.state is State.ENABLED:
+                yield stream, webhook.disable(Reason.RESTORED)
 
 
 def _expect_empty(turn: Turn) -> None:

@@ -218,6 +218,14 @@ class Deliveries:
 
     # Sending.
 
+    def last(self, webhook: str) -> Delivery | None:
+        """The delivery of the last entry that is in a queue."""
+        sql = (
+            f"SELECT {_DELIVERY} FROM deliveries WHERE webhook = ? AND position IS NOT NULL "  # noqa: S608 (ours)
+            "ORDER BY sequence DESC LIMIT 1"
+        )
+        return next((_delivery(row) for row in self._ask(sql, webhook)), None)
+
     def waiting(self, webhook: str, after: int = 0, limit: int = MOST_WAITING) -> list[Delivery]:
         """What waits in a queue, in order of its sequence, after a number."""
         sql = (
@@ -383,15 +391,20 @@ def _delivery(row: Sequence[Any]) -> Delivery:
     return found._replace(state=State(found.state))
 
 
+def id_of(webhook: str, leaf: bytes) -> str:
+    """The id under which a webhook is sent an entry, of which this is the leaf."""
+    hashed = sha256(webhook.encode() + b"\n" + leaf)
+    return f"msg_{hashed.hexdigest()[:_ID_DIGITS]}"
+
+
 def _waiting(webhook: str, sequence: int, coming: Coming, checkpoint: int | None, at: str) -> Delivery:
-    name = sha256(webhook.encode() + b"\n" + coming.leaf).hexdigest()[:_ID_DIGITS]
     return Delivery(
         webhook,
         sequence,
         coming.position,
         coming.award,
         coming.type,
-        f"msg_{name}",
+        id_of(webhook, coming.leaf),
         checkpoint,
         at,
         State.WAITING,

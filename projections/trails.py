@@ -473,6 +473,7 @@ _DISABLED: Final[Mapping[Reason, str]] = {
     Reason.ASKED: "",
     Reason.GONE: ", as its address is gone",
     Reason.FAILING: ", as its address took nothing for too long",
+    Reason.RESTORED: ", as the log was restored from a backup",
 }
 
 

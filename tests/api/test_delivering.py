@@ -19,7 +19,7 @@ from api.outgoing import Answer, Limits
 from api.settings import Settings
 from domain.webhook import Reason
 from ledger.notes import Signer
-from projections.deliveries import State
+from projections.deliveries import Coming, State
 from tests.api.addressees import KIRKLEES, OPEN_FOR_YOU, QUICK, WORKWISE, Ground, ground
 from tests.api.test_webhook_signatures import verify
 
@@ -290,6 +290,22 @@ class TestDelivering:
         with told.delivering():
             await until(ended(told, count=2))
         assert sorted(desk.told()) == [(1, KIRKLEES), (1, KIRKLEES), (2, OPEN_FOR_YOU)]
+
+    async def test_sends_nothing_from_a_queue_of_another_log(
+        self, told: Ground, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told.register("big", f"{desk.url}/big")
+        told.register("little", f"{desk.url}/little")
+        told.happen(KIRKLEES)
+        position, now = told.ledger.head().size, told.ledger.now()
+        told.deliveries.begin("big", position - 1)
+        other = Coming(position, KIRKLEES, "award.paused", b"the leaf of an entry that was lost")
+        told.deliveries.put({"big": [other]}, position - 1, position, now=now)
+        with told.delivering():
+            await until(ended(told, "little"))
+        assert desk.told("/big") == []
+        said = "the webhook big is sent nothing: its deliveries are of a log that was restored since"
+        assert caplog.text.count(said) == 1
 
     async def test_sends_again_what_is_asked_for(self, told: Ground, desk: Desk) -> None:
         told.register("big", f"{desk.url}/")

@@ -14,6 +14,7 @@ import pytest
 
 from domain.aggregate import Actor
 from domain.log import LOG, LogRestored, SealedHead
+from domain.webhook import Reason, State, WebhookConfirmed, WebhookDisabled, WebhookRegistered, webhook_stream
 from ledger import backup, schema, store
 from ledger.backup import AnotherLog, BackupDamaged, NotABackup, NotEmpty, NotSealed
 from ledger.entry import Registry
@@ -24,7 +25,13 @@ from ledger.vault import Seals, WrongVaultKey
 from tests.ledger.conftest import VAULT_KEY, Clock, Opening
 from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, pot
 
-KEPT: Registry = {**POTS, "log.restored": LogRestored}
+KEPT: Registry = {
+    **POTS,
+    "log.restored": LogRestored,
+    "webhook.registered": WebhookRegistered,
+    "webhook.confirmed": WebhookConfirmed,
+    "webhook.disabled": WebhookDisabled,
+}
 AWARD = "INDIGO-POJ-0175"
 
 
@@ -102,6 +109,22 @@ def _meet(facts: Any, references: tuple[str, ...]) -> Any:
     for reference in references:
         facts.pseudonym(AWARD, reference)
     return open_pot(facts, name="met")
+
+
+def _register(facts: Any, name: str) -> Any:
+    registered = WebhookRegistered(
+        webhook=name,
+        party="XX-LCL-OPERATOR",
+        url=facts.conceal("https://notices.example.org"),
+        host="notices.example.org",
+        awards=("*",),
+        types=("*",),
+        rate_limit=10,
+        api_version="v1",
+        secret=facts.conceal("whsec_1 whsk_1"),
+        public_key="whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    )
+    return {webhook_stream(name): (registered,)}
 
 
 def _forget(facts: Any, reference: str) -> Any:
@@ -192,6 +215,19 @@ class TestRestore:
                 head=made.head, backed_up_at=made.made_at, backup_sha256=made.sha256, lost=published(begun)
             )
             assert ledger.load(LOG)[0].has_lost(published(begun))
+
+    def test_has_no_webhook_told_before_somebody_says_so(self, begun: Ledger, file: Path, empty: Log) -> None:
+        for name in ("confirmed", "never-confirmed"):
+            begun.record_now(partial(_register, name=name), Request(KIRKLEES))
+        begun.change_now(webhook_stream("confirmed"), lambda made: made.confirm(made.url), Request(KIRKLEES))
+        backup.write(begun.log, file, no_progress)
+        head = restore(empty, file)
+        with _opened(empty) as ledger:
+            assert head.size == begun.head().size + 2 == ledger.head().size
+            told, _ = ledger.load(webhook_stream("confirmed"))
+            assert (told.state, told.reason) == (State.DISABLED, Reason.RESTORED)
+            assert ledger.load(webhook_stream("never-confirmed"))[0].state is State.UNCONFIRMED
+            assert ledger.entries(after=head.size - 1)[0].person == BRIDGE.person
 
     def test_goes_on_as_it_would_have(self, begun: Ledger, file: Path, empty: Log) -> None:
         backup.write(begun.log, file, no_progress)
