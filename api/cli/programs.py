@@ -92,7 +92,7 @@ def worker(data_dir: DataDir = None) -> None:
 
     ours = settings_with(data_dir)
     if ours.embedded:
-        raise Mistaken("On SQLite the serving process sends webhooks and keeps the read models up to date.")
+        raise Mistaken("A worker is for PostgreSQL: on SQLite whoever serves keeps read models up to date and sends webhooks.")
     logs.configure(ours.log_level, ours.log_format)
 
     async def follow() -> None:
