@@ -218,6 +218,8 @@ async def begin(folder: Path) -> Begun:
     async with serving(folder) as service:
         await gather(service)
         await agree_award(service)
+        state = service.app.state  # Nobody who begins here is to find read models that have not heard of the award yet.
+        await state.views.wait(state.ledger.head().size)
         return Begun(folder, service.clock.now, dict(service.cast))
 
 
