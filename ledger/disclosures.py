@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, Engine
 
-from ledger import failures, schema, store
+from ledger import failures, schema
 from ledger.entry import written
 from ledger.log import Clock, Statements
 from ledger.randomness import random_bytes
@@ -93,17 +93,7 @@ class Disclosures:
     @classmethod
     def open(cls, url: str | URL, clock: Clock, *, most_waiting: int = MOST_WAITING, kept_days: int = KEPT_DAYS) -> Self:
         """Open a ledger's disclosures; an SQLite file is made if need be, `NotMigrated` says that PostgreSQL's table is not."""
-        engine = store.engine(url, "disclosures", pool_size=1)
-        try:
-            with failures.told():
-                if engine.dialect.name == "sqlite":
-                    schema.migrate_beside(engine, "disclosures")
-                with engine.connect() as connection:
-                    schema.check_beside(connection, "disclosures")
-                    store.assert_durable(connection)
-        except BaseException:
-            engine.dispose()
-            raise
+        engine = schema.open_beside(url, "disclosures", pool_size=1)
         return cls(engine, clock, most_waiting=most_waiting, kept_days=kept_days)
 
     @property

@@ -14,9 +14,9 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import URL, Connection, Engine, inspect
 
-from ledger import store
+from ledger import failures, store
 from ledger.lock_file import LockFile
 
 REVISION: Final = "0002"
@@ -145,6 +145,25 @@ def check(connection: Connection) -> None:
     missing = unprotected(connection)
     if missing:
         raise Unprotected(f"{Unprotected.__doc__} (missing: {', '.join(sorted(missing))})")
+
+
+def open_beside(url: str | URL, part: store.Part, *, pool_size: int = store.POOL_SIZE) -> Engine:
+    """Connections to a part beside the log, after looking it over: its tables and its durability.
+
+    An SQLite file is made and migrated if need be; `NotMigrated` says that PostgreSQL's tables are not.
+    """
+    engine = store.engine(url, part, pool_size=pool_size)
+    try:
+        with failures.told():
+            if engine.dialect.name == "sqlite":
+                migrate_beside(engine, part)
+            with engine.connect() as connection:
+                check_beside(connection, part)
+                store.assert_durable(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def check_beside(connection: Connection, part: store.Part) -> None:

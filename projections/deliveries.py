@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, Engine
 
-from ledger import failures, schema, store
+from ledger import failures, schema
 from ledger.entry import written
 from ledger.log import Statements
 from ledger.randomness import random_bytes
@@ -126,18 +126,7 @@ class Deliveries:
     @classmethod
     def open(cls, url: str | URL) -> Self:
         """Open a ledger's deliveries; an SQLite file is made if need be, `NotMigrated` says that PostgreSQL's tables are not."""
-        engine = store.engine(url, "deliveries")
-        try:
-            with failures.told():
-                if engine.dialect.name == "sqlite":
-                    schema.migrate_beside(engine, "deliveries")
-                with engine.connect() as connection:
-                    schema.check_beside(connection, "deliveries")
-                    store.assert_durable(connection)
-        except BaseException:
-            engine.dispose()
-            raise
-        return cls(engine)
+        return cls(schema.open_beside(url, "deliveries"))
 
     def close(self) -> None:
         """Close everything."""
