@@ -25,6 +25,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from api import webhook_signatures
+from api.challenges import MEDIUM
 from api.feed import NoticeContent, ToldNotice, told
 from api.outgoing import Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
@@ -58,7 +59,6 @@ _CUT: Final = 500
 """How many characters of an answer are kept."""
 _GONE: Final = 410
 _AGENT: Final = "life-chances-ledger"
-_MEDIUM: Final = "application/cloudevents+json"
 ITSELF: Final = Actor(PersonId("the-service"), "the-service")
 """Who disables a webhook that takes nothing."""
 
@@ -503,7 +503,7 @@ class Line:
             return Answer(None, b"", f"the notice cannot be told: {type(failure).__name__}", 0)
         keys = [key for one in self.told.row.signing(now) for key in self.keys.get(one.number, ())]
         signed = webhook_signatures.headers(delivery.id, now, body, keys)
-        return await self._outgoing.post(self.url, body, {"Content-Type": _MEDIUM, "User-Agent": _AGENT, **signed})
+        return await self._outgoing.post(self.url, body, {"Content-Type": MEDIUM, "User-Agent": _AGENT, **signed})
 
     def _again_at(self, delivery: Delivery, answer: Answer) -> datetime | None:
         """When a delivery is tried again, if it has to be; of one that is gone, as soon as it is enabled again."""
