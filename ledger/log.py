@@ -225,9 +225,19 @@ class Reads:
         return [(size, bytes(root)) for size, root in found]
 
     def size_at(self, moment: str) -> int:
-        """How many entries there were at a moment, as `written` writes it."""
-        found = self._rows("SELECT size FROM heads WHERE recorded_at <= ? ORDER BY recorded_at DESC, size DESC LIMIT 1", moment)
-        return int(found[0][0]) if found else 0
+        """How many entries there were at a moment, as `written` writes it.
+
+        The times of heads never fall, so that halving finds it: twenty questions in a log of a million.
+        """
+        last = self.head()
+        if last is None or last[3] <= moment:
+            return 0 if last is None else last[0]
+        low, high = 0, last[0] - 1  # The last head by then is of `low` entries or more, and of `high` or fewer.
+        while low < high:
+            middle = (low + high + 1) // 2
+            ((size, recorded_at),) = self._rows("SELECT size, recorded_at FROM heads WHERE size >= ? ORDER BY size LIMIT 1", middle)
+            low, high = (size, high) if recorded_at <= moment else (low, middle - 1)
+        return low
 
     def versions(self, streams: Iterable[str]) -> dict[str, int]:
         """The last version of each stream; 0 of one that has no entries."""
@@ -509,6 +519,7 @@ class Turn(Reads):
         self._frontier = merkle.unpacked(frontier)
         self.recorded_at = max(written(clock()), last_moment)
         self.placed: list[Row] = []
+        self._taken: set[tuple[str, int]] = set()
         self.receipts_made: list[Receipt] = []
         self.texts_made: list[Text] = []
         self.participants_made: list[Participant] = []
@@ -555,12 +566,23 @@ class Turn(Reads):
             found = self._kept.versions[stream]
         return found
 
-    def taken(self, wanted: Iterable[tuple[str, int]]) -> bool:
-        """Whether one of these versions of streams is recorded, or placed in this turn."""
-        older = {(stream, version) for stream, version in wanted if version <= self.version(stream)}
-        if not older:
+    def are_free(self, wanted: Collection[tuple[str, int]]) -> bool:
+        """Whether none of these versions of streams is named twice, recorded, or taken in this turn."""
+        if len(wanted) > 1 and len(set(wanted)) < len(wanted):
             return False
-        return any((row.stream, row.version) in older for row in self.placed) or self._are_recorded(older)
+        older = [each for each in wanted if each[1] <= self.version(each[0])]
+        return not older or (self._taken.isdisjoint(older) and not self._are_recorded(older))
+
+    def take(self, wanted: Collection[tuple[str, int]]) -> None:
+        """Let these versions of streams be nobody else's in this turn: entries of theirs are placed in it."""
+        self._taken.update(wanted)
+        self._move_on(wanted)
+
+    def _move_on(self, versions: Iterable[tuple[str, int]]) -> None:
+        known = self._kept.versions
+        for stream, version in versions:  # A recorder of the library's takes a stream's versions in any order.
+            if version > known.get(stream, 0):
+                known[stream] = version
 
     def _are_recorded(self, wanted: Iterable[tuple[str, int]]) -> bool:
         sql = "SELECT 1 FROM entries WHERE stream = ? AND version = ?"
@@ -580,27 +602,25 @@ class Turn(Reads):
         drafts = list(drafts)
         self._learn_tips(drafts)
         known, moved = self._kept.tips, dict[str, tuple[int, bytes]]()  # Whatever fails below leaves what is known as it is.
-        rows = []
+        recorded_at, rows = self.recorded_at, list[Row]()
         for position, drafted in enumerate(drafts, self.position + 1):
             award = drafted.award
-            sequence, previous = (moved.get(award) or known[award]) if award else (-1, NO_LEAF)
-            row = place(drafted, position, self.recorded_at, sequence + 1, previous)
-            if len(row.header) + len(row.state) > MOST_BYTES:
-                raise ValueError(f"an entry of {drafted.stream} is longer than {MOST_BYTES} bytes")
-            if award:
+            if award is None:
+                row = place(drafted, position, recorded_at, 0, NO_LEAF)
+            else:
+                sequence, previous = moved.get(award) or known[award]
+                row = place(drafted, position, recorded_at, sequence + 1, previous)
                 moved[award] = (sequence + 1, row.leaf)
             rows.append(row)
         if keep:
             known.update(moved)
             self.placed += rows
-            versions = self._kept.versions
-            for drafted in drafts:  # A recorder of the library's takes a stream's versions in any order.
-                versions[drafted.stream] = max(drafted.version, versions.get(drafted.stream, 0))
+            self._move_on((drafted.stream, drafted.version) for drafted in drafts)
         return rows
 
     def _learn_tips(self, drafts: Iterable[Draft]) -> None:
         tips = self._kept.tips
-        if unknown := {drafted.award for drafted in drafts if drafted.award and drafted.award not in tips}:
+        if unknown := {drafted.award for drafted in drafts if drafted.award is not None and drafted.award not in tips}:
             tips.update(dict.fromkeys(unknown, (0, NO_LEAF)) | self.tips(unknown))
 
     def check_with(self, checked: bytes) -> bytes:

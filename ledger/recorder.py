@@ -7,6 +7,7 @@ given: `state` is opaque to it. What it writes is placed, chained and sealed as 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -78,20 +79,26 @@ class LogRecorder(LogTracking, ProcessRecorder):
 
     def _insert(self, jobs: Sequence["_Insertion"]) -> None:
         with self.log.turn(Expected({drafted.stream for job in jobs for drafted in job.drafts})) as turn:
-            for job in jobs:
-                try:
-                    self._place(turn, job)
-                except IntegrityError as refused:
-                    job.refused = refused
+            taken_in = [job for job in jobs if self._is_taken_in(turn, job)]
+            rows = iter(turn.place(drafted for job in taken_in for drafted in job.drafts))
+            for job in taken_in:
+                job.positions = [row.position for row in islice(rows, len(job.drafts))]
 
-    def _place(self, turn: Turn, job: "_Insertion") -> None:
+    def _is_taken_in(self, turn: Turn, job: "_Insertion") -> bool:
+        try:
+            self._take_in(turn, job)
+        except IntegrityError as refused:
+            job.refused = refused
+        return job.refused is None
+
+    def _take_in(self, turn: Turn, job: "_Insertion") -> None:
         # Looked for under the lock: a violation of the unique index would spoil PostgreSQL's whole transaction.
-        wanted = {(drafted.stream, drafted.version) for drafted in job.drafts}
-        if len(wanted) < len(job.drafts) or turn.taken(wanted):
+        wanted = [(drafted.stream, drafted.version) for drafted in job.drafts]
+        if not turn.are_free(wanted):
             raise IntegrityError("one of these versions of a stream is recorded already")
         if job.tracking is not None:
             self.track(turn, job.tracking)
-        job.positions = [row.position for row in turn.place(job.drafts)]
+        turn.take(wanted)
 
     def select_events(
         self,

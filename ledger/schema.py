@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, inspect
 from ledger import failures, store
 from ledger.lock_file import LockFile
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 BESIDE: Final[Mapping[store.Part, str]] = {"disclosures": "0001", "deliveries": "0001"}

@@ -1,6 +1,6 @@
 """The facade: what goes in comes out, once, in order, and nothing else does."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -221,6 +221,17 @@ class TestHead:
         clock.go(hours=1)
         await ledger.change(pot("2021-Q3"), Pot.fill, ASKED)
         assert [ledger.size_at(moment) for moment in (before, clock.moment.replace(hour=10), clock.moment)] == [0, 1, 2]
+
+    async def test_tells_it_for_every_moment_of_commits_of_different_sizes(self, ledger: Ledger, clock: Clock) -> None:
+        moments = [(clock(), 0)]
+        for number, entries in enumerate((3, 1, 1, 7, 2, 1, 5), start=1):
+            clock.go(hours=1)
+            if number == 4:  # Two commits at one moment: what counts is how many there were after both.
+                await ledger.record(partial(open_pots, names=["at-once"]), ASKED)
+            done = await ledger.record(partial(open_pots, names=[f"{number}-{each}" for each in range(entries)]), ASKED)
+            moments.append((clock(), done.last))
+        assert [ledger.size_at(moment) for moment, _ in moments] == [size for _, size in moments]
+        assert [ledger.size_at(moment + timedelta(minutes=30)) for moment, _ in moments] == [size for _, size in moments]
 
 
 class TestWake:
