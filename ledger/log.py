@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
-from ledger.entry import MOST_BYTES, NO_LEAF, Draft, Row, Seen, moment_of, place, written
+from ledger.entry import NO_LEAF, Draft, Row, Seen, moment_of, place, written
 from ledger.failures import OutcomeUnknown, Unavailable
 from ledger.wire import Question, Rows, Wire
 
@@ -235,7 +235,9 @@ class Reads:
         low, high = 0, last[0] - 1  # The last head by then is of `low` entries or more, and of `high` or fewer.
         while low < high:
             middle = (low + high + 1) // 2
-            ((size, recorded_at),) = self._rows("SELECT size, recorded_at FROM heads WHERE size >= ? ORDER BY size LIMIT 1", middle)
+            ((size, recorded_at),) = self._rows(
+                "SELECT size, recorded_at FROM heads WHERE size >= ? ORDER BY size LIMIT 1", middle
+            )
             low, high = (size, high) if recorded_at <= moment else (low, middle - 1)
         return low
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from secrets import token_bytes
 from time import perf_counter
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 import typer
 from eventsourcing.persistence import ApplicationRecorder, StoredEvent
@@ -46,6 +46,8 @@ _BATCH_OF_LIBRARY: Final = {Database.SQLITE: 3.0, Database.POSTGRESQL: 5.0}
 
 _Ours = Callable[[int, int], float]
 """Does our work with so many writers and events each, once; gives how many entries it wrote in a second."""
+_Keep = Callable[[str, int, float], Awaitable[int]]
+"""Keeps one writer's diary, of a name, so many lines at once, until a time; gives how many lines it wrote."""
 
 
 class DiaryKept(Event):
@@ -86,10 +88,11 @@ def bench_append(
 ) -> None:
     """Append durably with many writers at once: single events, batches of 100, and whole commands.
 
-    Ours is our recorder, which checks every version, chains and seals. Beside it the library's own recorder is given the same
-    events by as many threads, through the same interface; and the floor writes what ours wrote, as the bytes that they are, in as
-    many commits, with nothing looked up, checked, hashed or guarded. The lines of commands measure the whole way of a command
-    within the process beside the same: folded, decided, recorded and answered, under one event loop. Examples:
+    Ours is our recorder, which checks every version, chains and seals. Its writers are threads, through the library's interface,
+    or coroutines of one event loop, as those of a service are. Beside it the library's own recorder is given the same events by
+    as many threads, as it knows no others; and the floor writes what ours wrote, as the bytes that they are, in as many commits,
+    with nothing looked up, checked, hashed or guarded. The lines of commands measure the whole way of a command within the
+    process beside the same: folded, decided, recorded and answered. Examples:
 
       lcledger bench append --postgres postgresql://postgres@127.0.0.1:5432/postgres
       lcledger bench append --on sqlite --writers 16 --folder /var/lib
@@ -97,30 +100,45 @@ def bench_append(
     report = Report("Durable appends", rounds)
     for database in chosen(on, postgres):
         with grounds(database, folder, postgres) as made, _arena(made, report, database, seconds) as arena:
-            report.lines.extend(_line(arena, database, rounds, many) for many in writers or WRITERS)
-            report.lines.append(_line(arena, database, rounds, 1, BATCH))
-            report.lines.extend(_commands(arena, database, rounds, many) for many in writers or WRITERS)
+            report.lines.extend(_measured(arena, each, database, rounds) for each in _work(arena, writers or WRITERS))
     tell(report, as_json=as_json)
 
 
-def _line(arena: "_Arena", database: Database, rounds: int, writers: int, batch: int = 1) -> Line:
-    wanted = {
-        FLOOR: _OF_FLOOR.get(writers),
-        LIBRARY: _OF_LIBRARY.get((database, writers)) if batch == 1 else _BATCH_OF_LIBRARY[database],
-    }
-    samples = arena.measured(arena.ours, rounds, writers, batch)
-    work = f"{_many(writers)}, {f'{batch} events' if batch > 1 else '1 event'} each"
-    bounds = (Wanted(of(name), bound) for name, bound in wanted.items() if bound is not None)
-    return compare(str(database), work, "entries/s", samples, *bounds, remark=arena.entries_a_commit())
+class _Work(NamedTuple):
+    """What is measured in a line: so many writers of a kind do something of ours, with so many events each time."""
+
+    do: _Ours
+    writers: int
+    kind: str
+    each: str = "1 event"
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """As the table names it."""
+        return f"{self.writers} {self.kind}{'s' if self.writers > 1 else ''}, {self.each} each"
+
+    def wanted(self, database: Database) -> Iterator[Wanted]:
+        """What it is to reach: where many write, by those who come at the least cost."""
+        if self.batch > 1:
+            yield Wanted(of(LIBRARY), _BATCH_OF_LIBRARY[database])
+        elif self.each == "1 event" and self.kind == ("thread" if self.writers == 1 else "coroutine"):
+            if (floor := _OF_FLOOR.get(self.writers)) is not None:
+                yield Wanted(of(FLOOR), floor)
+            if (library := _OF_LIBRARY.get((database, self.writers))) is not None:
+                yield Wanted(of(LIBRARY), library)
 
 
-def _commands(arena: "_Arena", database: Database, rounds: int, writers: int) -> Line:
-    samples = arena.measured(arena.commands, rounds, writers, 1)
-    return compare(str(database), f"{_many(writers)}, 1 command each", "entries/s", samples, remark=arena.entries_a_commit())
+def _work(arena: "_Arena", writers: Sequence[int]) -> Iterator[_Work]:
+    yield from (_Work(arena.ours, many, "thread") for many in writers)
+    yield from (_Work(arena.awaited, many, "coroutine") for many in writers)
+    yield _Work(arena.ours, 1, "thread", f"{BATCH} events", BATCH)
+    yield from (_Work(arena.commands, many, "coroutine", "1 command") for many in writers)
 
 
-def _many(writers: int) -> str:
-    return f"{writers} writer{'s' if writers > 1 else ''}"
+def _measured(arena: "_Arena", work: _Work, database: Database, rounds: int) -> Line:
+    samples = arena.measured(work.do, rounds, work.writers, work.batch)
+    return compare(str(database), work.name, "entries/s", samples, *work.wanted(database), remark=arena.entries_a_commit())
 
 
 def _keep(diary: Stream[Diary], batch: int, facts: Facts) -> Decision:
@@ -177,19 +195,22 @@ class _Arena:
         return f"{self._written['entries'] / self._written['commits']:.1f} entries a commit"
 
     def ours(self, writers: int, batch: int) -> float:
-        """Append through our recorder."""
+        """Append through our recorder, by threads."""
         return self._append(self._recorder, writers, batch)
+
+    def awaited(self, writers: int, batch: int) -> float:
+        """Append through our recorder, by coroutines."""
+        return run(self._together(self._append_awaited, writers, batch))
 
     def commands(self, writers: int, batch: int) -> float:
         """Record whole commands."""
-        return run(self._record(writers, batch))
+        return run(self._together(self._record, writers, batch))
 
     def _append(self, recorder: ApplicationRecorder, writers: int, batch: int) -> float:
         def keep(name: str) -> int:
             lines = 0
             while perf_counter() < begun + self._seconds:
-                diary, line = divmod(lines, DIARY)
-                recorder.insert_events([_stored(f"{name}-{diary}", number) for number in range(line + 1, line + batch + 1)])
+                recorder.insert_events(_next(name, lines, batch))
                 lines += batch
             return lines
 
@@ -198,12 +219,19 @@ class _Arena:
             done = list(threads.map(keep, self._names(writers)))
             return sum(done) / (perf_counter() - begun)
 
-    async def _record(self, writers: int, batch: int) -> float:
+    async def _together(self, keep: _Keep, writers: int, batch: int) -> float:
         begun = perf_counter()
-        done = await asyncio.gather(*(self._keep(name, batch, begun + self._seconds) for name in self._names(writers)))
+        done = await asyncio.gather(*(keep(name, batch, begun + self._seconds) for name in self._names(writers)))
         return sum(done) / (perf_counter() - begun)
 
-    async def _keep(self, name: str, batch: int, until: float) -> int:
+    async def _append_awaited(self, name: str, batch: int, until: float) -> int:
+        lines = 0
+        while perf_counter() < until:
+            await self._recorder.append(_next(name, lines, batch))
+            lines += batch
+        return lines
+
+    async def _record(self, name: str, batch: int, until: float) -> int:
         lines = 0
         while perf_counter() < until:
             command = partial(_keep, Stream(f"{name}-{lines // DIARY}", Diary), batch)
@@ -222,6 +250,12 @@ class _Arena:
     def _names(self, writers: int) -> list[str]:
         run = next(self._runs)
         return [f"award/BENCH-{writer}/diary/{run}" for writer in range(1, writers + 1)]
+
+
+def _next(name: str, lines: int, batch: int) -> list[StoredEvent]:
+    """What a writer who wrote so many lines writes next."""
+    diary, line = divmod(lines, DIARY)
+    return [_stored(f"{name}-{diary}", number) for number in range(line + 1, line + batch + 1)]
 
 
 def _stored(diary: str, line: int) -> StoredEvent:

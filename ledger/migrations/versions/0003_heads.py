@@ -1,4 +1,4 @@
-"""Heads without an index by time: their times never fall, so that they are searched by their sizes, and each commit is a page less."""
+"""Heads without an index by time: as their times never fall, they are searched by their sizes; a commit writes a page less."""
 
 from alembic import op
 

@@ -52,14 +52,14 @@ class TestAppend:
         report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
         expect_grounds(report, "sqlite", "ours", "library", "floor")
         assert [line["work"] for line in report["lines"]] == [
-            "1 writer, 1 event each", "3 writers, 1 event each", "1 writer, 100 events each",
-            "1 writer, 1 command each", "3 writers, 1 command each",
+            "1 thread, 1 event each", "3 threads, 1 event each", "1 coroutine, 1 event each", "3 coroutines, 1 event each",
+            "1 thread, 100 events each", "1 coroutine, 1 command each", "3 coroutines, 1 command each",
         ]  # fmt: skip
         for line in report["lines"]:
             assert set(line["medians"]) == {"ours", "library", "floor"}
             assert set(line["ratios"]) == {"ours / library", "ours / floor"}
             assert min(line["medians"].values()) > 0
-        assert line_of(report, "1 writer, 100 events each")["remark"] == "100.0 entries a commit"
+        assert line_of(report, "1 thread, 100 events each")["remark"] == "100.0 entries a commit"
         assert list(tmp_path.iterdir()) == []
 
     def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
@@ -75,7 +75,7 @@ class TestAppend:
     def test_shows_people_a_table(self) -> None:
         done = run(*self.tiny, "--on", "sqlite")
         assert done.exit_code == 0, done.output
-        assert "3 writers, 1 event each" in done.stdout
+        assert "3 coroutines, 1 event each" in done.stdout
         assert "ours / floor" in done.stdout
         assert "sqlite, library: journal_mode=wal, synchronous=2" in done.stdout
 
