@@ -154,7 +154,7 @@ def create_app(
     """Whether the service stops, and who waits for something that may come should wait no longer."""
     app.state.metrics = counters.Metrics()
     for noun in _ROUTERS:
-        app.include_router(noun.router, prefix="/v1")
+        app.router.routes.extend(noun.router.routes)  # As they are: to include them is to make each anew for every application.
     for watched in (health, metrics):
         app.include_router(watched.router, prefix="/v1")
         app.include_router(watched.router, include_in_schema=False)  # where those who watch services look first

@@ -16,7 +16,7 @@ from domain.explanation import AssessmentsMade
 from domain.money import NOTHING, Money, Quantity
 from domain.refusal import Absent
 
-router = APIRouter(tags=["assessments"])
+router = APIRouter(prefix="/v1", tags=["assessments"])
 
 
 class NoSuchAssessment(Absent):

@@ -12,7 +12,7 @@ from domain.award import NoSuchAward
 from domain.reference import canonical
 from ledger.checkpoints import KeyIsAnother
 
-router = APIRouter(tags=["the log"])
+router = APIRouter(prefix="/v1", tags=["the log"])
 
 Upto = Annotated[
     int | None, Query(ge=1, le=MOST, description="As of the last signed checkpoint up to this position; nothing: of the last one")

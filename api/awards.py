@@ -22,7 +22,7 @@ from domain.money import Money
 from domain.reference import Reference
 from domain.terms import NoTermsInForce, Terms, TermsContradictThemselves, Title
 
-router = APIRouter(tags=["awards"])
+router = APIRouter(prefix="/v1", tags=["awards"])
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 

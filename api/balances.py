@@ -7,7 +7,7 @@ from api.readings import EVERYBODY, TheListing, question
 from domain.award import NoSuchAward
 from projections.balances import Balances
 
-router = APIRouter(tags=["balances"])
+router = APIRouter(prefix="/v1", tags=["balances"])
 
 
 @router.get("/awards/{award}/balances", **question(EVERYBODY, NoSuchAward))

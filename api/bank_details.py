@@ -19,7 +19,7 @@ from domain.key import Role
 from domain.party import NoSuchParty, party_stream
 from domain.reference import canonical
 
-router = APIRouter(prefix="/parties/{party}/bank-details", tags=["parties"])
+router = APIRouter(prefix="/v1/parties/{party}/bank-details", tags=["parties"])
 READERS = OVERSEERS | {Role.APPROVER, Role.RELEASER}
 
 

@@ -30,7 +30,7 @@ from ledger.ledger import Ledger
 from ledger.notes import Signer
 from ledger.tree import WIDTH, NotInTree
 
-router = APIRouter(prefix="/log", tags=["the log"])
+router = APIRouter(prefix="/v1/log", tags=["the log"])
 MOST: Final = 10**15
 _FOR_EVER: Final = {"Cache-Control": "private, max-age=31536000, immutable"}
 

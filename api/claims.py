@@ -57,7 +57,7 @@ from domain.terms import NoTermsInForce, Window
 from domain.verification import Verification
 from ledger.entry import decode
 
-router = APIRouter(prefix="/awards/{award}/claims", tags=["claims"])
+router = APIRouter(prefix="/v1/awards/{award}/claims", tags=["claims"])
 CLAIMANT = frozenset({Role.CLAIMANT})
 VERIFIER = frozenset({Role.VERIFIER})
 CERTIFIER = frozenset({Role.CERTIFIER})

@@ -19,7 +19,7 @@ from domain.clawback import ClawedLine, Clawing, NoSuchClawback, clawback_stream
 from domain.money import Money
 from domain.proposal import Status
 
-router = APIRouter(prefix="/awards/{award}/clawbacks", tags=["clawbacks"])
+router = APIRouter(prefix="/v1/awards/{award}/clawbacks", tags=["clawbacks"])
 
 
 class ClawbackInList(BaseModel):

@@ -26,7 +26,7 @@ from domain.webhook import State as WebhookState
 from ledger.ledger import Ledger
 from projections.deliveries import Attempt, Deliveries, Delivery, State
 
-router = APIRouter(prefix="/webhooks/{webhook}", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks/{webhook}", tags=["webhooks"])
 _MOST: Final = 10**15
 """No delivery has a higher number."""
 Sequence = Annotated[int, Path(ge=1, le=_MOST, description="The delivery's number in the sequence of the webhook")]

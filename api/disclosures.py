@@ -12,7 +12,7 @@ from api.telling import note
 from domain.reference import canonical
 from ledger.disclosures import Disclosures, Kept
 
-router = APIRouter(tags=["disclosures"])
+router = APIRouter(prefix="/v1", tags=["disclosures"])
 _MOST: Final = 10**15
 """No disclosure has a higher number."""
 

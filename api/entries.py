@@ -11,7 +11,7 @@ from api.telling import note
 from domain.events import BY_NAME
 from ledger.entry import Row, decode
 
-router = APIRouter(tags=["the log"])
+router = APIRouter(prefix="/v1", tags=["the log"])
 _BYTES_MOST: Final = 2 * 1024 * 1024
 """How much of the log one answer holds, beyond its first entry."""
 

@@ -22,7 +22,7 @@ from domain.reference import canonical
 from ledger.entry import Entry, decode
 from ledger.ledger import Ledger
 
-router = APIRouter(prefix="/awards/{award}", tags=["erasures"])
+router = APIRouter(prefix="/v1/awards/{award}", tags=["erasures"])
 
 _LOOKED_AT: Final = 500
 """Entries that are read at once."""

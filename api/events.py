@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.readings import EVERYBODY, question
 from domain.events import BY_NAME
 
-router = APIRouter(tags=["the log"])
+router = APIRouter(prefix="/v1", tags=["the log"])
 
 
 class ToldEvent(BaseModel):

@@ -57,7 +57,7 @@ from domain.wording import day, pounds
 from ledger.entry import Entry, decode
 from projections.trails import sentence
 
-router = APIRouter(prefix="/awards/{award}", tags=["explanations"])
+router = APIRouter(prefix="/v1/awards/{award}", tags=["explanations"])
 _AT_ONCE: Final = 500
 _NEAR: Final = 1_000
 """Within so many entries of a payment's first one stands what it was agreed by: one decision is recorded in one go."""

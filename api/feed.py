@@ -26,7 +26,7 @@ from domain.refusal import Fault
 from domain.webhook import never_told
 from projections.notices import TOLD, Notice, Page
 
-router = APIRouter(prefix="/feed", tags=["feed"])
+router = APIRouter(prefix="/v1/feed", tags=["feed"])
 
 _WAIT_MOST_S: Final = 3_600
 _LOOK_S: Final = 1.0

@@ -16,7 +16,7 @@ from domain.reference import canonical
 from projections.balances import Totals
 from projections.histories import Change, Move, Step, Told
 
-router = APIRouter(tags=["histories"])
+router = APIRouter(prefix="/v1", tags=["histories"])
 
 
 class ToldEntry(BaseModel):

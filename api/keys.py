@@ -19,7 +19,7 @@ from domain.person import NoSuchPerson
 from domain.reference import Reference
 from domain.refusal import Invalid
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
 class NewKey(BaseModel):

@@ -7,7 +7,7 @@ from api.identity import caller_of
 from api.readings import EVERYBODY, question
 from domain.key import Opener, Role
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(prefix="/v1", tags=["keys"])
 
 
 class Me(BaseModel):

@@ -21,7 +21,7 @@ from domain.money import Money, Quantity, total
 from domain.opening_position import NoSuchOpeningPosition, Opening, OpeningLine, opening_position_stream
 from domain.proposal import Status
 
-router = APIRouter(prefix="/awards/{award}/opening-position", tags=["opening positions"])
+router = APIRouter(prefix="/v1/awards/{award}/opening-position", tags=["opening positions"])
 COLUMNS: Final = tuple(OpeningLine.model_fields)
 """Of lines as CSV."""
 

@@ -22,7 +22,7 @@ from domain.payment import DateAhead
 from domain.proposal import Status
 from domain.terms import NoTermsInForce
 
-router = APIRouter(prefix="/awards/{award}/other-payments", tags=["other payments"])
+router = APIRouter(prefix="/v1/awards/{award}/other-payments", tags=["other payments"])
 
 
 class OtherPaymentInList(BaseModel):

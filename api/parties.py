@@ -15,7 +15,7 @@ from domain.party import NoSuchParty, PartyExists, party_stream
 from domain.reference import OrganisationId
 from domain.terms import Title
 
-router = APIRouter(prefix="/parties", tags=["parties"])
+router = APIRouter(prefix="/v1/parties", tags=["parties"])
 
 
 class NewParty(BaseModel):

@@ -28,7 +28,7 @@ from domain.run import NoSuchRun, PaymentName, Run, RunStage, run_stream
 from domain.settlement import BankReference, BankReferenceIsSpent
 from ledger.ledger import Ledger
 
-router = APIRouter(prefix="/payment-runs", tags=["payment runs"])
+router = APIRouter(prefix="/v1/payment-runs", tags=["payment runs"])
 RELEASER = frozenset({Role.RELEASER})
 READERS = frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.APPROVER, Role.RELEASER})
 

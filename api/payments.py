@@ -22,7 +22,7 @@ from domain.payment import NoSuchPayment, Payment, PaymentAtWrongStage, ReturnRe
 from domain.run import give_back
 from domain.settlement import BankReference
 
-router = APIRouter(prefix="/awards/{award}/payments", tags=["payments"])
+router = APIRouter(prefix="/v1/awards/{award}/payments", tags=["payments"])
 APPROVER = frozenset({Role.APPROVER})
 
 

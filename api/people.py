@@ -18,7 +18,7 @@ from domain.person import NoSuchPerson, PersonExists, PersonRegistered, person_s
 from domain.reference import OrganisationId
 from domain.terms import Title
 
-router = APIRouter(prefix="/people", tags=["people"])
+router = APIRouter(prefix="/v1/people", tags=["people"])
 
 
 class NewPerson(BaseModel):

@@ -20,7 +20,7 @@ from domain.receivable import NoSuchReceivable, NothingIsOpen, receivable_stream
 from domain.reference import Reference
 from domain.settlement import BankReference
 
-router = APIRouter(prefix="/awards/{award}/receivables", tags=["receivables"])
+router = APIRouter(prefix="/v1/awards/{award}/receivables", tags=["receivables"])
 
 
 class Recovery(BaseModel):

@@ -19,7 +19,7 @@ from domain.money import Money
 from domain.proposal import Status
 from domain.reconsideration import NoSuchReconsideration, Reconsidering, reconsideration_stream
 
-router = APIRouter(prefix="/awards/{award}/reconsiderations", tags=["reconsiderations"])
+router = APIRouter(prefix="/v1/awards/{award}/reconsiderations", tags=["reconsiderations"])
 
 
 class ReconsiderationInList(BaseModel):

@@ -88,7 +88,7 @@ class Requests:
         route: Any = scope.get("route")
         path = getattr(route, "path", NO_ROUTE)
         if scope["path"].startswith(PREFIX) and path != NO_ROUTE:
-            path = PREFIX + path.removeprefix(PREFIX)  # A route of a router does not tell its prefix.
+            path = PREFIX + path.removeprefix(PREFIX)  # What is served in two places does not tell its prefix.
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.end(method, path, status, seconds)
         person = {"person": scope["person"]} if "person" in scope else {}

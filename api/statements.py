@@ -11,7 +11,7 @@ from projections.accruals import Accrual, FundAccrual, accrual, fund_accrual
 from projections.balances import Known
 from projections.statements import FundPosition, Statement, fund_position, statement
 
-router = APIRouter(tags=["statements"])
+router = APIRouter(prefix="/v1", tags=["statements"])
 _AT_ONCE = 1_000
 
 

@@ -17,7 +17,7 @@ from domain.key import Role
 from domain.money import Money
 from projections.trails import TrailRow
 
-router = APIRouter(tags=["trail"])
+router = APIRouter(prefix="/v1", tags=["trail"])
 _TOTALS: Final = ("award.", "payment.")
 _TOTALS_OF_CLAIMS: Final = frozenset(
     {"claim.submitted", "claim.withdrawn", "claim.verified", "claim.certified", "claim.declined", "claim.receipt-confirmed"}

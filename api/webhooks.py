@@ -46,7 +46,7 @@ from projections.notices import TOLD
 from projections.views import ViewsLag
 from projections.webhooks import WebhookRow
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 KEEPERS: Final = ADMINISTRATOR | {Role.INVESTOR}
 READERS: Final = OVERSEERS | {Role.INVESTOR}

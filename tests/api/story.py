@@ -186,7 +186,6 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
     ticking = clock or Clock()
     here = Settings(data_dir=folder, **{**_BRIEF, **settings})
     app = create_app(here, clock=ticking)
-    app.router.routes[:] = _any_service().router.routes  # Every service has the same, and they are slow to make.
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as http:

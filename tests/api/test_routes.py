@@ -3,8 +3,11 @@
 import re
 
 import pytest
+from fastapi.routing import APIRoute
 
 from api import problems
+from api.app import create_app
+from api.settings import Settings
 from tests.api import story
 from tests.api.story import AWARD, Service, slug
 
@@ -29,6 +32,15 @@ class TestEveryRoute:
 
     async def test_takes_no_other_method(self, bare: Service) -> None:
         assert slug(await bare.http.put("/v1/awards")) == (405, "method-not-taken")
+
+
+class TestRoutes:
+    def test_are_made_once_whatever_number_of_applications_has_them(self) -> None:
+        """Most of what a command takes on the command line went into making routes of which it needs one."""
+        one, other = (create_app(Settings()).router.routes for _ in range(2))
+        made = [route for route in one if isinstance(route, APIRoute)]
+        assert len(made) > 100
+        assert all(any(route is each for each in other) for route in made)
 
 
 class TestProblems:
