@@ -2,16 +2,14 @@
 
 import base64
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +18,13 @@ import httpx
 from api.app import create_app
 from api.identity import FIRST_KEY_FILE
 from api.settings import Settings
+from tests import forking
 from tests.api.story import KIRKLEES, SOCIAL_PRIME, TOP_UP, Clock, Holder, Service
 
 TOP: Final = Path(__file__).parents[2]
 VAULT_KEY: Final = b"thirty-two bytes of a test's key"
 START_TIMEOUT_S: Final = 60
 _KIB: Final = 1024
-_FORKING: Final = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["tests.api.server", "api.cli.serving", "projections.views"])
 # The story's award, open on whatever day the tests run: a real process has the real clock.
 STILL_OPEN: Final[dict[str, Any]] = {
     "service_window": {"first": "2019-09-01", "last": "2099-08-31"},
@@ -124,9 +121,9 @@ def served(place: Place) -> Iterator[Serving]:
 
 @dataclass(frozen=True)
 class Forked(Logged):
-    """`lcledger` in a process that was forked from one in which everything is imported: it starts in a fraction of the time."""
+    """`lcledger` in a process that was forked from one in which everything is imported."""
 
-    process: ForkServerProcess
+    process: forking.Forked
 
     @property
     def address(self) -> str:
@@ -135,12 +132,11 @@ class Forked(Logged):
 
     def wait(self, event: str) -> dict[str, Any]:
         """Wait until its log tells of an event."""
-        return _said(self, event, self.process.is_alive)
+        return _said(self, event, lambda: self.process.lives)
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
-        self.process.join()
 
 
 @contextmanager
@@ -149,24 +145,8 @@ def forked(place: Place, *command: str) -> Iterator[Forked]:
     place.folder.mkdir(parents=True, exist_ok=True)
     told = place.folder / f"{time.time_ns()}.log"
     told.touch()
-    process = _FORKING.Process(target=_run, args=(command, place.environment, told))
-    process.start()
-    started = Forked(told, process)
-    try:
-        yield started
-    finally:
-        started.kill()
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str], told: Path) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    with told.open("ab") as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
-    from api.cli import app
-
-    app(command)
+    with forking.forked(command, place.environment, told, told) as process:
+        yield Forked(told, process)
 
 
 def _said(who: Logged, event: str, lives: Callable[[], bool]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from api.problems import TooManyBodies
 from api.requests import Requests
 from api.settings import Settings
 from tests.api import server, story
-from tests.api.server import Place, Serving
+from tests.api.server import Forked, Place
 from tests.api.story import AWARD, Holder, Service, slug
 
 CLAIMS: Final = f"/v1/awards/{AWARD}/claims"
@@ -49,14 +49,14 @@ class Running:
     """A service that is narrow in everything, and its cast."""
 
     place: Place
-    serving: Serving
+    serving: Forked
     cast: dict[str, Holder]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     place = Place(tmp_path_factory.mktemp("connections") / "ledger", more=NARROW)
-    with server.served(place) as serving:
+    with server.forked(place, "serve", "--port", "0") as serving:
 
         async def begin() -> dict[str, Holder]:
             async with server.asked(place, serving) as service:

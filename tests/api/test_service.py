@@ -126,7 +126,7 @@ class Story:
 
     async def begin(self) -> None:
         """Register the persons and an award."""
-        with server.served(self.place) as serving:
+        with server.forked(self.place, "serve", "--port", "0") as serving:
             async with server.asked(self.place, serving) as service:
                 await story.gather(service)
                 await story.agree_award(service, **server.STILL_OPEN)
@@ -160,7 +160,7 @@ class Story:
 
     async def repeat(self, load: Load) -> None:
         """What was acknowledged is answered the same once more; what had no answer is done now, unless it was done then."""
-        with server.served(self.place) as serving:
+        with server.forked(self.place, "serve", "--port", "0") as serving:
             async with server.asked(self.place, serving) as service:
                 await self.repeat_to(service, load)
 

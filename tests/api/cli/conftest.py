@@ -5,23 +5,29 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from time import monotonic
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from typer import testing
 from typer.testing import CliRunner
 
 from api.cli import app
 from api.cli.demo import history
+from tests.forking import Forked, forked
+from tests.shared import copied, made_once
 
 TOP = Path(__file__).parents[3]
 OPEN = "OPEN-FOR-YOU"
 """The award that the demo leaves open."""
 _PROGRAM = "from api.cli import app; app(prog_name='lcledger')"
+testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined] # Making a hundred takes longer than most do.
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,11 +43,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", _PROGRAM, *arguments]
 
 
-def lcledger(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run `lcledger` and wait for its end."""
+def from_nothing(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run `lcledger` as everybody does, in a process that begins from nothing, and wait for its end."""
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, check=False, timeout=120, env=environment(**more), cwd=TOP
     )
+
+
+def lcledger(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run `lcledger` in a process of its own, which need not import anything first, and wait for its end."""
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        with forked(arguments, environment(**more), out, err) as running:
+            code = running.wait(120)
+        return subprocess.CompletedProcess(arguments, code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -57,16 +72,21 @@ class Played:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """The demo, run twice."""
-    folder = tmp_path_factory.mktemp("demo") / "ledger"
-    said, took = [], []
-    for _ in range(2):
-        begun = monotonic()
-        done = lcledger("demo", "--no-serve", LCLEDGER_DATA_DIR=str(folder))
-        took.append(monotonic() - begun)
-        assert done.returncode == 0, done.stdout + done.stderr
-        said.append(done.stdout)
-    return Played(folder, said[0], said[1], took[0], took[1])
+    """The demo, run twice; a copy of what it left for this process of the tests, as commands write down what they tell."""
+
+    def play(folder: Path) -> None:
+        said, took = [], []
+        for _ in range(2):
+            begun = time.monotonic()
+            done = from_nothing("demo", "--no-serve", LCLEDGER_DATA_DIR=str(folder / "ledger"))
+            took.append(time.monotonic() - begun)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.append(done.stdout)
+        (folder / "played.json").write_text(json.dumps([*said, *took]), "utf-8")
+
+    kept = made_once(tmp_path_factory, "demo", play)
+    folder = copied(kept / "ledger", tmp_path_factory.mktemp("demo") / "ledger")
+    return Played(folder, *json.loads((kept / "played.json").read_text("utf-8")))
 
 
 def run(*arguments: str) -> Any:
@@ -88,40 +108,50 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def serving(folder: Path, **more: str) -> Iterator[tuple[Forked, str]]:
     """A process that serves, and its address."""
-    process = subprocess.Popen(
-        command("serve", "--port", "0", "--data-dir", str(folder)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(LCLEDGER_LOG_FORMAT="json", **more),
-    )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if '"event":"serving"' in line:
-                yield process, json.loads(line)["address"]
-                break
-        else:
-            pytest.fail("it does not serve")
-    finally:
-        process.kill()
-        process.communicate()
+    with TemporaryDirectory() as logs:
+        err = Path(logs, "err")
+        err.touch()
+        arguments = ("serve", "--port", "0", "--data-dir", str(folder))
+        with forked(arguments, environment(LCLEDGER_LOG_FORMAT="json", **more), Path(logs, "out"), err) as process:
+            yield process, _address(process, err)
+
+
+def _address(process: Forked, err: Path) -> str:
+    """Where it serves, once it says so."""
+    while True:
+        lives = process.lives
+        for line in err.read_text("utf-8").splitlines(keepends=True):
+            if '"event":"serving"' in line and line.endswith("\n"):
+                return str(json.loads(line)["address"])
+        if not lives:
+            pytest.fail(f"it does not serve: {err.read_text('utf-8')}")
+        time.sleep(0.01)
 
 
 def begin(folder: Path) -> Path:
-    """Serve a new ledger once, so that it is there; its folder."""
+    """Serve a ledger once, so that it is there; its folder."""
     with serving(folder) as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     return folder
 
 
+@pytest.fixture(scope="session")
+def served_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger that was served once, to be copied."""
+
+    def make(folder: Path) -> None:
+        begin(folder / "ledger")
+
+    return made_once(tmp_path_factory, "served", make) / "ledger"
+
+
 @pytest.fixture
-def served(folder: Path) -> Path:
+def served(served_once: Path, folder: Path) -> Path:
     """The folder of a ledger that was served once."""
-    return begin(folder)
+    return copied(served_once, folder)
 
 
 def begin_award(folder: Path, **terms: Any) -> tuple[str, ...]:
@@ -133,10 +163,20 @@ def begin_award(folder: Path, **terms: Any) -> tuple[str, ...]:
     return here
 
 
+@pytest.fixture(scope="session")
+def agreed_once(served_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with an agreed award, to be copied."""
+
+    def make(folder: Path) -> None:
+        begin_award(copied(served_once, folder / "ledger"))
+
+    return made_once(tmp_path_factory, "agreed", make) / "ledger"
+
+
 @pytest.fixture
-def agreed(served: Path) -> tuple[str, ...]:
+def agreed(agreed_once: Path, folder: Path) -> tuple[str, ...]:
     """A ledger with an agreed award, as options; the second administrator's key is beside it."""
-    return begin_award(served)
+    return "--data-dir", str(copied(agreed_once, folder))
 
 
 def second(here: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 from api.cli.screen import pounds
-from tests.api.cli.conftest import OPEN, answer, command, environment, lcledger, registration, run, second_administrator, serving
+from tests.api.cli.conftest import (
+    OPEN,
+    answer,
+    command,
+    environment,
+    from_nothing,
+    lcledger,
+    registration,
+    run,
+    second_administrator,
+    serving,
+)
 
 PROVIDER = "GB-COH-X-NEXT-STEPS"
 BY_TWO = [
@@ -82,7 +93,7 @@ class TestRefusals:
         assert not folder.exists()
 
     def test_say_which_setting_is_wrong(self) -> None:
-        done = lcledger("serve", LCLEDGER_PORT="many")
+        done = from_nothing("serve", LCLEDGER_PORT="many")
         assert done.returncode == 1
         assert "LCLEDGER_PORT" in done.stderr
         assert "Traceback" not in done.stderr
@@ -237,7 +248,7 @@ class TestWorker:
     def test_follows_on_postgresql_until_it_is_told_to_stop(self, postgres_url: str, folder: Path) -> None:
         url = postgres_url.replace("postgresql+psycopg://", "postgresql://")
         set_to = {"LCLEDGER_DATABASE_URL": url, "LCLEDGER_VAULT_KEY": "A" * 43 + "="}
-        assert lcledger("migrate", **set_to).returncode == 0
+        assert from_nothing("migrate", **set_to).returncode == 0
         working = subprocess.Popen(
             command("worker"), stderr=subprocess.PIPE, text=True, env=environment(LCLEDGER_LOG_FORMAT="json", **set_to)
         )

@@ -1,14 +1,14 @@
 """Clawbacks, receivables, further terms, other payments and payments, as two administrators type them."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from api.cli.access import Json, act, settings_with
-from tests.api.cli.conftest import OPEN, answer, begin, begin_award, run, second
+from tests.api.cli.conftest import OPEN, answer, begin_award, run, second
+from tests.shared import copied
 
 FUND, COUNCIL, PROVIDER = "GB-GOR-X-NEXT-FUND", "GB-LAE-X-RIVERTON", "GB-COH-X-NEXT-STEPS"
 PAYERS: Final = [
@@ -40,9 +40,9 @@ def words(said: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Here:
+def played(served_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Here:
     """A ledger in which a claim of £1,546.00 was verified, and the fund has paid its part."""
-    folder = begin(tmp_path_factory.mktemp("corrections") / "ledger")
+    folder = copied(served_once, tmp_path_factory.mktemp("corrections") / "ledger")
     here = begin_award(folder, payers=PAYERS)
     (folder / "lines.csv").write_text(LINES, "utf-8")
     period = ("--first", "2024-07-01", "--last", "2024-09-30", "--claimant", PROVIDER)
@@ -64,8 +64,7 @@ def today(here: Here) -> str:
 
 @pytest.fixture
 def here(played: Here, tmp_path: Path) -> Here:
-    shutil.copytree(played[1], tmp_path / "ledger")
-    return "--data-dir", str(tmp_path / "ledger")
+    return "--data-dir", str(copied(Path(played[1]), tmp_path / "ledger"))
 
 
 class TestClawbacks:
