@@ -70,7 +70,7 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
     """
     if grant_to is None and _is_migrated(engine):
         return
-    with alone(engine) as connection:
+    with migrating(engine) as connection:
         found = revision(connection)
         if found != REVISION:
             try:
@@ -88,12 +88,12 @@ def migrate(engine: Engine, *, grant_to: str | None = None) -> None:
 def migrate_beside(engine: Engine, part: store.Part) -> None:
     """Bring the SQLite file of a part beside the log up to this release. On PostgreSQL `migrate` does it, in its schema."""
     if not _is_migrated(engine, BESIDE[part]):
-        with alone(engine) as connection:
+        with migrating(engine) as connection:
             upgrade(connection, MIGRATIONS, MIGRATIONS / part)
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[Connection]:
+def migrating(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that no other process is in: everything that is said on it happens, or nothing does."""
     if engine.dialect.name == "sqlite":
         path = store.file_of(engine.url)
