@@ -139,6 +139,12 @@ def _is_ours(failure: Exception) -> bool:
 
 
 def _take_turn(ledger: Ledger) -> None:
-    """Take the turn to write, and write nothing."""
+    """Take the turn to write, and write nothing; but something, if the last command could not be written.
+
+    A full disk, or a file that can only be read, shows in nothing else. It is not told of for longer than it lasts.
+    """
+    if ledger.failing is not None:
+        ledger.try_writing()
+        return
     with ledger.log.turn():
         return

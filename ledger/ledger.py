@@ -16,11 +16,13 @@ from ledger.bell import Wake
 from ledger.deciders import Deciders
 from ledger.entry import Entry, Registry, decode, written
 from ledger.facts import Folder
+from ledger.failures import Unavailable
 from ledger.lock_file import LockFile
 from ledger.log import Clock, Head, Log
 from ledger.states import MOST_BYTES, States
+from ledger.trial import try_writing
 from ledger.vault import Vault
-from ledger.writer import MOST_WAITING, DoesNotBalance, Pending, Recorded, Request, Rules, Writer, Written
+from ledger.writer import MOST_WAITING, Answer, DoesNotBalance, Pending, Recorded, Request, Rules, Writer, Written
 
 __all__ = ["Ledger", "Recorded", "Request"]
 
@@ -50,6 +52,7 @@ class Ledger:
         self._writer = Writer(log, rules, most_waiting=most_waiting, most_of_one_person=most_of_one_person)
         self._folder = Folder(log.reads, registry, self._states)
         self._deciders = Deciders(self._writer)
+        self._failing: str | None = None
 
     @classmethod
     def open(
@@ -109,14 +112,16 @@ class Ledger:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
-        pending = self._writer.admit(Pending(decide, request, dry_run, partial(_tell, future), loop))
+        pending = self._writer.admit(Pending(decide, request, dry_run, partial(self._hear, partial(_tell, future)), loop))
         self._deciders.take(pending)
         return await future
 
     def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """As `record`, for whoever has no event loop."""
         future: Future[Recorded] = Future()
-        self._writer.decide(self._writer.admit(Pending(decide, request, dry_run, partial(_tell_now, future))))
+        self._writer.decide(
+            self._writer.admit(Pending(decide, request, dry_run, partial(self._hear, partial(_tell_now, future))))
+        )
         self._writer.write_what_waits()
         return future.result()
 
@@ -167,6 +172,20 @@ class Ledger:
         """Commands that were taken in and are not answered yet."""
         return self._writer.under_way
 
+    @property
+    def failing(self) -> str | None:
+        """Why the database could not be used for a command, unless something has been written since."""
+        return self._failing
+
+    def try_writing(self) -> None:
+        """See whether the database takes what is written; raises `Unavailable` with the reason if it does not."""
+        try:
+            try_writing(self.log)
+        except Unavailable as failure:
+            self._failing = failure.reason
+            raise
+        self._failing = None
+
     def watch(self, watcher: Callable[[Written], None]) -> None:
         """Have every batch counted, by something quick that raises nothing."""
         self._writer.watchers.append(watcher)
@@ -194,6 +213,14 @@ class Ledger:
         self.log.close()
         if self.lock_file is not None:
             self.lock_file.release()
+
+    def _hear(self, tell: Answer, recorded: Recorded | None, failure: BaseException | None) -> None:
+        """Hear what became of a command before whoever asked is told."""
+        if isinstance(failure, Unavailable):
+            self._failing = failure.reason
+        elif recorded is not None and recorded.entries and not (recorded.repeated or recorded.dry_run):
+            self._failing = None
+        tell(recorded, failure)
 
     def __enter__(self) -> Self:
         return self

@@ -1,16 +1,17 @@
 """What goes wrong, made to."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, exc, make_url
+from sqlalchemy import Engine, event, exc, make_url
 
 from ledger import log, store
 from ledger.ledger import Ledger
@@ -106,18 +107,28 @@ def full(ledger: Ledger, url: str) -> Iterator[None]:
             "CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
         )
-        connection.execute("CREATE TRIGGER full_ BEFORE INSERT ON heads EXECUTE FUNCTION full_()")
+        for table in ("heads", "tracking"):
+            connection.execute(f"CREATE TRIGGER full_ BEFORE INSERT ON {table} EXECUTE FUNCTION full_()".encode())
         yield
-        connection.execute("DROP TRIGGER full_ ON heads")
+        for table in ("heads", "tracking"):
+            connection.execute(f"DROP TRIGGER full_ ON {table}".encode())
 
 
 @contextmanager
 def read_only(ledger: Ledger, url: str) -> Iterator[None]:
     """It can only be read: as a standby, or a file on a disk that has become so."""
     if ledger.log.statements.sqlite:
+
+        def refuse(connection: sqlite3.Connection, _record: object = None) -> None:
+            connection.execute("PRAGMA query_only = 1").close()
+
         with ledger.log.turn() as turn:
-            turn.connection.exec_driver_sql("PRAGMA query_only = 1")
+            refuse(turn.connection.connection.driver_connection)  # type: ignore[arg-type]
+        event.listen(ledger.log.engine, "connect", refuse)
+        ledger.log.engine.dispose()
         yield
+        event.remove(ledger.log.engine, "connect", refuse)
+        ledger.log.engine.dispose()
         with ledger.log.turn() as turn:
             turn.connection.exec_driver_sql("PRAGMA query_only = 0")
         return
@@ -171,6 +182,18 @@ def small_disk(folder: Path) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@contextmanager
+def only_read(disk: Path) -> Iterator[None]:
+    """What is opened on a disk while this lasts can only be read."""
+    with ExitStack() as stack:
+        for file in disk.glob("*/*.sqlite3"):  # Or SQLite would tidy up as the last connection ends, and find nothing to read.
+            stack.enter_context(closing(sqlite3.connect(file))).execute("SELECT count(*) FROM sqlite_master").close()
+        subprocess.run(["mount", "--bind", disk, disk], check=True)
+        stack.callback(lambda: subprocess.run(["umount", "--lazy", disk], check=True))
+        subprocess.run(["mount", "-o", "remount,ro,bind", disk], check=True)
+        yield
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from tests.faults import (
     filled,
     full,
     locked,
+    only_read,
     read_only,
     small_disk,
     until,
@@ -189,11 +190,43 @@ class TestADatabaseThatTakesNoWrites:
             assert reason in told.json()["details"]["reason"]
             assert ledger.head().size == size
             assert (await anywhere.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
-            if broken is locked or (broken is read_only and not anywhere.settings.embedded):  # Others show only in a commit.
-                ready = await anywhere.nobody.get("/v1/health/ready")
-                assert (ready.status_code, ready.json()["log_writable"]) == (503, False)
-                assert reason in ready.json()["reasons"][0]
+            for _ in range(2):
+                await _expect_not_writable(anywhere, reason)
         await _expect_to_go_on(anywhere, large_claim())
+
+    @pytest.mark.parametrize(
+        ("broken", "reason"), [(full, "disk is full"), (read_only, "only be read")], ids=["full", "read only"]
+    )
+    async def test_is_known_to_be_over_without_a_command(self, anywhere: Service, broken: Any, reason: str) -> None:
+        ledger: Ledger = anywhere.app.state.ledger
+        with broken(ledger, anywhere.settings.log_url):
+            assert (await anywhere.cora.post(CLAIMS, large_claim(), key="k")).status_code == 503
+            await _expect_not_writable(anywhere, reason)
+        head = ledger.head()
+        ready = (await anywhere.nobody.get("/v1/health/ready")).json()
+        assert (ready["ready"], ready["log_writable"], ready["reasons"]) == (True, True, [])
+        assert ledger.failing is None
+        with ledger.log.turn() as turn:
+            assert turn.connection.exec_driver_sql("SELECT count(*) FROM tracking").scalar() == 0, "what was tried is gone again"
+        assert ledger.head() == head
+
+    async def test_because_its_disk_really_can_only_be_read(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            disk = stack.enter_context(small_disk(tmp_path))
+            service = await stack.enter_async_context(story.serving(disk / "ledger"))
+            await story.gather(service)
+            await story.agree_award(service)
+            ledger: Ledger = service.app.state.ledger
+            size = ledger.head().size
+            with only_read(disk):
+                _open_anew(ledger)  # What is open stays so: this disk became one that can only be read for what is opened.
+                told = await service.cora.post(CLAIMS, story.claim(), key="k")
+                assert slug(told) == (503, "database-unavailable")
+                assert "only be read" in told.json()["details"]["reason"]
+                assert ledger.head().size == size
+                await _expect_not_writable(service, "only be read")
+            _open_anew(ledger)
+            await _expect_to_go_on(service, story.claim())
 
     async def test_because_its_disk_really_is_full(self, tmp_path: Path) -> None:
         async with AsyncExitStack() as stack:
@@ -208,6 +241,7 @@ class TestADatabaseThatTakesNoWrites:
                 assert "disk is full" in told.json()["details"]["reason"]
                 assert service.app.state.ledger.head().size == size
                 assert (await service.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
+                await _expect_not_writable(service, "disk is full")
             await _expect_to_go_on(service, large_claim())
 
     async def test_because_it_takes_no_connection(self, service_url: str, tmp_path: Path) -> None:
@@ -220,6 +254,18 @@ class TestADatabaseThatTakesNoWrites:
                     assert answer.headers["Retry-After"] == "5"
                 assert (await service.nobody.get("/v1/health/ready")).status_code == 503
             await _expect_to_go_on(service, story.claim())
+
+
+def _open_anew(ledger: Ledger) -> None:
+    ledger.log._drop_writer()
+    ledger.log.engine.dispose()
+
+
+async def _expect_not_writable(service: Service, reason: str) -> None:
+    """Whoever balances load hears why nothing can be written."""
+    ready = await service.nobody.get("/v1/health/ready")
+    assert (ready.status_code, ready.json()["ready"], ready.json()["log_writable"]) == (503, False, False), ready.text
+    assert reason in ready.json()["reasons"][0]
 
 
 async def _expect_to_go_on(service: Service, claim: dict[str, Any]) -> None:
