@@ -18,6 +18,9 @@ if find_spec("sniffio") is None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills 200`: more of what the tests do only as often as everybody has the time for."""
     parser.addoption("--kills", type=int, default=20, help="how often processes are killed under load (tests/api/test_kill.py)")
+    parser.addoption(
+        "--kills-seed", type=int, default=0, help="when: another seed kills at other moments (tests/api/test_kill.py)"
+    )
     parser.addoption("--deliveries", type=int, default=600, help="how many webhooks are sent (tests/api/test_unreliable.py)")
     parser.addoption(
         "--webhook-kills", type=int, default=3, help="how often who sends them is killed (tests/api/test_unreliable.py)"

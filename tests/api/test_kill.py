@@ -1,6 +1,7 @@
 """`kill -9` of whatever serves, projects or stores, again and again under load: what was acknowledged is there, nothing half.
 
-Twenty times here; `pytest tests/api/test_kill.py --kills 200` does it more often.
+Twenty times here; `pytest tests/api/test_kill.py --kills 200` does it more often, and `--kills-seed 2` at other moments. So two
+hundred kills can be done in pieces too: `--kills 50 --kills-seed 1`, and so on, of one class at a time (`-k SQLite`).
 """
 
 import asyncio
@@ -41,8 +42,8 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> Random:
-    """When: the same in every run of a test."""
-    return Random(request.node.name)  # noqa: S311 (nothing is to be kept secret)
+    """When: the same in every run of a test with the same seed."""
+    return Random(f"{request.node.name} {request.config.getoption('--kills-seed')}")  # noqa: S311 (nothing is to be kept secret)
 
 
 class TestTheServiceOnSQLite:
