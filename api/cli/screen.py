@@ -81,8 +81,16 @@ def pounds(amount: str | int) -> str:
     return f"{sign}£{int(whole):,}.{pence or '00'}"
 
 
-def bar() -> Progress:
-    """A progress bar on a terminal; elsewhere it says nothing."""
+def under_way(line: str) -> None:
+    """Say how far something long has come, on a line beside its answer."""
+    complaints().print(Text(line, style="dim"))
+
+
+def bar(*, still: bool = False) -> Progress:
+    """A progress bar on a terminal; elsewhere it says nothing.
+
+    A still one moves when something is done, not by itself, and goes when all is: nothing computes beside what is measured.
+    """
     out = complaints()
     return Progress(
         TextColumn("{task.description}"),
@@ -90,5 +98,7 @@ def bar() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=out,
+        auto_refresh=not still,
+        transient=still,
         disable=not sys.stderr.isatty(),
     )

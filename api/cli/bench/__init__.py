@@ -6,7 +6,8 @@ in `yardsticks` of `ledger` and `projections`) and beside the `eventsourcing` li
 `histories` what stands in them; `served` is a service to measure, with the `floor` beside it, `clients` ask it, `acting` says
 what. `measuring` takes turns and compares, `telling` shows.
 
-A new measurement makes its lines with `measuring.compare` and tells them with `telling.tell`.
+A new measurement makes its lines with `measuring.compare`, adds them to its `telling.Report` one by one, so that whoever waits
+hears how far it is, and tells them with `telling.tell`.
 """
 
 from typing import Final

@@ -100,7 +100,7 @@ def bench_append(
     report = Report("Durable appends", rounds)
     for database in chosen(on, postgres):
         with grounds(database, folder, postgres) as made, _arena(made, report, database, seconds) as arena:
-            report.lines.extend(_measured(arena, each, database, rounds) for each in _work(arena, writers or WRITERS))
+            report.add(_measured(arena, each, database, rounds) for each in _work(arena, writers or WRITERS))
     tell(report, as_json=as_json)
 
 

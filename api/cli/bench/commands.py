@@ -58,7 +58,7 @@ def bench_commands(
     report = Report("Whole commands over HTTP", rounds)
     for database in usually_sqlite(on, postgres):
         with readied(report, database, folder, postgres, awards_of(clients)) as ready, served(ready.settings) as where:
-            report.lines.extend(_lines(database, Arena(where, ready, clients, seconds), rounds))
+            report.add(_lines(database, Arena(where, ready, clients, seconds), rounds))
     tell(report, as_json=as_json)
 
 

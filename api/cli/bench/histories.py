@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from api.cli.demo.history import digest, packaged
 from api.cli.demo.play import Calendar
+from api.cli.screen import under_way
 from domain import award, bank_details, claim, key, party, payment, run, verification
 from domain.aggregate import Actor, Command, PersonId
 from domain.award import AwardRegistered, award_stream
@@ -38,6 +39,7 @@ _TOGETHER: Final = 50
 """Awards that run at the same time: their quarters take turns in the log."""
 _AT_ONCE: Final = 2_000
 """Entries that are written in one turn."""
+_TOLD_EVERY: Final = 100_000
 _ROUNDS_A_YEAR: Final = 4
 _QUARTER: Final = timedelta(days=91)
 STARTS: Final = date(2024, 4, 1)
@@ -92,9 +94,14 @@ def sizes(entries: int, at_least: int = 0) -> list[int]:
 
 def fill(ledger: Ledger, entries: Iterator[Draft], upto: int) -> None:
     """Write entries into a log until it has so many, each batch in a turn."""
-    while (missing := upto - ledger.head().size) > 0:
+    told = size = ledger.head().size
+    while size < upto:
         with ledger.log.turn() as turn:
-            turn.place(islice(entries, min(missing, _AT_ONCE)))
+            turn.place(islice(entries, min(upto - size, _AT_ONCE)))
+        size = ledger.head().size
+        if size - told >= _TOLD_EVERY:
+            under_way(f"the log to measure on has {size:,} of {upto:,} entries")
+            told = size
 
 
 def decided(url: str) -> History:

@@ -52,7 +52,7 @@ def bench_import(
     report = Report("Claims imported as CSV", rounds)
     for database in usually_sqlite(on, postgres):
         with readied(report, database, folder, postgres, [AWARD]) as ready, served(ready.settings) as where:
-            report.lines.append(_line(database, Import(where, ready, lines), rounds))
+            report.add([_line(database, Import(where, ready, lines), rounds)])
     tell(report, as_json=as_json)
 
 

@@ -70,7 +70,7 @@ def bench_load(
         with grounds(database, folder, postgres) as made, _arena(made, report, database, of_award) as arena:
             for size in histories.sizes(max(entries, arena.size), at_least=arena.size):
                 arena.grow(size)
-                report.lines.extend(_lines(arena, database, rounds))
+                report.add(_lines(arena, database, rounds))
     tell(report, as_json=as_json)
 
 

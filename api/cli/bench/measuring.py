@@ -7,6 +7,8 @@ from math import ceil
 from statistics import median
 from typing import Final
 
+from api.cli.screen import bar
+
 OURS: Final = "ours"
 LIBRARY: Final = "library"
 FLOOR: Final = "floor"
@@ -50,16 +52,26 @@ class Line:
 
 
 def take_turns(rounds: int, contenders: Mapping[str, Contender], *, warm_up: bool = True) -> Samples:
-    """Let each contender work once unmeasured, unless nothing is warm after that, and then in turns; the figures of each."""
-    if warm_up:
-        for work in contenders.values():
-            work()
+    """Let each contender work once unmeasured, unless nothing is warm after that, and then in turns; the figures of each.
+
+    A terminal is shown whose turn it is.
+    """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, work in contenders.items():
-            gc.collect()  # Nobody clears away what somebody else left.
-            samples[name].append(work())
+    with bar(still=True) as progress:
+        turns = progress.add_task("Turns", total=(rounds + warm_up) * len(contenders))
+        for number in range(rounds + warm_up):
+            for name, work in contenders.items():
+                progress.update(turns, description=f"{name}, {_told(number if warm_up else number + 1, rounds)}", refresh=True)
+                gc.collect()  # Nobody clears away what somebody else left.
+                figure = work()
+                if number >= warm_up:
+                    samples[name].append(figure)
+                progress.advance(turns)
     return samples
+
+
+def _told(number: int, rounds: int) -> str:
+    return f"round {number} of {rounds}" if number else "warming up"
 
 
 def compare(database: str, work: str, unit: str, samples: Samples, *wanted: Wanted, remark: str = "") -> Line:

@@ -82,7 +82,7 @@ def bench_proofs(
             grounds(database, folder, postgres) as made,
             _arena(made, report, database, max(entries, of_award), of_award) as arena,
         ):
-            report.lines.extend(_lines(arena, str(database), rounds))
+            report.add(_lines(arena, str(database), rounds))
     tell(report, as_json=as_json)
 
 

@@ -63,8 +63,8 @@ def bench_rebuild(
     for database in chosen(on, postgres):
         with grounds(database, folder, postgres) as made, _arena(made, report, database, folder) as arena:
             for size in histories.sizes(entries):
-                report.lines.append(_line(arena, database, rounds, size))
-            report.lines.extend(_memory(arena, database))
+                report.add([_line(arena, database, rounds, size)])
+            report.add(_memory(arena, database))
     tell(report, as_json=as_json)
 
 

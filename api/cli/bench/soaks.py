@@ -73,7 +73,7 @@ def bench_soak(
         ):
             soak = Soak(process, where, ready, clients, rate)
             run(soak.load(minutes * _A_MINUTE))
-        report.lines.extend(lines_of(str(database), soak.samples))
+        report.add(lines_of(str(database), soak.samples))
         report.notes.append(soak.told(str(database)))
     tell(report, as_json=as_json)
 

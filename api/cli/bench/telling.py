@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.cli.bench.measuring import FLOOR, LIBRARY, OURS, Line, Wanted, of
-from api.cli.screen import say, table, tell_json
+from api.cli.screen import say, table, tell_json, under_way
 
 _PACKAGES: Final = ("life-chances-ledger", "eventsourcing", "sqlalchemy", "psycopg", "pydantic", "orjson")
 _A_HUNDRED: Final = 100
@@ -30,6 +30,13 @@ class Report:
     notes: list[str] = field(default_factory=list)
     figures: str = ""
     """How its figures were come by, if they are no medians of rounds."""
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """Take in lines as they are measured, and say beside the answer what each came to: a measurement may take an hour."""
+        for line in lines:
+            self.lines.append(line)
+            figures = ", ".join(f"{name} {_figure(figure)}" for name, figure in line.medians.items())
+            under_way(f"{line.database}, {line.work}: {figures} {line.unit}")
 
 
 def machine() -> dict[str, str]:

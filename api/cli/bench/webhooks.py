@@ -76,8 +76,8 @@ def bench_webhooks(
     for database in usually_sqlite(on, postgres):
         with grounds(database, folder, postgres) as made, _arena(made.make_ledger(), report, database) as arena:
             arena.register(endpoints, awards)
-            report.lines.append(arena.throughput(str(database), notices))
-            report.lines.extend(arena.latency(str(database), rate, seconds))
+            report.add([arena.throughput(str(database), notices)])
+            report.add(arena.latency(str(database), rate, seconds))
     tell(report, as_json=as_json)
 
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from api.cli.access import Mistaken
@@ -78,6 +79,13 @@ class TestAppend:
         assert "3 coroutines, 1 event each" in done.stdout
         assert "ours / floor" in done.stdout
         assert "sqlite, library: journal_mode=wal, synchronous=2" in done.stdout
+
+    def test_tells_each_line_as_it_is_measured_beside_the_answer(self) -> None:
+        done = run(*self.tiny, "--on", "sqlite", "--json")
+        assert done.exit_code == 0, done.output
+        told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+        assert told == [f"sqlite, {line['work']}" for line in orjson.loads(done.stdout)["lines"]]
+        assert re.search(r"3 writers, 1 event each: ours [\d.,]+, floor [\d.,]+, library [\d.,]+ entries/s", done.stderr)
 
     def test_refuses_postgresql_unless_it_is_said_which(self) -> None:
         done = run(*self.tiny)
