@@ -40,9 +40,9 @@ async def claim(caller: Caller, ready: Ready, award: str, name: str, prefix: str
         yield took
 
 
-async def read(caller: Caller, ready: Ready, number: int) -> float:
+async def read(caller: Caller, ready: Ready, number: int, award: str = HOT) -> float:
     """Read something of what is worked on, something else at each number; gives how many seconds it took."""
-    paths = reads_of(f"{PREFIX}/awards/{HOT}")
+    paths = reads_of(f"{PREFIX}/awards/{award}")
     path = paths[number % len(paths)]
     begun = perf_counter()
     answer = await caller.get(path, ready.auditor)

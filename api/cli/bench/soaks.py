@@ -21,12 +21,16 @@ from api.cli.bench.grounds import Folder, On, Postgres, usually_sqlite
 from api.cli.bench.measuring import OURS, Line, Wanted, of, percentile
 from api.cli.bench.served import Ready, readied, serving_process
 from api.cli.bench.telling import Report, tell
-from api.cli.screen import AsJson, bar
+from api.cli.screen import AsJson, bar, under_way
 from api.cli.serving import run
 
 BEGINNING: Final = "beginning"
 _WARM_UP: Final = 0.2
 """The part of the time that does not count: caches fill, pools open their connections."""
+CLAIMS_OF_CLIENT: Final = 200
+"""After so many claims a client goes on under another award."""
+_CROWD: Final = 32
+_ROUNDS: Final = 8
 _LEAST_SAMPLES: Final = 5
 _SAMPLES: Final = 240
 """How many samples are taken at most, however long it lasts."""
@@ -54,7 +58,8 @@ def bench_soak(
 ) -> None:
     """Keep a service under steady load, and see whether its memory, its connections and its answers stay as they are.
 
-    A process serves as `lcledger serve` does; clients in this one submit and verify claims in a steady rhythm, and read. Memory,
+    A process serves as `lcledger serve` does; clients in this one submit and verify claims in a steady rhythm, and read; an award
+    has some hundred claims, and another one follows it. How it is is said once a minute, beside the answer. Memory,
     open files, sockets and threads are the process's own, as Linux tells them. A line is laid through the samples after the first
     fifth of the time (the median of the slopes of all pairs, so that a hiccup is none); flat is what the line at the end has
     grown by no more than is wanted since its beginning. On SQLite unless it is said otherwise. Examples:
@@ -66,13 +71,14 @@ def bench_soak(
         raise Mistaken("A soak needs Linux, which tells what another process has open.")
     figures = f"at the ends of a line through samples of {minutes:g} minutes"
     report = Report("A service under steady load", rounds=1, figures=figures)
+    plan = Plan(minutes * _A_MINUTE, rate, clients)
     for database in usually_sqlite(on, postgres):
         with (
-            readied(report, database, folder, postgres, awards_of(clients)) as ready,
+            readied(report, database, folder, postgres, plan.all) as ready,
             serving_process(ready.settings) as (process, where),
         ):
-            soak = Soak(process, where, ready, clients, rate)
-            run(soak.load(minutes * _A_MINUTE))
+            soak = Soak(process, where, ready, plan)
+            run(soak.load())
         report.add(lines_of(str(database), soak.samples))
         report.notes.append(soak.told(str(database)))
     tell(report, as_json=as_json)
@@ -101,57 +107,109 @@ class _Since:
     reads_s: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long everybody acts, and under which awards.
+
+    An award has hundreds of claims, and then others follow it, as in a fund: the load is the same at the end as at the beginning.
+    What an award of ten thousand claims costs is measured by `bench load`.
+    """
+
+    seconds: float
+    rate: float
+    clients: int
+
+    @property
+    def every_s(self) -> float:
+        """How often each client submits a claim and verifies it."""
+        return 2 * self.clients / self.rate
+
+    @property
+    def all(self) -> list[str]:
+        """Every award that there will be."""
+        stages = int(self.seconds / self.every_s) // CLAIMS_OF_CLIENT + 1
+        return [f"{award}-{stage}" for stage in range(stages) for award in dict.fromkeys(awards_of(self.clients))]
+
+    def award(self, client: int, number: int) -> str:
+        """The award of a client's claim; half of the clients share one."""
+        return f"{awards_of(self.clients)[client]}-{number // CLAIMS_OF_CLIENT}"
+
+
 class Soak:
     """A service, its clients, and what was seen of it."""
 
-    def __init__(self, process: int, where: tuple[str, int], ready: Ready, clients: int, rate: float) -> None:
+    def __init__(self, process: int, where: tuple[str, int], ready: Ready, plan: Plan) -> None:
         self.samples: list[Sample] = []
         self.commands = 0
         self._process = Path(f"/proc/{process}")
         self._where = where
         self._ready = ready
-        self._clients = clients
-        self._every_s = 2 * clients / rate
-        """How often each client submits a claim and verifies it."""
+        self._plan = plan
         self._since = _Since()
         self._numbers = count(1)
+        self._award = plan.award(0, 0)
+        """The award that was worked on last."""
 
-    async def load(self, seconds: float) -> None:
+    async def load(self) -> None:
         """Let everybody act for so long, while samples are taken."""
+        await self._crowd()
         async with AsyncExitStack() as stack:
-            *callers, asking = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(self._clients + 1)]
-            until = perf_counter() + seconds
+            *callers, asking = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(self._plan.clients + 1)]
+            until = perf_counter() + self._plan.seconds
             async with asyncio.TaskGroup() as together:
-                for caller, award in zip(callers, awards_of(self._clients), strict=True):
-                    together.create_task(self._act(caller, award, until))
+                for client, caller in enumerate(callers):
+                    together.create_task(self._act(caller, client, until))
                 together.create_task(self._read(asking, until))
-                together.create_task(self._watch(seconds, until))
+                together.create_task(self._watch(self._plan.seconds, until))
             await let_follow(asking)
 
-    async def _act(self, caller: Caller, award: str, until: float) -> None:
-        while (begun := perf_counter()) < until:
+    async def _crowd(self) -> None:
+        """Ask many things at once, so that pools open what they ever will: whether they grow beyond that is seen afterwards."""
+        async with AsyncExitStack() as stack:
+            crowd = [await stack.enter_async_context(Caller.to(self._where)) for _ in range(_CROWD)]
+            for number in range(_ROUNDS):
+                await asyncio.gather(*(read(each, self._ready, number, self._award) for each in crowd))
+
+    async def _act(self, caller: Caller, client: int, until: float) -> None:
+        for number in count():
+            if (begun := perf_counter()) >= until:
+                return
+            award = self._award = self._plan.award(client, number)
             async for took in claim(caller, self._ready, award, f"C{next(self._numbers)}"):
                 self._since.commands_s.append(took)
                 self.commands += 1
-            await asyncio.sleep(max(begun + self._every_s - perf_counter(), 0))
+            await asyncio.sleep(max(begun + self._plan.every_s - perf_counter(), 0))
 
     async def _read(self, caller: Caller, until: float) -> None:
         for number in count():
             if perf_counter() > until:
                 return
-            self._since.reads_s.append(await read(caller, self._ready, number))
-            await asyncio.sleep(self._every_s / 2)
+            self._since.reads_s.append(await read(caller, self._ready, number, self._award))
+            await asyncio.sleep(self._plan.every_s / 2)
 
     async def _watch(self, seconds: float, until: float) -> None:
         every_s = min(max(seconds / _SAMPLES, _EVERY_S), seconds / 10)
         with bar() as progress:
-            task = progress.add_task("Samples", total=int(seconds / every_s))
+            task, told = progress.add_task("Samples", total=int(seconds / every_s)), 0
             while perf_counter() + every_s <= until:
                 await asyncio.sleep(every_s)
                 async with Caller.to(self._where) as caller:  # Kept until the next sample, it would be ended as idle.
                     answer = await caller.get(READY, "")
                 self._sample(orjson.loads(answer.body)["views_lag"], seconds - (until - perf_counter()))
                 progress.advance(task)
+                told = self._tell(told)
+
+    def _tell(self, told: int) -> int:
+        """Say how it is once a minute; `told` is the last one of which it was said, and so is what is given back."""
+        last = self.samples[-1] if self.samples else None
+        if last is None or (minute := int(last.at_s // _A_MINUTE)) == told:
+            return told
+        under_way(
+            f"{minute} min: {self.commands:,} commands; {last.memory_mib:.0f} MiB, {last.files} files, {last.sockets} sockets, "
+            f"{last.threads} threads; commands within {last.command_p50_ms:.1f} ms, 99 of 100 within {last.command_p99_ms:.0f}, "
+            f"reads within {last.read_p99_ms:.0f}"
+        )
+        return minute
 
     def _sample(self, behind: int, at_s: float) -> None:
         since, self._since = self._since, _Since()
@@ -190,12 +248,15 @@ _FIGURES: Final[tuple[_Figure, ...]] = (
     ("resident memory", "MiB", lambda each: each.memory_mib, 1.10),
     ("open files", "files", lambda each: each.files, 1.05),
     ("sockets", "files", lambda each: each.sockets, 1.05),
-    ("threads", "threads", lambda each: each.threads, 1.05),
+    ("threads", "threads", lambda each: each.threads, 1.15),
     ("half of the commands within", "ms", lambda each: each.command_p50_ms, 1.25),
     ("99 of 100 commands within", "ms", lambda each: each.command_p99_ms, 1.25),
     ("99 of 100 reads within", "ms", lambda each: each.read_p99_ms, 1.25),
 )
-"""What is looked at, and by how much each may have grown: memory by a tenth, what is open hardly, times by a quarter."""
+"""What is looked at, and by how much each may have grown: memory by a tenth, what is open hardly, times by a quarter.
+
+Threads by one or two: a pool starts one when those that it has are all busy, up to its size.
+"""
 
 
 def lines_of(database: str, samples: Sequence[Sample]) -> Iterator[Line]:
@@ -206,9 +267,10 @@ def lines_of(database: str, samples: Sequence[Sample]) -> Iterator[Line]:
         raise Mistaken("There are too few samples to lay a line through: let it soak for longer.")
     for work, unit, told, most in _FIGURES:
         figures = [(each.at_s, told(each)) for each in counted]
-        begin, end = ends_of_line(figures)
         values = [figure for _, figure in figures]
-        medians, ratios = {OURS: end, BEGINNING: begin}, {of(BEGINNING): end / begin if begin > 0 else 1.0}
+        # A steep line begins or ends where nothing was ever seen, even below nothing.
+        begin, end = (min(max(each, min(values)), max(values)) for each in ends_of_line(figures))
+        medians, ratios = {OURS: end, BEGINNING: begin}, {of(BEGINNING): end / begin if begin else 1.0}
         remark = f"{min(values):,.1f} to {max(values):,.1f}"
         yield Line(database, work, unit, medians, ratios, (Wanted(of(BEGINNING), most, at_most=True),), remark)
 

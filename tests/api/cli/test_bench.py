@@ -17,8 +17,8 @@ from api.cli.bench.commands import Arena
 from api.cli.bench.grounds import Database, grounds
 from api.cli.bench.imports import Import
 from api.cli.bench.proofs import NotVerified
-from api.cli.bench.served import make_ready, served, settings_of
-from api.cli.bench.soaks import Sample, ends_of_line, lines_of
+from api.cli.bench.served import Ready, make_ready, served, settings_of
+from api.cli.bench.soaks import CLAIMS_OF_CLIENT, Plan, Sample, Soak, ends_of_line, lines_of
 from api.settings import vault_key
 from domain.claim import Status, claim_stream
 from ledger import yardsticks
@@ -348,6 +348,30 @@ class TestSoak:
         assert [line.work for line in lines_of("sqlite", samples) if line.missed] == missed
         begin, end = ends_of_line([(each.at_s, each.memory_mib) for each in samples])
         assert end - begin == pytest.approx(growth.get("memory_mib", 0) * 118, abs=1)
+
+    def test_takes_nothing_for_a_beginning_below_what_was_ever_seen(self) -> None:
+        slower = [1.0] * 100 + [float(each) for each in range(1, 220)]
+        samples = [Sample(float(at), 120.0, 30, 8, 12, 0, took, took, took) for at, took in enumerate(slower)]
+        assert ends_of_line([(each.at_s, each.read_p99_ms) for each in samples[64:]])[0] < 0
+        (line,) = (each for each in lines_of("sqlite", samples) if each.work == "99 of 100 reads within")
+        assert (line.medians["beginning"], line.missed != ()) == (1.0, True)
+        assert line.ratios["ours / beginning"] > 100
+
+    def test_goes_on_under_other_awards_so_that_none_grows_without_end(self) -> None:
+        plan = Plan(seconds=1_800, rate=20, clients=4)
+        claims = Counter(plan.award(client, number) for client in range(4) for number in range(int(1_800 / plan.every_s)))
+        assert set(claims) <= set(plan.all)
+        assert max(claims.values()) == claims["BENCH-HOT-0"] == 2 * CLAIMS_OF_CLIENT
+
+    def test_tells_how_it_is_once_a_minute(self, capsys: pytest.CaptureFixture[str]) -> None:
+        ready = Ready(settings_of(Database.SQLITE, yardsticks.Scratch(Path())), {}, {}, "", "", {})
+        soak, told = Soak(1, ("127.0.0.1", 1), ready, Plan(1_800, 20, 4)), 0
+        for at_s in range(1, 200):
+            soak.samples.append(Sample(float(at_s), 120.0, 30, 8, 12, 0, 6.0, 20.0, 9.0))
+            told = soak._tell(told)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition(":")[0] for line in lines] == ["1 min", "2 min", "3 min"]
+        assert "120 MiB, 30 files, 8 sockets, 12 threads; commands within 6.0 ms" in lines[0]
 
     def test_refuses_to_judge_by_too_little(self) -> None:
         with pytest.raises(Mistaken, match="too few"):
