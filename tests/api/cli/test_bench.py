@@ -85,7 +85,7 @@ class TestAppend:
         assert done.exit_code == 0, done.output
         told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
         assert told == [f"sqlite, {line['work']}" for line in orjson.loads(done.stdout)["lines"]]
-        assert re.search(r"3 writers, 1 event each: ours [\d.,]+, floor [\d.,]+, library [\d.,]+ entries/s", done.stderr)
+        assert re.search(r"3 threads, 1 event each: ours [\d.,]+, floor [\d.,]+, library [\d.,]+ entries/s", done.stderr)
 
     def test_refuses_postgresql_unless_it_is_said_which(self) -> None:
         done = run(*self.tiny)
