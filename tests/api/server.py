@@ -163,6 +163,8 @@ def _said(who: Logged, event: str, lives: Callable[[], bool]) -> dict[str, Any]:
 async def asked(place: Place, serving: Serving | Forked) -> AsyncIterator[Service]:
     """Whoever has the first administrator's key, asking a process that serves."""
     app = create_app(place.settings)  # Never started: it is asked only what it declares.
-    async with httpx.AsyncClient(base_url=serving.address, timeout=60, limits=httpx.Limits(max_connections=64)) as http:
+    # Connections are given up well before the service ends them as idle, or a request could meet that on its way.
+    limits = httpx.Limits(max_connections=64, keepalive_expiry=2)
+    async with httpx.AsyncClient(base_url=serving.address, timeout=60, limits=limits) as http:
         first = Holder(http, app, (place.folder / FIRST_KEY_FILE).read_text("utf-8").strip())
         yield Service(app, http, Clock(), place.settings, first)
