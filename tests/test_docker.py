@@ -91,8 +91,7 @@ class TestTheContainers:
     def test_migrate_serve_and_follow(self, database: postgres.Server, secrets: Path, tmp_path: Path) -> None:
         migrate, api, worker = (container(name, database, secrets, tmp_path) for name in ("migrate", "api", "worker"))
         with server.forked(migrate, *SERVICES["migrate"]["command"]) as migrating:
-            migrating.process.join(server.START_TIMEOUT_S)
-            assert migrating.process.exitcode == 0, migrating.log.read_text("utf-8")
+            assert migrating.process.wait(server.START_TIMEOUT_S) == 0, migrating.log.read_text("utf-8")
         with (
             server.forked(api, *SERVICES["api"]["command"]) as serving,
             server.forked(worker, *SERVICES["worker"]["command"]) as other,
@@ -106,7 +105,7 @@ class TestTheContainers:
 
     def test_serve_as_a_role_that_cannot_change_the_log(self, database: postgres.Server, secrets: Path, tmp_path: Path) -> None:
         with server.forked(container("migrate", database, secrets, tmp_path), *SERVICES["migrate"]["command"]) as migrating:
-            migrating.process.join(server.START_TIMEOUT_S)
+            assert migrating.process.wait(server.START_TIMEOUT_S) == 0
         with database.connect("ledger") as connection:
             for statement in (
                 "DROP TRIGGER entries_never_change ON log.entries",
