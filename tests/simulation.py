@@ -32,6 +32,18 @@ import projections.following
 T = TypeVar("T")
 
 _STUCK_S: Final = 60
+COMMITTED: Final = "has committed"
+"""Where a thread stands that has committed and told nobody yet."""
+_WORST: Final = 20
+"""By how much a process is likelier to die just there."""
+HAPPENS: Final = (
+    "failed before",
+    "failed after",
+    "crashed",
+    "crashed between commit and answer",
+    "clock stepped back",
+    "follower behind",
+)
 _TOLD: Final = 60
 """So many of the last steps are told of a failing seed."""
 
@@ -60,6 +72,8 @@ class _Thread:
         self.process = process
         self.name = f"{process.name}/{name}"
         self.ready: Callable[[], bool] | None = None
+        self.at = ""
+        """The gate at which it stands."""
         self.done = False
         self.failure: BaseException | None = None
         self._scheduler = scheduler
@@ -118,7 +132,7 @@ class Scheduler:
         self.threads: list[_Thread] = []
         self.trace: deque[str] = deque(maxlen=_TOLD)
         self.steps = 0
-        self.happened = dict.fromkeys(("failed before", "failed after", "crashed", "clock stepped back"), 0)
+        self.happened = dict.fromkeys(HAPPENS, 0)
         self.peaceful = False
         """Whether nothing fails any more."""
         self._fails = fails
@@ -148,7 +162,8 @@ class Scheduler:
         if not ready:
             raise Stuck(f"nobody can go on: {', '.join(thread.name for thread in self.threads)}")
         thread = self.random.choice(ready)
-        if not self.peaceful and self.random.random() < self._crashes:
+        if not self.peaceful and self.random.random() < self._crashes * (_WORST if thread.at == COMMITTED else 1):
+            self.happened["crashed between commit and answer"] += thread.at == COMMITTED
             self.crash(thread.process)
             return thread.process
         thread.step()
@@ -208,6 +223,7 @@ def gate(what: str, ready: Callable[[], bool] | None = None) -> None:
     if thread is None:
         return
     thread._scheduler.trace.append(f"{thread.name} {what}")
+    thread.at = what
     thread.gate(ready)
 
 
@@ -244,7 +260,7 @@ class _Cursor(sqlite3.Cursor):
         if when == "after":
             connection.lose(told)
         if sql == "COMMIT":
-            gate("has committed")
+            gate(COMMITTED)
         return self
 
 

@@ -45,6 +45,8 @@ COMMANDS: Final = 10
 PROCESSES: Final = 3
 CLIENTS: Final = 3
 MOST_STEPS: Final = 200_000
+FAR: Final = 7
+"""A follower that is so many entries behind comes up in several steps."""
 
 
 # What is counted ------------------------------------------------------------------------------------------------------
@@ -229,10 +231,13 @@ class Client:
         return Asked(1_000 * self.number + next(self._numbers), names, choose.choice(TALLIES), choose.random() < 0.3)
 
 
-def follow(follower: Follower, content: Callable[[], bool]) -> None:
+def follow(follower: Follower, scheduler: Scheduler, spectator: "Spectator", content: Callable[[], bool]) -> None:
     while not content():
+        if scheduler.random.random() < 0.05:  # It has something else to do for a while, and is far behind then.
+            until = spectator.size + 3 * FAR
+            gate("lets entries gather", lambda until=until: content() or spectator.size >= until)  # type: ignore[misc]
         try:
-            follower.step(limit=7)
+            follower.step(limit=FAR)
         except Unavailable:
             gate("follows again in a moment")
         gate("follows")
@@ -244,7 +249,8 @@ def follow(follower: Follower, content: Callable[[], bool]) -> None:
 class Spectator:
     """Reads the tables at every step, and works everything out by itself."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, happened: dict[str, int]) -> None:
+        self._happened = happened
         self._log = sqlite3.connect(folder / "ledger.db", isolation_level=None, check_same_thread=False)
         self._views = sqlite3.connect(folder / "ledger-views.db", isolation_level=None, check_same_thread=False)
         self._leaves: list[bytes] = []
@@ -255,6 +261,11 @@ class Spectator:
         self._moment = ""
         self._acknowledged: dict[str, tuple[int, int]] = {}
         self._followed = -1
+
+    @property
+    def size(self) -> int:
+        """How far the log had come at the last look."""
+        return len(self._leaves)
 
     def close(self) -> None:
         self._log.close()
@@ -344,6 +355,8 @@ class Spectator:
             cursor.execute("COMMIT")
         assert failed is None, failed
         assert position <= len(self._leaves), "the read models are ahead of the log"
+        if position + FAR < len(self._leaves) and position != self._followed:
+            self._happened["follower behind"] += 1
         if rows is not None:
             self._followed = position
             sums: dict[str, tuple[int, int]] = {}
@@ -381,7 +394,7 @@ def simulate(seed: int, folder: Path) -> Outcome:
 def _play(scheduler: Scheduler, folder: Path, trace: list[str]) -> int:
     ledgers = Ledgers(scheduler, folder)
     running = [ledgers.open(f"process {number}") for number in range(PROCESSES)]
-    spectator = Spectator(folder)
+    spectator = Spectator(folder, scheduler.happened)
     clients = [Client(number, scheduler, spectator) for number in range(PROCESSES * CLIENTS)]
 
     def content() -> bool:
@@ -391,7 +404,7 @@ def _play(scheduler: Scheduler, folder: Path, trace: list[str]) -> int:
         mine = int(process.name.split()[1])
         for client in clients[mine::PROCESSES]:
             scheduler.start(process, f"client {client.number}", partial(client.work, ledger))
-        scheduler.start(process, "follower", partial(follow, follower, content))
+        scheduler.start(process, "follower", partial(follow, follower, scheduler, spectator, content))
 
     for each in running:
         begin(*each)
