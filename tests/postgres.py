@@ -24,6 +24,7 @@ START_TIMEOUT_S: Final = 60
 TEMPLATE: Final = "template_ledger"
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 (each server makes a folder of its own there)
 """A disk in memory, where this system has one."""
+_PREFIX: Final = "lcl-pg-of-"
 ENOUGH_BYTES: Final = 4 << 30
 """What must be free there for all servers of a run, at the very least."""
 # A test's database lives for seconds: what makes a real one outlive the machine is asserted, and left on.
@@ -180,11 +181,20 @@ def _data_folder(folder: Path) -> Path:
     """Where a server's databases are: in memory if there is room, as making and dropping one for each test syncs 300 files."""
     data = folder / "data"
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES:
-        in_memory = Path(tempfile.mkdtemp(prefix="lcl-pg-", dir=MEMORY))
+        _forget_the_dead()
+        in_memory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=MEMORY))
         data.symlink_to(in_memory)
         return in_memory
     data.mkdir()
     return data
+
+
+def _forget_the_dead() -> None:
+    """Give back the memory that servers of tests held which were cut off, and could not do so themselves."""
+    for left in MEMORY.glob(f"{_PREFIX}*"):
+        process = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def somebody_else() -> dict[str, Any]:

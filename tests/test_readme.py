@@ -61,7 +61,7 @@ class TestReadme:
             [sys.executable, "-c", "from api.cli import app; app(prog_name='lcledger')", "demo", "--no-serve"],
             check=True,
             cwd=tmp_path,
-            timeout=120,
+            timeout=300,
             env={**os.environ, "PYTHONPATH": str(TOP), "LCLEDGER_DATA_DIR": str(tmp_path / "demo")},
         )
 
