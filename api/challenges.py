@@ -17,7 +17,7 @@ from ssl import SSLContext
 from typing import Any, ClassVar, Final
 
 from api import outgoing, webhook_signatures
-from api.outgoing import Answer, Limits, Outgoing, Rules
+from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules
 from api.problems import TurnedAway
 from api.webhook_signatures import Key
 from ledger.entry import written
@@ -51,7 +51,7 @@ async def challenge(rules: Rules, webhook: str, url: str, keys: Iterable[Key], n
     ).encode()
     async with Outgoing(rules, _LIMITS, _tls()) as calling:
         signed = webhook_signatures.headers(name, now, body, keys)
-        answer = await calling.post(url, body, {"Content-Type": MEDIUM, **signed})
+        answer = await calling.post(url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})
     if answer.failure is not None:
         raise ChallengeNotAnswered(failure=answer.failure)
     if not answer.good:

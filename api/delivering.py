@@ -27,7 +27,7 @@ from pydantic import BaseModel, Field
 from api import webhook_signatures
 from api.challenges import MEDIUM
 from api.feed import NoticeContent, ToldNotice, told
-from api.outgoing import Answer, Limits, Outgoing, Rules, tls
+from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
 from api.webhook_signatures import Key, PrivateKey
 from domain.aggregate import Actor, PersonId
@@ -52,13 +52,12 @@ _LOOK_S: Final = 1.0
 _AGAIN_S: Final = 1.0
 _GRACE_S: Final = 5.0
 """What calls under way have to end when the service stops."""
-_BURST_S: Final = 0.25
+BURST_S: Final = 0.25
 """For how long a line that had nothing to send may catch up beyond its rate."""
 _REMEMBERED: Final = 2_000
 _CUT: Final = 500
 """How many characters of an answer are kept."""
 _GONE: Final = 410
-_AGENT: Final = "life-chances-ledger"
 ITSELF: Final = Actor(PersonId("the-service"), "the-service")
 """Who disables a webhook that takes nothing."""
 
@@ -473,7 +472,7 @@ class Line:
                 if ready <= now:
                     _, _, award = heappop(self._due)
                     busy = timedelta(seconds=1 / self.told.row.rate_limit)
-                    self._free_at = max(self._free_at, now - timedelta(seconds=_BURST_S)) + busy
+                    self._free_at = max(self._free_at, now - timedelta(seconds=BURST_S)) + busy
                     return self._awards[award][0]
                 wait_s = min(wait_s, (ready - now).total_seconds())
             with suppress(TimeoutError):
@@ -503,7 +502,7 @@ class Line:
             return Answer(None, b"", f"the notice cannot be told: {type(failure).__name__}", 0)
         keys = [key for one in self.told.row.signing(now) for key in self.keys.get(one.number, ())]
         signed = webhook_signatures.headers(delivery.id, now, body, keys)
-        return await self._outgoing.post(self.url, body, {"Content-Type": MEDIUM, "User-Agent": _AGENT, **signed})
+        return await self._outgoing.post(self.url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})
 
     def _again_at(self, delivery: Delivery, answer: Answer) -> datetime | None:
         """When a delivery is tried again, if it has to be; of one that is gone, as soon as it is enabled again."""

@@ -83,6 +83,10 @@ KEEP_S: Final = 3.0
 """For how long a connection is kept: less than servers keep it, so that seldom one is taken that the other end just ends."""
 
 
+AGENT: Final = "life-chances-ledger"
+"""As what we call."""
+
+
 class AddressIsRefused(ValueError):
     """We do not call this address."""
 
@@ -114,6 +118,16 @@ class Rules:
         if address is not None:
             self.expect(address)
         return host, port
+
+    def special(self, host: str) -> str | None:
+        """Why a host may not be called that is an address and no name, if so; what a name means is seen when it is called."""
+        address = _literal(host)
+        if address is not None:
+            try:
+                self.expect(address)
+            except AddressIsRefused as refused:
+                return str(refused)
+        return None
 
     def expect(self, address: Address) -> None:
         """Refuse an address that is not anybody's; `AddressIsRefused` says what it is."""

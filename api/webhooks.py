@@ -130,6 +130,7 @@ class SecretRecorded(Recorded):
     webhook: str
     public_key: str = Field(description="By which anybody may verify what `v1a` signs (Ed25519, `whpk_…`)")
     secret: str | None = Field(description="By which its receiver verifies `v1` (`whsec_…`); not in a repeat or a dry run")
+    before_until: datetime | None = Field(None, description="Of a rotation: until when what signed before signs along at most")
 
 
 # Asking ---------------------------------------------------------------------------------------------------------------
@@ -170,6 +171,7 @@ _OF_ADDRESSES = (
     webhooks.AddressIsNotPrivate,
     webhooks.AddressHasCredentials,
     webhooks.PortIsNotTaken,
+    webhooks.AddressIsNotAnybodys,
 )
 _NAMED = (NoSuchWebhook, WebhookIsRemoved)
 
@@ -309,9 +311,16 @@ def _made() -> Secret:
 def _shown(told: Recorded, entries: Iterable[Any], webhook: str, made: Secret, ask: TheAsk) -> SecretRecorded:
     """The answer of what made a secret; it shows the secret if it is the one that was recorded just now."""
     ask.response.headers["Cache-Control"] = "no-store"
-    (public,) = (each.event.public_key for each in entries)
+    (event,) = (each.event for each in entries)
+    public, until = event.public_key, getattr(event, "before_until", None)
     is_new = public == made.public and not ask.dry_run
-    return SecretRecorded(**dict(told), webhook=webhook, public_key=public, secret=made.symmetric if is_new else None)
+    return SecretRecorded(
+        **dict(told),
+        webhook=webhook,
+        public_key=public,
+        secret=made.symmetric if is_new else None,
+        before_until=None if until is None else datetime.fromisoformat(until),
+    )
 
 
 def _secrets(ledger: Ledger, webhook: Webhook, now: datetime) -> tuple[str, list[webhook_signatures.Key]]:
@@ -324,4 +333,4 @@ def _secrets(ledger: Ledger, webhook: Webhook, now: datetime) -> tuple[str, list
 
 def _addresses(request: Request) -> Addresses:
     settings: Settings = request.app.state.settings
-    return Addresses(settings.webhook_ports_taken, settings.webhook_loopback)
+    return Addresses(settings.webhook_ports_taken, settings.webhook_loopback, Rules.of(settings).special)

@@ -12,7 +12,7 @@ number, and the one before signs along with it for a while, so that a receiver c
 import ipaddress
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -108,6 +108,9 @@ class Addresses:
 
     ports: frozenset[int] = frozenset({443})
     loopback: bool = False
+    special: Callable[[str], str | None] = lambda _: None
+    """Why a host may not be called that is an address rather than a name, as `10.0.0.1 is private`, or nothing. Names are looked
+    at when they are called, as they may mean another address each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,10 @@ class AddressHasCredentials(Invalid):
 
 class PortIsNotTaken(Invalid):
     """Webhooks are not sent to this port; a setting (LCLEDGER_WEBHOOK_PORTS) says to which ones they are."""
+
+
+class AddressIsNotAnybodys(Invalid):
+    """A webhook's URL must not name a private or reserved address, unless a setting (LCLEDGER_WEBHOOK_NETWORKS) allows it."""
 
 
 class TypeIsNeverTold(Invalid):
@@ -663,6 +670,8 @@ def expect_address(url: str, taken: Addresses) -> str:
         raise AddressHasCredentials
     if port not in taken.ports and not stays_here:
         raise PortIsNotTaken(port=port)
+    if (because := taken.special(host)) is not None:
+        raise AddressIsNotAnybodys(because=because)
     return host
 
 

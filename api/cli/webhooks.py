@@ -321,3 +321,5 @@ def _said(
 def _tell_secret(done: Json) -> None:
     """Show what signs, as far as the receiver has to know it."""
     say(f"  secret      {done['secret'] or '(shown before)'}", f"  public key  {done['public_key']}")
+    if done["before_until"] is not None:
+        say(f"What signed before signs along with it until {done['before_until']}.")

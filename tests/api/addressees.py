@@ -54,7 +54,7 @@ class Ground:
         decide = partial(
             webhook.register,
             webhook=name,
-            asked=Registration(url=url, rate_limit=1_000, **asked),
+            asked=Registration(**{"url": url, "rate_limit": 1_000, **asked}),
             secret=secret,
             by=Keeper(INVESTOR),
             types=TOLD.keys(),

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from api.delivering import Schedule, manner, retry_after_s
+from api.delivering import BURST_S, Schedule, manner, retry_after_s
 from api.outgoing import Answer, Limits
 from api.settings import Settings
 from domain.webhook import Reason
@@ -268,6 +268,19 @@ class TestDelivering:
             await until(lambda: len(told.deliveries.attempts("slow", 1, 30)) > 0)
         assert len(desk.told()) == 30
         assert told.deliveries.attempts("slow", 1, 30)[0].failure == "no answer in time"
+
+    async def test_sends_no_more_in_a_second_than_it_is_to_and_the_others_as_fast_as_ever(self, told: Ground, desk: Desk) -> None:
+        told.register("slow", f"{desk.url}/slow", rate_limit=10)
+        told.register("big", f"{desk.url}/")
+        with told.delivering():
+            for _ in range(10):
+                told.happen(KIRKLEES, OPEN_FOR_YOU, WORKWISE)
+            await until(ended(told, "big", count=30))
+            assert len(desk.told("/slow")) < 30
+            await until(ended(told, "slow", count=30))
+        came = [each.at for each in desk.heard if each.path == "/slow"]
+        at_once = 10 * BURST_S + 1
+        assert all(later - came[number] >= (10 - at_once) / 10 for number, later in enumerate(came[10:]))
 
     async def test_sends_no_more_at_once_than_is_set(self, told: Ground, desk: Desk) -> None:
         told.register("big", f"{desk.url}/")

@@ -3,6 +3,7 @@
 import random
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,15 @@ BADLY: Final = 12.0
 """How often of a hundred the receiver misbehaves."""
 LET_LIVE_S: Final = 1.5
 GIVEN_UP_S: Final = 240
+QUICKLY: Final = {
+    "webhook_loopback": True,
+    "webhook_pauses_s": ",".join(["0.1"] * 50),
+    "webhook_jitter": 0.5,
+    "webhook_timeout_s": 1.0,
+}
+SENDS: Final = "this process sends webhooks now"
+TAKEN_OVER: Final = 3
+"""How often the worker that sends is killed."""
 
 
 @pytest.mark.parametrize("seed", [7])
@@ -29,13 +39,7 @@ def test_reach_everybody_once_or_again_under_the_same_id(tmp_path: Path, request
     deliveries, kills = request.config.getoption("--deliveries"), request.config.getoption("--webhook-kills")
     webhooks = tuple(f"bench{number}" for number in range(20 if deliveries >= 10_000 else 6))
     chance = random.Random(seed)  # noqa: S311 (a schedule)
-    more = {
-        "webhook_loopback": True,
-        "webhook_pauses_s": ",".join(["0.1"] * 50),
-        "webhook_jitter": 0.5,
-        "webhook_timeout_s": 1.0,
-    }
-    place = Place(tmp_path / "ledger", more=more)
+    place = Place(tmp_path / "ledger", more=QUICKLY)
     place.folder.mkdir()
     left = -(-deliveries // len(webhooks))
     with receiving(tmp_path / "took", seed=seed, badly=BADLY) as receiver, ground(place.settings.log_url, VAULT_KEY) as told:
@@ -61,6 +65,39 @@ def test_reach_everybody_once_or_again_under_the_same_id(tmp_path: Path, request
         assert died > 0
         for name in webhooks:
             _expect_whole(told, receiver, name, -(-deliveries // len(webhooks)))
+
+
+def test_are_sent_by_the_worker_that_stood_by_when_another_is_killed(postgres_url: str, tmp_path: Path) -> None:
+    webhooks, left, died, killed = tuple(f"bench{number}" for number in range(6)), 100, 0, 0
+    count, chance = left, random.Random(7)  # noqa: S311 (a schedule)
+    place = Place(tmp_path / "ledger", postgres_url, more=QUICKLY)
+    with (
+        receiving(tmp_path / "took", seed=7, badly=BADLY) as receiver,
+        ground(postgres_url, VAULT_KEY) as told,
+        ExitStack() as processes,
+    ):
+        told.agree(*AWARDS)
+        for name in webhooks:
+            told.register(name, f"{receiver.url}/{name}")
+        workers = [processes.enter_context(forked(place, "worker")) for _ in range(2)]
+        begun = let_live = time.monotonic()
+        while left or killed < TAKEN_OVER or _waits(told, webhooks):
+            assert time.monotonic() - begun < GIVEN_UP_S
+            if left:
+                told.happen(chance.choice(AWARDS))
+                left -= 1
+            died += receiver.keep_alive(7 + died + 1, BADLY)
+            _enable(told, webhooks)
+            sending = [each for each in workers if each.said(SENDS)]
+            assert len(sending) <= 1, "one sends, and the other stands by"
+            if sending and killed < TAKEN_OVER and time.monotonic() > let_live + LET_LIVE_S:
+                sending[0].kill()
+                workers.remove(sending[0])
+                workers.append(processes.enter_context(forked(place, "worker")))
+                killed, let_live = killed + 1, time.monotonic()
+            time.sleep(0.05)
+        for name in webhooks:
+            _expect_whole(told, receiver, name, count)
 
 
 def _waits(told: Ground, webhooks: tuple[str, ...]) -> bool:

@@ -57,6 +57,20 @@ def _verifies(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
 
 
 class TestRegister:
+    @pytest.mark.parametrize(
+        ("host", "kind"),
+        [
+            ("10.1.2.3", "private"), ("169.254.169.254", "link-local"), ("100.64.0.1", "carrier"), ("[fd00::1]", "private"),
+            ("[::ffff:192.168.0.1]", "IPv4 in IPv6"),
+        ],
+    )  # fmt: skip
+    async def test_refuses_an_address_that_is_nobody_s_to_call(self, service: Service, host: str, kind: str) -> None:
+        answer = await service.ivo.post(WEBHOOKS, {"url": f"https://{host}/"})
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "address-is-not-anybodys")
+        assert kind in answer.json()["details"]["because"]
+        assert "LCLEDGER_WEBHOOK_NETWORKS" in answer.json()["detail"]
+        assert (await service.ivo.reads(WEBHOOKS))["rows"] == []
+
     async def test_shows_the_secret_once(self, service: Service, receiver: Receiver) -> None:
         body = {"url": receiver.url, "description": "The reporting desk", "awards": [AWARD], "types": ["payment.*"]}
         first = await service.ivo.post(WEBHOOKS, body, key="my-endpoint")
@@ -139,11 +153,14 @@ class TestChallenge:
         assert (heard.said["type"], heard.said["source"]) == ("webhook.challenged", f"{WEBHOOKS}/{made['webhook']}")
         assert heard.said["time"].endswith("Z")
         assert heard.headers["content-type"] == "application/cloudevents+json", "as notices are, so that it is seen at once"
+        assert heard.headers["user-agent"] == "life-chances-ledger"
 
     async def test_is_signed_by_all_that_signs(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver)
         webhook = f"{WEBHOOKS}/{made['webhook']}"
         rotated = await service.ivo.does(f"{webhook}/secrets", {"overlap_hours": 1})
+        _, before = (await service.ivo.reads(webhook))["secrets"][::-1]
+        assert (made["before_until"], rotated["before_until"]) == (None, before["until"])
         await service.ivo.does(f"{webhook}/challenge")
         (heard,) = receiver.heard
         for each in (made, rotated):
@@ -180,8 +197,10 @@ class TestChallenge:
         assert slug(answer) == (409, "challenge-not-answered")
         assert "no connection" in answer.json()["detail"]
 
-    async def test_never_calls_into_our_own_network(self, service: Service) -> None:
-        made = await service.ivo.does(WEBHOOKS, {"url": "https://169.254.169.254/latest/meta-data"})
+    async def test_never_calls_into_our_own_network_whatever_a_name_means(self, service: Service) -> None:
+        made = await service.ivo.does(
+            WEBHOOKS, {"url": "https://0xa9fea9fe/latest/meta-data"}
+        )  # 169.254.169.254, as some write it.
         answer = await service.ivo.post(f"{WEBHOOKS}/{made['webhook']}/challenge")
         assert slug(answer) == (409, "challenge-not-answered")
         assert "the address is refused" in answer.json()["detail"]

@@ -16,6 +16,7 @@ from domain.webhook import (
     Addresses,
     AddressHasCredentials,
     AddressIsMalformed,
+    AddressIsNotAnybodys,
     AddressIsNotPrivate,
     Change,
     ChangesNothing,
@@ -208,6 +209,14 @@ class TestAddress:
 )
 def test_address_is_taken(url: str, taken: Addresses, host: str) -> None:
     assert expect_address(url, taken) == host
+
+
+def test_address_that_is_special_is_refused() -> None:
+    taken = Addresses(special=lambda host: f"{host} is private" if host.startswith("10.") else None)
+    assert expect_address("https://11.0.0.1/", taken) == "11.0.0.1"
+    with pytest.raises(AddressIsNotAnybodys) as refused:
+        expect_address("https://10.0.0.1/", taken)
+    assert refused.value.details == {"because": "10.0.0.1 is private"}
 
 
 @pytest.mark.parametrize("url", ["http://notices.example.org/", "http://10.0.0.1/", "http://localhost.example.org/"])

@@ -53,7 +53,7 @@ class TestWebhooks:
         assert run("challenge", webhook)[0] == 0
         assert run("change", webhook, "--rate-limit", "5")[0] == 0
         code, said = run("rotate", webhook)
-        assert (code, "whsec_" in said) == (0, True)
+        assert (code, "whsec_" in said, "What signed before signs along with it until 20" in said) == (0, True, True)
         code, said = run("show", webhook)
         assert (code, "whsec_" in said, said.count("whpk_"), "Reporting desk" in said) == (0, False, 2, True)
         assert run("disable", webhook)[0] == 0
@@ -70,3 +70,8 @@ class TestWebhooks:
     def test_go_to_no_other_machine_in_the_clear(self, played: Played) -> None:
         done = CliRunner().invoke(app, ["webhooks", "add", "http://notices.example.org/", "--data-dir", str(played.folder)])
         assert (done.exit_code, "must begin with https://" in done.output) == (1, True)
+
+    def test_go_to_no_private_address(self, played: Played) -> None:
+        done = CliRunner().invoke(app, ["webhooks", "add", "https://10.1.2.3/", "--data-dir", str(played.folder)])
+        assert (done.exit_code, "10.1.2.3 is private" in done.output) == (1, True)
+        assert "LCLEDGER_WEBHOOK_NETWORKS" in done.output
