@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS checks (
     root text, digest text NOT NULL, checked_at text, differences text NOT NULL, PRIMARY KEY (name, version)
 )
 """
+_ROUNDS: Final = "CREATE TABLE IF NOT EXISTS rounds (id bigint PRIMARY KEY, stands text NOT NULL)"
+"""Where comparing stands that did not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Tables:
         with self._alone() as connection:
             connection.exec_driver_sql(_MODELS)
             connection.exec_driver_sql(_CHECKS)
+            connection.exec_driver_sql(_ROUNDS)
             known = {standing.model.view for standing in self.standings(connection)}
             for model in self.models:
                 if model.view not in known:

@@ -209,9 +209,15 @@ class Views:
             stop.wait(begun + (pace.every_s if self._following else _AGAIN_S) - time.monotonic())
 
     def _watch_once(self, pace: Pace, stop: threading.Event) -> None:
-        for entries in Round(self._tables, self._ledger, self._checks.last()).slices():
-            if stop.wait(entries / pace.entries_a_second) or not self._following:
-                return
+        try:
+            for entries in Round(self._tables, self._ledger, self._checks.last()).slices():
+                if stop.wait(entries / pace.entries_a_second) or not self._following:
+                    return  # Whoever follows next goes on there.
+        except Unavailable:
+            raise
+        except Exception:
+            self._checks.forget()  # What failed may be where it stood.
+            raise
 
     def _follow(self, wake: Wake, stop: threading.Event) -> None:
         while not stop.is_set():

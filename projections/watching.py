@@ -3,15 +3,17 @@
 A round goes through the log twice. By position: each stream that begins in a window is folded anew, and compared with its rows.
 By award: its entries are posted anew, and compared with its journals and sums. Nothing is held on to in between: rows and how far
 their model has come are read in one transaction, and what the log says up to there never changes. So neither whoever follows nor
-a rebuild need wait, and a round is the same whatever they do meanwhile.
+a rebuild need wait, and a round is the same whatever they do meanwhile. Where it stands is kept beside the models, so that the
+next process goes on there.
 """
 
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -32,6 +34,8 @@ _AT_ONCE: Final = 100
 """Entries that are folded or posted at once."""
 _A_LOOK: Final = 10
 """What looking costs where nothing is found, in entries."""
+_KEPT_EVERY: Final = 1_000
+"""After so many entries it is kept where a round stands: a process that ends does as many in vain at most."""
 _MOST: Final = 2**63 - 1
 _MOST_NAMED: Final = 20
 _MODULUS: Final = 2**256
@@ -91,6 +95,25 @@ class Checks:
                 [(model.name, model.version, watched.position, watched.root, watched.digest, at, differences)],
             )
 
+    def left(self) -> Any:
+        """Where the round stands that did not come to its end, as it was kept; nothing if there is none."""
+        found = self._tables.ask("SELECT stands FROM rounds")
+        return orjson.loads(found[0][0]) if found else None
+
+    def keep(self, stands: Any) -> None:
+        """Keep where a round stands, so that another process can go on there."""
+        with self._tables.turn() as connection:
+            self._tables.ask_nothing(
+                connection,
+                "INSERT INTO rounds (id, stands) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET stands = excluded.stands",
+                [(orjson.dumps(stands).decode(),)],
+            )
+
+    def forget(self) -> None:
+        """Let the next round begin anew."""
+        with self._tables.turn() as connection:
+            connection.exec_driver_sql("DELETE FROM rounds")
+
 
 @dataclass(slots=True)
 class _Watching:
@@ -101,6 +124,17 @@ class _Watching:
     digest: int = 0
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """All of it, as JSON can say it."""
+        at = {"generation": self.begun.generation, "position": self.begun.position, "root": self.begun.root}
+        return {"at": at, "recorded": f"{self.begun.digest:x}", "digest": f"{self.digest % _MODULUS:x}", "faults": self.faults}
+
+    def going_on(self, kept: Any) -> "_Watching":
+        """The model as it was watched when that was kept."""
+        begun = replace(self.begun, **kept["at"], digest=int(kept["recorded"], 16))
+        return _Watching(begun, int(kept["digest"], 16), kept["faults"])
+
 
 class _Comparing(ABC):
     """Models that have not stopped, being compared with the log."""
@@ -110,6 +144,10 @@ class _Comparing(ABC):
         self._reads = reads
         self._registry = registry
         self._models: dict[str, _Watching] = {}
+        self._after: int | None = 0
+        """The position up to which streams have begun that were compared; nothing: all were."""
+        self._award = ""
+        """The last award that was compared."""
 
     def _begin(self) -> None:
         with self._tables.turn_to_read() as connection:
@@ -119,6 +157,9 @@ class _Comparing(ABC):
     def _fault(self, at: Standing, what: str) -> None:
         """Hear of a row that is not what the log says."""
 
+    def _passed(self) -> None:  # noqa: B027 (whoever compares all at once has nowhere to go on)
+        """Hear that everything up to here was compared."""
+
     def _standings(self, connection: Connection) -> dict[str, Standing]:
         """How far those models are that are compared; one that stopped meanwhile is looked at no more."""
         found = {each.model.view: each for each in self._tables.standings(connection) if each.failed is None}
@@ -127,8 +168,7 @@ class _Comparing(ABC):
     # By position: rows that stand for streams.
 
     def _by_position(self) -> Iterator[int]:
-        after, last = 0, False
-        while not last:
+        while (after := self._after) is not None:
             with self._tables.turn_to_read() as connection:
                 standings = self._standings(connection)
                 upto = after + _WINDOW
@@ -146,7 +186,8 @@ class _Comparing(ABC):
                 for stream in dict.fromkeys((*begins, *stored)):
                     if isinstance(at.model, Projection):
                         yield from self._compare_row(at, at.model, stream, stored.get(stream))
-            after = upto
+            self._after = None if last else upto
+            self._passed()
             yield _A_LOOK
 
     def _compare_row(self, at: Standing, model: Projection[Any], stream: str, stored: Stored | None) -> Iterator[int]:
@@ -184,10 +225,10 @@ class _Comparing(ABC):
     # By award: journals and sums.
 
     def _by_award(self) -> Iterator[int]:
-        award = ""
-        while (following := self._next_award(award)) is not None:
-            award = following
+        while (award := self._next_award(self._award)) is not None:
             yield from self._compare_award(award)
+            self._award = award
+            self._passed()
 
     def _next_award(self, after: str) -> str | None:
         with self._tables.turn_to_read() as connection:
@@ -285,13 +326,33 @@ class Round(_Comparing):
         self._now = ledger.now
         self._checks = Checks(tables)
         self._before = before
+        self._since = 0
+        """Entries that were compared since it was kept where the round stands."""
 
     def slices(self) -> Iterator[int]:
-        """Compare, slice by slice; after each, how many entries it took. What it comes to is noted in the end."""
+        """Compare, slice by slice; after each, how many entries it took. What it comes to is noted in the end.
+
+        A round that did not come to its end goes on where it stood.
+        """
         self._begin()
-        yield from self._by_position()
-        yield from self._by_award()
+        for entries in chain(self._by_position(), self._by_award()):
+            self._since += entries
+            yield entries
         self._end()
+        self._checks.forget()
+
+    def _begin(self) -> None:
+        super()._begin()
+        left = self._checks.left()
+        if left is not None and (both := self._models.keys() & left["models"].keys()):
+            self._models = {name: each.going_on(left["models"][name]) for name, each in self._models.items() if name in both}
+            self._after, self._award = left["after"], left["award"]
+
+    def _passed(self) -> None:
+        if self._since >= _KEPT_EVERY:
+            models = {name: each.kept for name, each in self._models.items()}
+            self._checks.keep({"after": self._after, "award": self._award, "models": models})
+            self._since = 0
 
     def _fault(self, at: Standing, what: str) -> None:
         """Tell it at once, to the log and to those who ask, and do not wait for the round's end."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count, islice
 
 import pytest
 
 from ledger.ledger import Ledger
+from projections import watching
 from projections.projection import Projection
 from projections.views import Views, all_models
 from projections.watching import Checks, Pace, Round, Watched
@@ -111,6 +114,71 @@ class TestARound:
         assert differences(a_round(views))
         views.rebuild()
         assert differences(a_round(views)) == {}
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round of a short log has many places at which it may be left."""
+    monkeypatch.setattr(watching, "_WINDOW", 5)
+    monkeypatch.setattr(watching, "_KEPT_EVERY", 1)
+
+
+def a_round_by_many(database_url: str, ledger: Ledger, slices: int) -> tuple[dict[str, Watched], int]:
+    """One round by processes each of which ends after so many slices; what it says, and how many processes it took."""
+    for number in count(1):
+        with Views.open(database_url, ledger) as views:
+            checks = Checks(views._tables)
+            left = islice(Round(views._tables, ledger, checks.last()).slices(), slices)
+            if len(list(left)) < slices:
+                return checks.last(), number
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("small_steps")
+class TestARoundThatWasLeft:
+    @pytest.mark.parametrize("slices", [20, 30])
+    def test_goes_on_where_it_stood_and_says_the_same(
+        self, whole: Story, database_url: str, ledger: Ledger, views: Views, slices: int
+    ) -> None:
+        said, processes = a_round_by_many(database_url, ledger, slices)
+        assert processes > 1
+        assert differences(said) == {}
+        for standing in views._tables.standings():
+            of = said[standing.model.view]
+            assert (of.position, of.root) == (ledger.head().size, ledger.head().root.hex())
+            assert of.digest == f"{standing.digest:064x}"
+        assert Checks(views._tables).left() is None
+
+    def test_does_little_of_it_again(self, whole: Story, ledger: Ledger, views: Views) -> None:
+        whole_round = sum(1 for _ in Round(views._tables, ledger, {}).slices())
+        begun = Round(views._tables, ledger, {}).slices()
+        deque(islice(begun, whole_round * 3 // 4), maxlen=0)
+        begun.close()
+        assert sum(1 for _ in Round(views._tables, ledger, {}).slices()) < whole_round / 2
+
+    def test_tells_what_it_found_before(self, whole: Story, database_url: str, ledger: Ledger, views: Views) -> None:
+        change(views, "parties", "UPDATE {table} SET name = 'Invented Ltd' WHERE first = (SELECT min(first) FROM {table})")
+        said, _ = a_round_by_many(database_url, ledger, 20)
+        assert [name.rpartition("_v")[0] for name in differences(said)] == ["parties"]
+        assert len(next(iter(differences(said).values()))) == 1
+
+    def test_goes_on_beside_models_that_were_rebuilt_and_entries_that_came(
+        self, whole: Story, database_url: str, ledger: Ledger, views: Views
+    ) -> None:
+        deque(islice(Round(views._tables, ledger, {}).slices(), 30), maxlen=0)
+        views.rebuild()
+        whole.submit(name="CLAIM-LATER")
+        views.catch_up()
+        said, _ = a_round_by_many(database_url, ledger, 20)
+        assert differences(said) == {}
+        assert differences(a_round(views)) == {}
+
+    async def test_is_forgotten_where_it_failed(self, whole: Story, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What failed may be where it stood: another round must not fail there for ever."""
+        checks = Checks(views._tables)
+        checks.keep({"after": "nowhere", "award": "", "models": {each.view: {} for each in all_models()}})
+        async with followed(views, QUICK):
+            await until(lambda: told(views, "payments").at is not None)
 
 
 @asynccontextmanager
