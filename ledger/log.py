@@ -22,7 +22,7 @@ from ledger import failures, merkle, schema, store
 from ledger.bell import Bell, bell_of
 from ledger.entry import NO_LEAF, Draft, Row, Seen, moment_of, place, written
 from ledger.failures import OutcomeUnknown, Unavailable
-from ledger.wire import Question, Rows, Wire
+from ledger.wire import Question, Rows, Wire, asked
 
 Clock = Callable[[], datetime]
 T = TypeVar("T")
@@ -797,7 +797,7 @@ class Log:
         with failures.told():
             connection = self.engine.raw_connection()
             try:
-                rows: Rows = connection.driver_connection.execute(sql, parameters).fetchall()  # type: ignore[union-attr]
+                rows = asked(connection.driver_connection, sql, parameters, sqlite=self.statements.sqlite)
             except BaseException:
                 connection.invalidate()  # It may be lost: the next one who asks gets another.
                 raise

@@ -1,6 +1,7 @@
 """The log and what is kept beside it, as they were at one moment, whoever writes meanwhile."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +16,22 @@ class Snapshot(Reads):
     def ask(self, sql: str, *parameters: Any) -> Rows:
         """The rows that answer a statement, as the driver has them."""
         return self._rows(sql, *parameters)
+
+    def batches(self, sql: str, after: int, at_once: int) -> Iterator[Rows]:
+        """Rows in order, so many at once, of a statement that takes the number after which they come and how many.
+
+        PostgreSQL finds the next ones while somebody looks at some; SQLite works in this process, and could not.
+        """
+        if self._sql.sqlite:
+            while rows := self.ask(sql, after, at_once):
+                after = rows[-1][0]
+                yield rows
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as ahead:
+            coming = ahead.submit(self.ask, sql, after, at_once)
+            while rows := coming.result():
+                coming = ahead.submit(self.ask, sql, rows[-1][0], at_once)
+                yield rows
 
 
 @contextmanager

@@ -20,6 +20,16 @@ class Question(NamedTuple, Generic[T]):
     told: Callable[[Rows], T]
 
 
+def asked(raw: Any, sql: str, parameters: tuple[Any, ...], *, sqlite: bool) -> Rows:
+    """The rows that answer a statement to a driver's connection or cursor.
+
+    PostgreSQL sends them as they are: bytes in hexadecimal, as it does otherwise, take twice the time.
+    """
+    found = raw.execute(sql, parameters) if sqlite else raw.execute(sql, parameters, binary=True)
+    rows: Rows = found.fetchall()
+    return rows
+
+
 class Wire:
     """A connection to which things are said as its driver takes them, with the errors that the driver has for them."""
 
@@ -58,8 +68,7 @@ class Wire:
 
     def ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         """The rows that answer a statement."""
-        rows: Rows = self._say.execute(sql, parameters).fetchall()
-        return rows
+        return asked(self._say, sql, parameters, sqlite=self._sqlite)
 
     def say(self, statements: Iterable[tuple[str, Any]]) -> None:
         """Say statements; for SQLite with a list of parameters once for each of it."""

@@ -16,7 +16,8 @@ from ledger.entry import NO_LEAF, PREFIX, award_named
 from ledger.inspection.findings import Findings
 from ledger.snapshot import Snapshot
 
-AT_ONCE: Final = 4_000
+AT_ONCE: Final = 250
+"""Rows of a batch: what is looked at while PostgreSQL sends the next ones, and small enough to stay in the processor's cache."""
 _BEFORE_ALL: Final = -(2**62)
 _HASHED: Final = "SELECT position, header, state, leaf FROM entries WHERE position > ? ORDER BY position LIMIT ?"
 _WHOLE: Final = (
@@ -56,7 +57,7 @@ class Entries:
         head = reads.head()
         findings.size, findings.root = (head[0], head[2]) if head else (0, merkle.EMPTY_ROOT)
         sql = _WHOLE if self._columns else _HASHED
-        while rows := reads.ask(sql, after, AT_ONCE):
+        for rows in reads.batches(sql, after, AT_ONCE):
             last = rows[-1][0]
             self._pass(rows, reads.ask(_HEADS, after, last))
             look(rows)
