@@ -44,6 +44,8 @@ class Metrics:
         self._failed = self._gauge("lcledger_model_failed", "Whether a read model has stopped", "model")
         self._checked = self._gauge("lcledger_model_checked", "Entry up to which a read model was compared with the log", "model")
         self._differences = self._gauge("lcledger_model_differences", "Rows that are not what the log says", "model")
+        self._checkpoint = self._gauge("lcledger_checkpoint", "Entries under the last signed checkpoint")
+        self._cosigned = self._gauge("lcledger_witness_cosigned", "Entries under the last one that a witness cosigned", "witness")
         self._deliveries = self._gauge(
             "lcledger_webhook_deliveries", "Deliveries that wait for a webhook, or were given up", "state"
         )
@@ -127,6 +129,10 @@ class Metrics:
             self._failed.labels(model.name).set(model.failed is not None)
             self._checked.labels(model.name).set(model.watched.position)
             self._differences.labels(model.name).set(len(model.watched.differences))
+        last = state.checkpoints.last()
+        self._checkpoint.set(0 if last is None else last.size)
+        for name, size in state.checkpoints.cosigned(each.verifier for each in state.settings.known_witnesses).items():
+            self._cosigned.labels(name).set(size)
         self._tell_webhooks(state.deliveries)
         return generate_latest(self._everybody_s())
 

@@ -44,7 +44,7 @@ from projections.views import Views
 from projections.webhooks import Told
 
 _LOG: Final = logging.getLogger(__name__)
-_DELIVERING: Final = 0x6C636C_05
+_DELIVERING: Final = 0x6C636C_06
 """The key of the advisory lock under which one process delivers on PostgreSQL."""
 _PAGE: Final = 500
 _LOOK_S: Final = 1.0

@@ -36,6 +36,13 @@ class Model(BaseModel):
     differences: Annotated[int, Field(description="Rows that are not what the log says; the service's log names them")] = 0
 
 
+class Witness(BaseModel):
+    """A witness that is asked to cosign checkpoints."""
+
+    name: str
+    cosigned: Annotated[int, Field(description="Of how many entries the last checkpoint is that it cosigned; 0: none is")]
+
+
 class Ready(BaseModel):
     """What the service needs, and whether it has it. What cannot be asked of the database is not told."""
 
@@ -50,6 +57,7 @@ class Ready(BaseModel):
     checkpoint: Annotated[
         int | None, Field(description="How many entries the last signed checkpoint is of; nothing: none is")
     ] = None
+    witnesses: Annotated[tuple[Witness, ...], Field(description="Why one does not cosign is in the service's log")] = ()
     disclosures_waiting: Annotated[int, Field(description="Reads that wait to be written down as told")] = 0
     disclosures_failing: Annotated[
         str | None, Field(description="Why they cannot be written; reads go on until too many wait, commands go on in any case")
@@ -88,6 +96,7 @@ def _look(state: Any) -> Ready:
         )
         position, views_position = state.ledger.head().size, state.views.position
         checkpoint = state.checkpoints.last()
+        cosigned = state.checkpoints.cosigned(each.verifier for each in state.settings.known_witnesses)
     except Unavailable as failure:
         return Ready(ready=False, reasons=(_told(failure),))
     guarded, writable = _try(state.ledger.log.start), _try(partial(_take_turn, state.ledger))
@@ -106,6 +115,7 @@ def _look(state: Any) -> Ready:
         views_lag=max(position - views_position, 0),
         models=models,
         checkpoint=checkpoint and checkpoint.size,
+        witnesses=tuple(Witness(name=name, cosigned=size) for name, size in cosigned.items()),
         disclosures_waiting=state.disclosures.waiting,
         disclosures_failing=state.disclosures.failing,
     )

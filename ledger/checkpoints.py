@@ -17,8 +17,8 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final, NamedTuple, Self
@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from domain.log import LOG, KeyIntroduced, NeverRestored
 from domain.log import Log as Account
 from ledger import notes
+from ledger.alone import alone
 from ledger.entry import decode, written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
@@ -41,6 +42,8 @@ _LOG: Final = logging.getLogger(__name__)
 LEAF_DIGITS: Final = 16
 """How much of a leaf an origin ends with."""
 _ROOT_BYTES: Final = 32
+_SIGNING: Final = 0x6C636C_07
+"""The key of the advisory lock under which one process signs on PostgreSQL."""
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -177,15 +180,8 @@ class Checkpoints:
         `before` are keys that vouch for a new one by signing beside it. Raises `NothingToSign`, `KeyIsAnother`, `Inconsistent`.
         """
         log = self._ledger.log
-        head = log.head()
-        origin, last, current = self.origin(), self.last(), self.key()
-        if current not in {None, signer.public}:
-            raise KeyIsAnother(KeyIsAnother.__doc__)
-        log.confirm()
-        try:
-            self._expect_consistent(last, head)
-        except Damaged as damaged:
-            raise Inconsistent(f"{' '.join((Inconsistent.__doc__ or '').split())} ({damaged})") from damaged
+        last, head = self._expect_to_sign(signer)
+        origin = self.origin()
         if last is not None and last.size >= head.size:
             return last
         text = Checkpoint(origin, head.size, head.root).text
@@ -198,6 +194,33 @@ class Checkpoints:
                 return other
             raise
         return signed
+
+    def cosigned(self, witnesses: Iterable[Verifier]) -> dict[str, int]:
+        """Of how many entries the last checkpoint is that each witness cosigned, by its name; 0 if it cosigned none."""
+        return {each.name: self.reads.cosigned(each.vkey) for each in witnesses}
+
+    def expect_signable(self, signer: Signer) -> None:
+        """Raise what `sign` would raise, and sign nothing: somebody else does."""
+        self._expect_to_sign(signer)
+
+    def _expect_to_sign(self, signer: Signer) -> tuple[Signed | None, Head]:
+        """The last checkpoint and the head, which provably goes on from it."""
+        last = self.last()  # Before the head: whoever signs meanwhile signs more.
+        log = self._ledger.log
+        head = log.head()
+        self.origin()
+        if self.key() not in {None, signer.public}:
+            raise KeyIsAnother(KeyIsAnother.__doc__)
+        log.confirm()
+        try:
+            self._expect_consistent(last, head)
+        except Damaged as damaged:
+            raise Inconsistent(f"{' '.join((Inconsistent.__doc__ or '').split())} ({damaged})") from damaged
+        return last, head
+
+    def alone(self) -> AbstractContextManager[Callable[[], None] | None]:
+        """Be the one who signs, as `ledger.alone.alone` has it."""
+        return alone(self._ledger.log.engine, _SIGNING)
 
     def cosign(self, signed: Signed, witness: Verifier, line: Line) -> None:
         """Keep a witness's line for a checkpoint; the first one, if it gives several."""
@@ -240,6 +263,8 @@ class Checkpoints:
 class Checkpointing:
     """Signs a checkpoint every so often if the log has grown, and when it ends; complains once of what keeps it from that.
 
+    Of several processes on PostgreSQL one does, and the others look whether it could go on, and stand by.
+
     `signer` is asked each time, so that a new key is taken as soon as it is there. `then` is told of each checkpoint, to have
     witnesses cosign it.
     """
@@ -269,23 +294,38 @@ class Checkpointing:
         self._thread.join()
 
     def _go_on(self) -> None:
+        while not self._stop.is_set():
+            # The database or its connection is gone: others say so, and somebody signs when it is back.
+            with suppress(Unavailable, DBAPIError), self._checkpoints.alone() as still:
+                if still is not None:
+                    self._sign_alone(still)
+            if not self._stop.is_set():
+                self._try(self._checkpoints.expect_signable)
+            self._stop.wait(self._every_s)
+
+    def _sign_alone(self, still: Callable[[], None]) -> None:
         self.sign()
         while not self._stop.wait(self._every_s):
+            still()
             self.sign()
         self.sign(then=False)
 
     def sign(self, *, then: bool = True) -> None:
         """Sign now, and ask witnesses; whatever fails is told in `fault`, as the service goes on without."""
+        if self._try(self._checkpoints.sign) and then:
+            with suppress(Unavailable):
+                self._then(self._checkpoints)
+
+    def _try(self, deed: Callable[[Signer], object]) -> bool:
+        """Whether it could be done; if not, `fault` says why."""
         try:
-            self._checkpoints.sign(self._signer())
-            self.fault = None
+            deed(self._signer())
         except (NothingToSign, Unavailable):  # Others say so, if it is worth it.
-            return
+            return False
         except Exception as failure:  # noqa: BLE001 (whatever it is, entries are taken all the same)
             if str(failure) != str(self.fault):
                 _LOG.error("no checkpoint is signed: %s", failure)
             self.fault = failure
-            return
-        if then:
-            with suppress(Unavailable):
-                self._then(self._checkpoints)
+            return False
+        self.fault = None
+        return True

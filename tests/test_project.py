@@ -55,6 +55,13 @@ class TestChecks:
     def test_find_the_types_right(self) -> None:
         run("mypy")
 
+    def test_find_a_key_of_its_own_for_each_advisory_lock(self) -> None:
+        """Whoever follows, delivers or signs keeps its lock for life: a rebuild under the same key would never begin."""
+        sources = (path.read_text("utf-8") for path in files() if path.suffix == ".py")
+        named = [name for source in sources for name in re.findall(r"0x6C636C_\d\d\b", source)]
+        assert len(named) > 5
+        assert len(named) == len(set(named))
+
     def test_find_imports_pointing_down_only(self) -> None:
         done = subprocess.run(
             [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint(['--no-cache'])"],

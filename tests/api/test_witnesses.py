@@ -21,6 +21,7 @@ from ledger.checkpoints import Checkpoints, Signed
 from ledger.ledger import Ledger, Request
 from ledger.notes import Signer, Verifier
 from ledger.witness import Asked
+from tests.api import story
 from tests.api.cli.conftest import command, environment, run
 from tests.ledger.conftest import VAULT_KEY
 from tests.ledger.pots import KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, pot
@@ -138,6 +139,21 @@ class TestWitness:
         done = run("witness", name, "--log", of, "--folder", str(tmp_path / "witness"), "--port", "0")
         assert (done.exit_code, told in " ".join(done.stderr.split())) == (1, True), done.output
         assert not (tmp_path / "witness").exists()
+
+
+class TestWhoeverLooksAfterTheService:
+    async def test_is_told_how_far_each_witness_cosigned(self, tmp_path: Path) -> None:
+        verifier = Verifier("investor.test/w", LOG.public, notes.COSIGNATURE)
+        async with story.serving(tmp_path, witnesses=f"{verifier.vkey} http://127.0.0.1:1") as service:
+            checkpoints = service.app.state.checkpoints
+            signed = checkpoints.sign(LOG)
+            assert (await service.nobody.reads("/v1/health/ready"))["witnesses"] == [{"name": "investor.test/w", "cosigned": 0}]
+            text = notes.parsed(signed.note)[0]
+            checkpoints.cosign(signed, verifier, LOG.cosign(verifier.name, text, 1))
+            assert (await service.nobody.reads("/v1/health/ready"))["witnesses"][0]["cosigned"] == signed.size
+            metrics = (await service.first.get("/v1/metrics")).text
+            assert f'lcledger_witness_cosigned{{witness="investor.test/w"}} {float(signed.size)}' in metrics
+            assert f"lcledger_checkpoint {float(signed.size)}" in metrics
 
 
 class TestSettings:

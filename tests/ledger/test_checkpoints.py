@@ -272,6 +272,34 @@ class TestCheckpointing:
             fill(ledger)
         assert checkpoints.page(0, 10)[-1].size == 4
 
+    def test_is_for_one_of_several_processes_and_another_takes_over(self, ledger: Ledger, opening: Opening) -> None:
+        if ledger.log.statements.sqlite:
+            pytest.skip("an SQLite file is served by one process")
+        signed: dict[str, list[int]] = {"first": [], "second": []}
+
+        def signing(name: str, of: Ledger) -> Checkpointing:
+            return Checkpointing(Checkpoints(of), lambda: SIGNER, 0.02, lambda kept: signed[name].append(last_of(kept)))
+
+        with signing("second", opening(registry=KNOWN)) as second:
+            with signing("first", ledger) as first:
+                until(lambda: signed["first"] or signed["second"])
+                alone, other = ("first", "second") if signed["first"] else ("second", "first")
+                for _ in range(3):
+                    fill(ledger)
+                    size = ledger.head().size
+                    until(lambda: size in signed[alone])  # noqa: B023 (it is called at once)
+                assert signed[other] == []
+                assert (first.fault, second.fault) == (None, None)
+            fill(ledger)
+            until(lambda: ledger.head().size in signed["second"])
+
+    def test_says_in_every_process_why_nothing_is_signed(self, ledger: Ledger, opening: Opening) -> None:
+        Checkpoints(ledger).sign(SIGNER)
+        fill(ledger)
+        others = Checkpoints(opening(registry=KNOWN))
+        with Checkpointing(Checkpoints(ledger), lambda: OTHER, 0.02) as one, Checkpointing(others, lambda: OTHER, 0.02) as two:
+            until(lambda: isinstance(one.fault, KeyIsAnother) and isinstance(two.fault, KeyIsAnother))
+
     def test_says_once_why_it_signs_nothing(
         self, ledger: Ledger, checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -283,6 +311,11 @@ class TestCheckpointing:
             signing.sign()
         assert isinstance(signing.fault, KeyIsAnother)
         assert len(caplog.records) == 1
+
+
+def last_of(checkpoints: Checkpoints) -> int:
+    last = checkpoints.last()
+    return 0 if last is None else last.size
 
 
 def until(done: object) -> None:
