@@ -285,7 +285,7 @@ async def spanning(
         None if given is None else await look_up(asked.ledger, position_of, asked.ledger, given, asked.position, name)
         for name, given in (("from", begin), ("to", end))
     ]
-    note(as_of=last)
+    note(begin=first, as_of=last)
     await listing(request, replace(asked, as_of=first if last is None else last), response, least)
     until = asked.views.position if last is None else last
     if (first or 0) > until:

@@ -28,6 +28,8 @@ class Telling:
     key: str | None = None
     opened: Collection[str] = ()
     """The awards that the key names."""
+    begin: int | None = None
+    """The position after which what is told was recorded, where that was asked."""
     as_of: int | None = None
     effective_on: str | None = None
     rows: int | None = None
@@ -79,7 +81,7 @@ def keep(disclosures: Disclosures, scope: Mapping[str, Any], told: Telling, *, r
             key=told.key,
             origin=_origin(scope),
             route=f"{scope['method']} {route}{'?dry_run=true' if told.is_dry_run else ''}",
-            resource=route.format_map(names) if names and not refused else None,
+            resource=_resource(route, names, told.begin) if names and not refused else None,
             award=award if not refused or award in told.opened else None,
             as_of=told.as_of,
             effective_on=told.effective_on,
@@ -87,6 +89,11 @@ def keep(disclosures: Disclosures, scope: Mapping[str, Any], told: Telling, *, r
             told_rows=told.rows,
         )
     )
+
+
+def _resource(route: str, names: Mapping[str, Any], begin: int | None) -> str:
+    """The route with the names in it; where only what was recorded after a position is told, with that."""
+    return route.format_map(names) + ("" if begin is None else f"?from={begin}")
 
 
 def _origin(scope: Mapping[str, Any]) -> str:

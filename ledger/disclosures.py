@@ -3,7 +3,7 @@
 A reader pays for putting a disclosure into a queue; one thread writes what waits there, together, into a database of its own: so
 neither the log's turn nor who follows the log waits for it. Nothing is dropped in silence. What cannot be written waits, and
 health says so; when too much waits, nothing more is told (`has_room`). A process that is killed takes with it what it was told
-to keep in its last moment, a second at most.
+to keep in its last moment, a fifth of a second at most.
 
 No references of participants and nothing that was searched for are kept, only what a resource is called in the log itself.
 """
@@ -24,7 +24,7 @@ from ledger.randomness import random_bytes
 from ledger.wire import Wire
 
 _LOG: Final = logging.getLogger(__name__)
-GATHER_S: Final = 0.5
+GATHER_S: Final = 0.1
 """For how long disclosures gather before they are written together."""
 RETRY_S: Final = 2.0
 SWEEP_EVERY_S: Final = 3_600.0

@@ -20,6 +20,7 @@ def install(app: typer.Typer) -> None:
 
 def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Fold the log anew in memory, and compare every row of the read models with it; says which row differs."""
+    from api.cli.disclosures import keep
     from projections.views import Views
 
     ours = settings_with(data_dir)
@@ -27,6 +28,7 @@ def check(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     with open_ledger(ours) as ledger, Views.open(ours.log_url, ledger) as views, bar() as progress:
         task = progress.add_task("Entries", total=None)
         views.catch_up()
+        keep(ours, ledger.log, "lcledger check", as_of=ledger.head().size)
         found = views.check(lambda done, size: progress.update(task, completed=done, total=size))
         total = views.balances.trial_balance()
     differences = [(each.name, difference) for each in found for difference in each.differences]

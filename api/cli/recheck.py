@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.access import DataDir, Mistaken, settings_with
+from api.cli.disclosures import keep
 from api.cli.entries import PANEL, expect_ledger
 from api.cli.screen import REFUSED, AsJson, bar, complain, say, tell_json
 from api.settings import NotSetUp, Settings, vault_key
@@ -100,6 +101,7 @@ def reworked(ours: Settings, award: str | None, progress: Progress, models: Prog
         named = None if award is None else canonical(award)
         if named is not None and not log.reads.rows(0, 1, award=named):
             raise Mistaken(f"There is no award {award}.")
+        keep(ours, log, "lcledger recheck", award=named, as_of=size)
         found = recheck(log.reads, BY_NAME, balance=sums, size=size, seals=_seals(ours), award=named, progress=progress)
         if ours.embedded and not ours.log_file.with_name("ledger-views.sqlite3").exists():
             return Reworked(size, found, left_out="there are none")

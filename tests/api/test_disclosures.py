@@ -41,6 +41,13 @@ class TestAReading:
             "request": answer.headers["Request-Id"],
         }
 
+    async def test_of_what_lies_between_two_moments_tells_both(self, service: Service) -> None:
+        head = service.app.state.ledger.head().size
+        for what in ("replay", "difference"):
+            await service.vera.reads(f"/v1/awards/{AWARD}/{what}", params={"from": 3, "to": head})
+            kept = await last(service)
+            assert (kept["resource"], kept["as_of"]) == (f"/v1/awards/{AWARD}/{what}?from=3", head)
+
     async def test_of_a_list_tells_how_many_rows(self, service: Service) -> None:
         parties = (await service.audrey.reads("/v1/parties"))["rows"]
         assert (await last(service))["rows"] == len(parties)

@@ -35,7 +35,7 @@ class TestBatches:
         with snapshot(log) as reads:
             batches = reads.batches(LEAVES, 0, 2)
             next(batches)
-            batches.close()
+            del batches
             assert reads.leaf_at(1) is not None
 
     def test_say_what_is_wrong_with_the_database(self, log: Log) -> None:

@@ -153,7 +153,7 @@ class TestARoundThatWasLeft:
         whole_round = sum(1 for _ in Round(views._tables, ledger, {}).slices())
         begun = Round(views._tables, ledger, {}).slices()
         deque(islice(begun, whole_round * 3 // 4), maxlen=0)
-        begun.close()
+        del begun
         assert sum(1 for _ in Round(views._tables, ledger, {}).slices()) < whole_round / 2
 
     def test_tells_what_it_found_before(self, whole: Story, database_url: str, ledger: Ledger, views: Views) -> None:

@@ -24,6 +24,15 @@ class TestDisclosures:
         itself, *_ = told(played.folder, "--limit", "1")
         assert itself["route"] == "GET /v1/disclosures"
 
+    def test_tells_of_what_needs_no_key_and_shows_amounts(self, played: Played) -> None:
+        here = {"LCLEDGER_DATA_DIR": str(played.folder)}
+        assert lcledger("recheck", "--award", OPEN, **here).returncode == 0
+        rechecked, *_ = told(played.folder, "--award", OPEN)
+        assert (rechecked["route"], rechecked["person"]) == ("lcledger recheck", None)
+        assert str(rechecked["origin"]).startswith("command line of ")
+        assert lcledger("check", **here).returncode == 0
+        assert told(played.folder, "--limit", "1")[0]["route"] == "lcledger check"
+
     def test_shows_a_table(self, played: Played) -> None:
         answer = lcledger("disclosures", "--limit", "3", LCLEDGER_DATA_DIR=str(played.folder))
         assert "/v1/awards/" in answer.stdout or "/v1/disclosures" in answer.stdout
