@@ -98,7 +98,7 @@ def difference(award: AwardName, asked: TheSpanOnADay, after: After = None, limi
     """
     start, end = stretch(after, asked)
     histories, day = asked.views.histories, asked.effective_on
-    changes = histories.changes(award, asked.begin, end, day)
+    changes = histories.changes(award, asked.begin, end, day, goes_on=after is not None)
     found, goes_on = histories.causes(award, start, end, asked.limited(limit), day)
     whole = sees_lines(asked.caller, award)
     note(rows=len(found))

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, overload
 from pydantic import BaseModel
 
 from domain.aggregate import Commitment, PersonId, S, Stream, fold
+from domain.award import AwardAgreed, TermsAgreed
 from domain.calendar import london_day
 from domain.event import Event
 from domain.money import Money
@@ -66,6 +67,8 @@ class Rechecked:
     """What they come to in the journal; an entry's sum to nothing."""
     stated: int = 0
     """Amounts that somebody stated, and nobody can work out: prices, limits, sums proposed or recovered."""
+    terms: int = 0
+    """Versions of terms that were agreed, the first with the award: each is what was proposed, as agreeing repeats none of it."""
     awards: set[str] = field(default_factory=set)
     differences: list[Difference] = field(default_factory=list)
     unnamed: int = 0
@@ -336,6 +339,7 @@ class _Checking:
         if award := award_named(entry.stream):
             done.awards.add(award)
         amounts = _amounts_in(entry.event)
+        done.terms += isinstance(entry.event, (AwardAgreed, TermsAgreed))
         if type(entry.event) in STATED:
             done.stated += amounts
         else:

@@ -4,11 +4,12 @@ Steps and causes are read from the log and from postings, and add up to what bal
 postings, so what it was, and what an entry added to it, is what it is afterwards. Figures go by the names that they have there.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 from domain.aggregate import PersonId
 from domain.award import Contract, NoSuchAward
@@ -78,12 +79,19 @@ class Cause(Told):
     moves: tuple[Move, ...]
 
 
+_Span = tuple[str, int, int, date | None]
+_REMEMBERED: Final = 32
+"""Spans of which it is remembered what changed, for those who go on to the next page."""
+
+
 class Histories:
     """What can be asked of histories."""
 
     def __init__(self, ledger: Ledger, balances: BalanceSheet) -> None:
         self._ledger = ledger
         self._balances = balances
+        self._found: OrderedDict[_Span, tuple[Change, ...]] = OrderedDict()
+        self._finding = Lock()
 
     def replay(self, award: str, after: int, upto: int, limit: int) -> list[Step]:
         """What an award came to with each entry after one position and up to another; at most `limit`, in order.
@@ -98,8 +106,26 @@ class Histories:
         standing = _Standing(contract, sheets_of(accounts))
         return [standing.step(Happened(row, self._ledger.registry)) for row in rows]
 
-    def changes(self, award: str, before: int, after: int, effective_on: date | None = None) -> tuple[Change, ...]:
-        """Every figure that is another as of a position than it was as of one before. Raises `NoSuchAward` if there is none."""
+    def changes(
+        self, award: str, before: int, after: int, effective_on: date | None = None, *, goes_on: bool = False
+    ) -> tuple[Change, ...]:
+        """Every figure that is another as of a position than it was as of one before. Raises `NoSuchAward` if there is none.
+
+        Whoever `goes_on` gets what this process found last, if it still knows: so all pages of a difference cost it once.
+        """
+        span = canonical(award), before, after, effective_on
+        with self._finding:
+            found = self._found.get(span) if goes_on else None
+        if found is None:
+            found = self._changes(*span)
+            with self._finding:
+                self._found[span] = found
+                self._found.move_to_end(span)
+                while len(self._found) > _REMEMBERED:
+                    self._found.popitem(last=False)
+        return found
+
+    def _changes(self, award: str, before: int, after: int, effective_on: date | None) -> tuple[Change, ...]:
         accounts = [self._balances.accounts(award, position, effective_on) for position in (before, after)]
         if not accounts[-1]:
             self._balances.known(award, after)  # An award under which nothing has moved yet may not be there at all.

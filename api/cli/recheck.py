@@ -53,6 +53,7 @@ class Reworked:
                 "awards": len(found.awards),
             },
             "stated": found.stated,
+            "terms": found.terms,
             "models": self.models,
             "left_out": self.left_out,
             "differences": [{**each._asdict(), "told": str(each)} for each in found.differences],
@@ -132,7 +133,9 @@ def _tell(done: Reworked, *, as_json: bool) -> None:
         say(
             f"{'✓' if done.agrees else '✗'} Worked out again: {found.amounts:,} amounts in {found.entries:,} entries, of "
             f"{found.decisions:,} decisions under {len(found.awards):,} awards, and their {found.postings:,} postings.",
-            f"  Taken as they were stated: {found.stated:,} amounts, as nothing is worked out to them.",
+            f"  Taken as they were stated: {found.stated:,} amounts, as nothing is worked out to them; and "
+            f"{found.terms:,} versions of terms as agreed.",
+            "  Not checked: whether terms are what the contract says and what was claimed happened; days, persons, words.",
             f"  Read models: {', '.join(done.models) or f'not compared, as {done.left_out}'}.",
         )
     if done.agrees:

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from domain.money import Money
+from projections.histories import Histories
 from tests.api import story
 from tests.api.story import AWARD, KIRKLEES, Service, slug
 
@@ -93,6 +94,25 @@ class TestDifference:
                 (each["of"], each["name"], each["figure"]): int(Money.parse(each["difference"])) for each in told["changes"]
             }
             assert told["effective_on"] == day
+
+    async def test_is_worked_out_once_for_all_its_pages(self, paid: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        worked_out: list[object] = []
+        changes = Histories._changes
+
+        def counted(self: Histories, *span: Any) -> Any:
+            worked_out.append(span)
+            return changes(self, *span)
+
+        monkeypatch.setattr(Histories, "_changes", counted)
+        for times in (1, 2):
+            assert len(await every(paid, DIFFERENCE, limit=1)) > 5
+            assert len(worked_out) == times  # Whoever asks anew is told anew.
+
+    async def test_is_told_on_a_later_page_by_another_process_too(self, paid: Service) -> None:
+        first = await paid.audrey.reads(DIFFERENCE, params={"limit": 1})
+        paid.app.state.views.histories._found.clear()
+        second = await paid.audrey.reads(DIFFERENCE, params={"limit": 1, "after": first["next"]})
+        assert second["changes"] == first["changes"]
 
     async def test_is_that_of_the_balances_of_the_two_moments(self, paid: Service) -> None:
         told = await paid.audrey.reads(DIFFERENCE, params={"from": "2021-10-01T12:00:00Z"})

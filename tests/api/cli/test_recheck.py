@@ -49,6 +49,12 @@ class TestRecheck:
         assert told["checked"]["entries"] == told["size"]
         assert f"✓ Worked out again: {told['checked']['amounts']:,} amounts in {told['size']:,} entries" in done.stdout
         assert f"Taken as they were stated: {told['stated']:,} amounts" in done.stdout
+        log = sqlite3.connect(folder / "ledger.sqlite3")
+        (agreed,) = log.execute("SELECT count(*) FROM entries WHERE type IN ('award.agreed', 'award.terms-agreed')").fetchone()
+        log.close()
+        assert told["terms"] == agreed > 0
+        assert f"{told['terms']:,} versions of terms as agreed" in " ".join(done.stdout.split())
+        assert "Not checked: whether terms are what the contract says" in " ".join(done.stdout.split())
         assert set(told["models"].values()) == {told["size"]}
 
     def test_of_an_award_is_of_what_touches_it(self, folder: Path) -> None:
