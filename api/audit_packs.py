@@ -8,6 +8,7 @@ from api.checkpoints import MOST, LogIsNotSigned, NoCheckpoint, TheLog, told_as
 from api.names import AwardName
 from api.packing import pack
 from api.readings import OVERSEERS
+from api.telling import note
 from domain.award import NoSuchAward
 from domain.reference import canonical
 from ledger.checkpoints import KeyIsAnother
@@ -32,6 +33,7 @@ def audit_pack(award: AwardName, log: TheLog, as_of: Upto = None) -> Response:
     signed = log.checkpoints.last(as_of)
     if signed is None:
         raise NoCheckpoint
+    note(as_of=signed.size)
     try:
         packed = pack(log.ledger, log.checkpoints, canonical(award), signed, log.signer())
     except KeyIsAnother:

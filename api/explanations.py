@@ -153,8 +153,8 @@ def of_line(
         given=given_before(before, (each for _, _, each in everything)),
     )
     name = of.submitted.claim
-    entries = tuple(_told_entry(each, whole=True) for each in _about(asked, claim_stream(award, name), line, assessment))
-    title = f"Line {line} of claim {name} in assessment {assessment} of {before.reference}"
+    entries = tuple(told_entry(each, whole=True) for each in _about(asked, claim_stream(award, name), line, assessment))
+    title = title_of_line(before.reference, name, line, assessment)
     return _told(explain(told), before, assessment, title, entries, claim=name, line=line)
 
 
@@ -171,7 +171,7 @@ def of_claimed_line(award: AwardName, claim: ClaimName, line: LineNumber, asked:
     under, _ = asked.ledger.load(award_stream(award), entries[0].position)  # The terms of the day on which it was submitted.
     explanation = trace(found, line, under.agreement.on(its.claimed.achieved_on), _acts(asked, entries))
     assessments = tuple(_moved_by(under.reference, found, its))
-    told = tuple(_told_entry(each, whole=True) for each in entries)
+    told = tuple(told_entry(each, whole=True) for each in entries)
     explained = [f"  assessment {each.assessment}, {pounds(each.amount)}: {each.explanation}" for each in assessments]
     more = ("", "Explained by themselves:", *explained) if explained else ()
     return ToldCourse(
@@ -183,7 +183,7 @@ def of_claimed_line(award: AwardName, claim: ClaimName, line: LineNumber, asked:
         assessments=assessments,
         entries=told,
         steps=explanation.steps,
-        text=_text(f"Line {line} of claim {name} of {under.reference}", explanation, told, more),
+        text=text_of(title_of_line(under.reference, name, line), explanation, told, more),
     )
 
 
@@ -213,8 +213,8 @@ def of_payment(award: AwardName, assessment: AssessmentNumber, payer: PayerName,
     stated = _stated(asked, before, made, entries[0].position) if made.kind is Kind.OTHER_PAYMENT else None
     lines = (Moved(of.submitted.claim, each) for of, _, each in moved(asked, before, made))
     whole = sees_lines(asked.caller, award)
-    told = tuple(_told_entry(each, whole=whole) for each in entries)
-    title = f"What {payment.payer} owes by assessment {assessment} of {before.reference}"
+    told = tuple(told_entry(each, whole=whole) for each in entries)
+    title = title_of_payment(before.reference, payment.payer, assessment)
     explanation = explain_payment(payment, lines if stated is None else (), stated, by_line=whole)
     return _told(explanation, before, assessment, title, told, payer=payment.payer)
 
@@ -246,19 +246,21 @@ def _about(asked: Reading, claim: Stream[Any], line: int, assessment: int) -> It
         number = getattr(each.event, "assessment", None)
         if number is not None and number > assessment:
             return
-        if isinstance(each.event, _OF_ALL_LINES) or _names(each.event, line):
+        if isinstance(each.event, OF_ALL_LINES) or _names(each.event, line):
             yield each
 
 
-_OF_ALL_LINES: Final = (ClaimSubmitted, ClaimReceiptConfirmed, ClaimVerified, ClaimCertified)
+OF_ALL_LINES: Final = (ClaimSubmitted, ClaimReceiptConfirmed, ClaimVerified, ClaimCertified)
+"""What happens to a claim as a whole, on the way to an assessment of any of its lines."""
 
 
-_OF_ITS_CLAIM: Final = (*_OF_ALL_LINES, ClaimWithdrawn, ClaimDeclined, ClaimQueried, ClaimAnswered)
+OF_ITS_CLAIM: Final = (*OF_ALL_LINES, ClaimWithdrawn, ClaimDeclined, ClaimQueried, ClaimAnswered)
+"""What happens to a claim as a whole."""
 
 
 def _says_of(event: Event, line: int) -> bool:
     """Whether an event says something of a line, or of its claim as a whole."""
-    return isinstance(event, _OF_ITS_CLAIM) or _names(event, line)
+    return isinstance(event, OF_ITS_CLAIM) or _names(event, line)
 
 
 def _names(event: Event, line: int) -> bool:
@@ -266,7 +268,8 @@ def _names(event: Event, line: int) -> bool:
     return isinstance(lines, tuple) and any(getattr(each, "line", each) == line for each in lines)
 
 
-def _told_entry(entry: Entry, *, whole: bool) -> EntryStoodOn:
+def told_entry(entry: Entry, *, whole: bool) -> EntryStoodOn:
+    """An entry as an explanation stands on it."""
     return EntryStoodOn(
         position=entry.position,
         type=entry.type,
@@ -297,11 +300,21 @@ def _told(
         version=explanation.version,
         entries=entries,
         steps=explanation.steps,
-        text=_text(title, explanation, entries),
+        text=text_of(title, explanation, entries),
     )
 
 
-def _text(title: str, explanation: Explanation, entries: Iterable[EntryStoodOn], more: Iterable[str] = ()) -> str:
+def title_of_line(award: str, claim: str, line: int, assessment: int | None = None) -> str:
+    """What is explained: what an assessment did to a line, or what became of it."""
+    return f"Line {line} of claim {claim}{f' in assessment {assessment}' if assessment else ''} of {award}"
+
+
+def title_of_payment(award: str, payer: str, assessment: int) -> str:
+    """What is explained: what a payer owes."""
+    return f"What {payer} owes by assessment {assessment} of {award}"
+
+
+def text_of(title: str, explanation: Explanation, entries: Iterable[EntryStoodOn], more: Iterable[str] = ()) -> str:
     """An explanation for people: what it comes to, its steps, and the entries that it stands on."""
     steps = (f"{number}. {step.says} ({step.rule})" for number, step in enumerate(explanation.steps, 1))
     stood_on = (f"  entry {each.position}, {day(london_day(each.recorded_at))}: {each.sentence}" for each in entries)

@@ -41,6 +41,8 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 LEVEL: Final = 6
 _UNIX: Final = 3
 _DAY: Final = len("2024-07-01")
+BETWEEN: Final = f"\n{'-' * 100}\n\n"
+"""Stands between explanations that people read."""
 
 _Row = Iterable[object]
 
@@ -56,12 +58,14 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
     rows = _rows(ledger, award, signed.size)
     entries = [decode(row, ledger.registry) for row in rows]
     before = _before(checkpoints, signed.size)
+    explained = list(explanations(ledger, award, entries, signed.size))
     files = {
         "README.txt": (_HERE / "README.txt").read_bytes(),
         "award-head.txt": head.encode(),
         "checkpoint.txt": signed.note.encode(),
         "checkpoints.json": _written([each.note for each in before]),
-        "explanations.json": _written(list(explanations(ledger, award, entries, signed.size))),
+        "explanations.json": _written([each.told for each in explained]),
+        "explanations.txt": BETWEEN.join(each.text for each in explained).encode(),
         "entries.txt": b"".join(_stored(row) for row in rows),
         "keys.txt": "".join(f"{word}\n" for word in _keys(checkpoints, signed, signer)).encode(),
         "proof.txt": _proof(checkpoints, rows, [each.size for each in before], signed.size),

@@ -16,7 +16,7 @@ def written(file: Path, *, over: bool = False) -> Iterator[BinaryIO]:
     """
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
-        with open(draft, "xb", opener=_for_its_owner) as out:
+        with _opened(draft, file) as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
@@ -27,6 +27,14 @@ def written(file: Path, *, over: bool = False) -> Iterator[BinaryIO]:
         _sync_folder(file.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _opened(draft: Path, file: Path) -> BinaryIO:
+    """A draft of a file; what keeps it from being made is said of the file, as nobody knows of the draft."""
+    try:
+        return open(draft, "xb", opener=_for_its_owner)
+    except OSError as fault:
+        raise type(fault)(fault.errno, fault.strerror, str(file)) from None
 
 
 def _for_its_owner(path: str, flags: int) -> int:

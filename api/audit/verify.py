@@ -1,11 +1,10 @@
 """Check an audit pack of the Life Chances Ledger, on a machine that has nothing of the ledger's.
 
     python verify.py                       in the folder of an unpacked pack
-    python verify.py pack.zip              a pack as it came
-    python verify.py pack.zip --key KEY    and hold it to a key that you know from elsewhere
+    python verify.py pack.zip --key KEY    a pack as it came, and held to a key that you know from elsewhere
 
 It needs Python 3.11 and `cryptography`, and says PASS with what it checked, or FAIL with the first thing that does not hold (exit
-code 1). README.txt tells what that proves. Read `main` first, at the end. Amounts are whole pence; nothing is a float.
+code 1). README.txt tells what that proves, and by which rules (M5). Read `main` first, at the end. Amounts are whole pence.
 """
 
 import argparse
@@ -16,17 +15,41 @@ import sys
 import zipfile
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    sys.exit("verify.py needs the package `cryptography`: python -m pip install cryptography")
 
 Json = dict[str, Any]
-MOST_BYTES, HEAD = 2_000_000_000, "life-chances-ledger/award-head/v1"
+Entry = NamedTuple("Entry", [("position", int), ("leaf", bytes), ("stream", str), ("type", str), ("event", Json)])  # noqa: UP014
+HEAD, ENDLESS = "life-chances-ledger/award-head/v1", 10**18  # Pence: what is left to a payer without a maximum.
+ASSESSING = "award.assessed", "other-payment.agreed", "claim.lines-assessed", "claim.lines-reversed"
+LIMITS = "outcome_quantity", "participant_amount", "outcome_amount", "year_amount", "award_amount"
+MOVES = """
+claim.lines-listed claimed > undecided = value                 claim.lines-withdrawn undecided > claimed = amount
+claim.lines-decided undecided > awaiting = accepted_value      claim.lines-declined awaiting > declined = amount
+claim.lines-decided undecided > rejected = rejected_value      claim.lines-decided undecided > deferred = deferred_value
+claim.lines-restated claimed > undecided    claim.lines-restated claimed > awaiting    claim.lines-restated claimed > declined
+claim.lines-restated claimed > rejected     claim.lines-restated claimed > deferred    payment.held due > held
+payment.hold-lifted held > due              payment.approved due > approved            payment.drawn-up approved > in-run
+payment.taken-off-run in-run > approved     payment.sent in-run > sent                 payment.settled sent > paid
+payment.stopped was > due                   payment.returned was > returned            payment.reissued returned > due
+payment.report-confirmed due > paid         payment.netted-off was > netted-off        receivable.opened receivable.open > due
+receivable.recovered receivable.recovered > receivable.open     receivable.netted-off receivable.netted-off > receivable.open
+receivable.written-off receivable.written-off > receivable.open     opened.outcomes claimed > assessed
+opened.payers apportioned > paid       opened.payers apportioned > due       opened.payers paid > apportioned = owed_back
+opened.years apportioned > unfunded    opened.years other-payments > apportioned = other_payments
+"""  # What an entry moves from one stage to another; and under which name it says how much, if it is not the stage's.
+RULES: dict[str, list[tuple[str, str, str]]] = {kind: [] for kind in ASSESSING}
+for _kind, _source, _target, _of in re.findall(r"(\S+\.\S+) +(\S+) > (\S+)(?: = (\S+))?", MOVES):
+    RULES.setdefault(_kind, []).append((_source, _target, _of or _target))
 
 
 class DoesNotHold(Exception):
@@ -37,6 +60,12 @@ def expect(holds: object, otherwise: str) -> None:
     """Go on only if something holds."""
     if not holds:
         raise DoesNotHold(otherwise)
+
+
+def same(what: str, told: Any, ours: Any) -> None:
+    """Go on only if something was recorded as we work it out."""
+    ours = [pounds(each) for each in ours] if isinstance(ours, list) else pounds(ours)
+    expect(told == ours, f"{what} is {told}, but by the terms and the entries before it {ours}")
 
 
 class Files(dict[str, bytes]):
@@ -55,20 +84,17 @@ def files_of(place: Path) -> Files:
     if place.is_dir():
         return Files({file.relative_to(place).as_posix(): file.read_bytes() for file in place.rglob("*") if file.is_file()})
     with zipfile.ZipFile(place) as packed:
-        names = packed.namelist()
-        expect(sum(each.file_size for each in packed.infolist()) < MOST_BYTES, "the pack is too large to be one")
-        expect(len(set(names)) == len(names), "the pack has a file twice")
-        return Files({name: packed.read(name) for name in names})
+        return Files({name: packed.read(name) for name in packed.namelist()})
 
 
-def keys(told: bytes) -> dict[str, bytes]:
+def keys(told: str) -> dict[str, bytes]:
     """Keys by their words `<name>+<id>+<base64 of 0x01 and 32 bytes>`; each must have the id that it says."""
     found = {}
-    for word in told.decode().split():
+    for word in told.split():
         name, number, encoded = [*word.split("+", 2), "", ""][:3]
         key = base64.b64decode(encoded, validate=True)
-        same = sha256(name.encode() + b"\n" + key).hexdigest()[:8] == number
-        expect(same and key[:1] == b"\1", f"{word} is no Ed25519 key, or has another id")
+        fits = sha256(name.encode() + b"\n" + key).hexdigest()[:8] == number and key[:1] == b"\1"
+        expect(fits, f"{word} is no Ed25519 key, or has another id")
         found[word] = key[1:]
     return found
 
@@ -77,13 +103,12 @@ def signed(what: str, note: bytes, known: dict[str, bytes]) -> list[str]:
     """C2SP signed-note: the lines of a note that a known key signed. Its first line or its second names the log."""
     text, _, lines = note.decode().rpartition("\n\n")
     said = text.split("\n")
-    for line in lines.splitlines():
-        _, name, encoded = line.split(" ")
-        signature = base64.b64decode(encoded, validate=True)
+    for _, name, encoded in (line.split(" ") for line in lines.splitlines()):
+        told = base64.b64decode(encoded, validate=True)
         for word, public in known.items():
-            if word.startswith(f"{name}+{signature[:4].hex()}+") and name in said[:2]:
+            if word.startswith(f"{name}+{told[:4].hex()}+") and name in said[:2]:
                 try:
-                    Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], f"{text}\n".encode())
+                    Ed25519PublicKey.from_public_bytes(public).verify(told[4:], f"{text}\n".encode())
                 except InvalidSignature:
                     raise DoesNotHold(f"{what}: the signature of {name} is wrong") from None
                 return said
@@ -91,12 +116,7 @@ def signed(what: str, note: bytes, known: dict[str, bytes]) -> list[str]:
 
 
 def roots(leaves: list[tuple[int, bytes]], sizes: list[int], beside: Iterator[bytes], start: int, end: int) -> dict[int, bytes]:
-    """RFC 6962: the roots over the leaves from one index up to another, and up to each of some sizes that lies between.
-
-    The left half of a tree is the largest power of two that is less than its size. Of some leaves we have the hash. A subtree in
-    which we have none, and that no size cuts, is told by its root, from left to right. That all of it leads to a signed root
-    proves every leaf at its index; that it leads to those of earlier sizes too, that one history goes on through all of them.
-    """
+    """RFC 6962: the roots over leaves from `start` to `end`, and to sizes between; `beside` has those over leaves of others."""
     leaf, within = bisect_left(leaves, (start,)), bisect_right(sizes, start)
     if (leaf == len(leaves) or leaves[leaf][0] >= end) and (within == len(sizes) or sizes[within] >= end):
         return {end: next(beside, b"")}
@@ -108,39 +128,22 @@ def roots(leaves: list[tuple[int, bytes]], sizes: list[int], beside: Iterator[by
     return ours | {size: sha256(b"\1" + left[cut] + each).digest() for size, each in right.items()}
 
 
-class Entry(NamedTuple):
-    """One thing that happened under the award."""
-
-    position: int
-    leaf: bytes
-    stream: str
-    type: str
-    event: Json
-
-
 def entries(told: bytes, award: str) -> list[Entry]:
     """The award's entries: two lines each, header and state. Each names its number and the leaf of the one before it."""
     lines = told.split(b"\n")
     expect(lines.pop() == b"" and len(lines) % 2 == 0, "entries.txt does not end where an entry ends")
-    found: list[Entry] = []
-    versions: Counter[str] = Counter()
-    before, position, moment = bytes(32), 0, ""
+    found = [Entry(0, bytes(32), "", "", {})]
     for number, (header, state) in enumerate(zip(lines[::2], lines[1::2], strict=True), 1):
-        prefix, at, recorded_at, of, sequence, previous = header.decode("ascii").split(" ")
-        where = f"entry {number} of the award, at position {at}"
+        prefix, at, _, of, sequence, previous = header.decode("ascii").split(" ")
+        where, before = f"entry {number} of the award, at position {at}", found[-1]
         expect((prefix, of) == ("lcl1", award), f"{where}: it is no entry of {award}")
         expect(int(sequence) == number, f"{where}: it says that it is number {sequence}; one is missing, or does not belong here")
-        expect(previous == before.hex(), f"{where}: it does not name the leaf of entry {number - 1}; one of the two was changed")
-        expect(int(at) > position and recorded_at >= moment, f"{where}: it was recorded before the one before it")
-        said = json.loads(state)
-        stream, kind = said["stream"], said["type"]
-        versions[stream] += 1
-        expect(f"{stream}/".startswith(f"award/{award}/"), f"{where}: its stream {stream} is not of the award")
-        expect(said["version"] == versions[stream], f"{where}: {stream} has no version {versions[stream]}")
-        expect(said["event"]["type"] == kind, f"{where}: it says two types")
-        before, position, moment = sha256(b"\0" + header + b"\n" + state).digest(), int(at), recorded_at
-        found.append(Entry(position, before, stream, kind, said["event"]))
-    return found
+        expect(
+            previous == before.leaf.hex(), f"{where}: it does not name the leaf of entry {number - 1}; one of them was changed"
+        )
+        said, leaf = json.loads(state), sha256(b"\0" + header + b"\n" + state).digest()
+        found.append(Entry(int(at), leaf, said["stream"], said["type"], said["event"]))
+    return found[1:]
 
 
 def pence(text: str) -> int:
@@ -159,258 +162,260 @@ def year_of(day: str) -> str:
     return f"{year}-{(year + 1) % 100:02}"
 
 
-def year_end(year: str) -> str:
-    """The last day of a financial year."""
-    return f"{int(year[:4]) + 1}-03-31"
-
-
-def largest_remainder(whole: int, shares: Sequence[Fraction]) -> list[int]:
-    """M6: floor each share, hand what is missing to the largest remainders, ties by order."""
-    exact = [whole * share for share in shares]
+def largest_remainder(whole: int, weights: Sequence[Fraction | int]) -> list[int]:
+    """M6, M8: in proportion, each floored; what is missing goes to the largest remainders, ties by order."""
+    exact = [Fraction(whole * weight) / (sum(weights) or 1) for weight in weights]
     parts = [int(each) for each in exact]
-    more = sorted(range(len(parts)), key=lambda at: parts[at] - exact[at])[: whole - sum(parts)]
+    more = sorted(range(len(parts)), key=lambda at: parts[at] - exact[at])[: whole - sum(parts)] if any(weights) else []
     return [part + (at in more) for at, part in enumerate(parts)]
 
 
+class Line:
+    """A claimed line, and what stands of it: all that was assessed of it, less all that was taken back."""
+
+    def __init__(self, claim: str, said: Json, received_on: str) -> None:
+        self.name, self.day, self.received_on, self.key = f"{claim} {said['line']}", said["achieved_on"], received_on, ""
+        self.outcome, self.year, self.rate = said["outcome"].upper(), year_of(self.day), Fraction(0)  # Pence for one unit.
+        self.counts = dict(zip(LIMITS, (self.outcome, said.get("participant"), self.outcome, self.year, ""), strict=True))
+        self.awaiting, self.numbers = 0, list[int]()  # What is accepted and not assessed; the assessments that moved it.
+        self.stands: Counter[str] = Counter()  # `units`, `payable`, `assessed`; by limit; `part of` a payer; by payer, allotted.
+
+    def worth(self, quantity: Fraction) -> int:
+        """M3: price x quantity / per, rounded once, half up."""
+        return int(self.rate * quantity + Fraction(1, 2))
+
+
 class Award:
-    """The award as its entries tell it: agreed terms, and how much was split by each list of shares."""
+    """The award as its entries tell it: what is assessed under it is worked out by its terms and by what came before."""
 
     def __init__(self) -> None:
-        self.proposed: dict[int, Json] = {}
-        self.agreed: list[Json] = []
-        self.shares: dict[int, str] = {}  # The payers and shares of each version, as one name of what is split by them.
-        self.split: dict[str, int] = defaultdict(int)
-        self.parts: dict[str, list[int]] = {}
-        self.number = 0
-        self.last: Json | None = None
-        self.lines: Counter[str] = Counter()
-        self.given: list[tuple[str, Json]] = []
-        self.taken: list[tuple[str, Json]] = []
-        self.checked: Counter[str] = Counter()
+        self.versions, self.agreed, self.received = dict[int, Json](), list[Json](), dict[str, str]()
+        self.lines, self.payees = dict[tuple[str, int], Line](), dict[tuple[int, str], str]()  # By assessment and payer.
+        self.used: dict[tuple[str, str], Any] = defaultdict(int)  # Of each limit.
+        self.allotted, self.back = Counter[str](), Counter[str]()  # Of each maximum; and given back since the last assessment.
+        self.sums: dict[str, tuple[int, list[int]]] = {}  # M6: what was split by each list of shares so far, and the parts.
+        self.number, self.event, self.moved = 0, Json(), Counter[str]()  # The assessment that is read, and what it comes to,
+        self.read: dict[str, list[tuple[Any, Json]]] = defaultdict(list)  # and what it says of lines.
+        self.amounts, self.posted = Counter[str](), list[tuple[str, str, int]]()  # To be explained; account, day and amount.
 
-    def take(self, entry: Entry) -> None:  # noqa: C901 (one case for each type of entry)
+    def take(self, entry: Entry) -> None:  # noqa: C901, PLR0912 (one case for each type of entry)
         """Check what an entry says against what came before it, and remember it."""
-        event = entry.event
-        if entry.type in ("award.assessed", "other-payment.agreed", "claim.lines-assessed", "claim.lines-reversed"):
-            self.compare(event["assessment"])
-        match entry.type:  # Nothing else changes what is checked here.
+        event, kind, name = entry.event, entry.type, entry.stream.rsplit("/", 1)[-1]
+        if kind in ASSESSING and event["assessment"] != self.number:
+            self.finish(event["assessment"])
+        self.event = event if kind == "award.assessed" else self.event
+        match kind:  # Nothing else changes what is checked here.
             case "award.terms-proposed":
-                self.proposed[event["version"]] = event["terms"]
-                self.shares[event["version"]] = " ".join(f"{each['party']}={each['share']}" for each in event["terms"]["payers"])
+                key = " ".join(f"{each['party']}={each['share']}" for each in event["terms"]["payers"])
+                self.versions[event["version"]] = event["terms"] | {"version": event["version"], "key": key}
             case "award.agreed" | "award.terms-agreed":
-                self.agreed.append(self.proposed[event.get("version", 1)])
-            case "claim.lines-listed":
-                for line in event["lines"]:
-                    self.listed(line)
-            case "claim.lines-assessed":
-                self.given += [(f"line {line['line']} of {entry.stream}", line) for line in event["lines"]]
-            case "claim.lines-reversed":
-                self.taken += [(f"line {line['line']} of {entry.stream}", line) for line in event["lines"]]
+                self.finish()
+                self.agreed.append(self.versions[event.get("version", 1)])
+            case "award.receivable-changed":
+                self.back[event["payer"]] += pence(event["headroom"])
+            case "claim.submitted":
+                self.received[name] = event["received_on"]
             case "other-payment.agreed":
-                amount = event["split"]["amount"]
-                self.given.append((entry.stream, {**event["split"], "accepted": amount, "assessed": amount, "limits": []}))
-            case "award.assessed" if event["kind"] == "opening-position":  # Nobody can look behind what was assessed elsewhere.
-                for key, (amount, parts) in event["accumulated"].items():
-                    self.split[key], self.parts[key] = pence(amount), list(map(pence, parts))
-            case _:
-                self.last = event if entry.type == "award.assessed" else self.last
+                self.read[kind].append((event["dated"], event["split"]))
+            case "opening-position.figures-opened":
+                self.open_figures(event)
+            case "participant.recognised-before":
+                self.used["participant_amount", name] += sum(pence(each["assessed"]) for each in event["achievements"])
+            case "payment.fell-due":
+                self.payees[event["assessment"], event["payer"]] = event["payee"]
+                self.amounts[f"{event['assessment']} {event['payer']}"] += pence(event["amount"])
+            case _ if kind.startswith("claim.lines-"):
+                for said in event["lines"]:
+                    if kind == "claim.lines-listed":
+                        line = self.lines[name, said["line"]] = Line(name, said, self.received[name])
+                        self.price(line)
+                        same(f"{name}, line {said['line']}: the value", said["value"], line.worth(Fraction(said["quantity"])))
+                    line = self.lines[name, said["line"]]
+                    for source, target, of in RULES[kind]:
+                        line.awaiting += pence(said[of]) * ((target == "awaiting") - (source == "awaiting"))
+                        self.post(source, target, pence(said[of]), line.day, (line.outcome, "", line.year))
+                    if kind == "claim.lines-assessed":
+                        same(f"{name}, line {said['line']}: what was accepted", said["accepted"], line.awaiting)
+                        line.awaiting = 0
+                    elif kind == "claim.lines-reversed" and not event["clawed_back"]:
+                        line.awaiting += pence(said["worth"])
+                    self.read[kind].append((line, said | {"to": "rejected" if event.get("clawed_back") else "awaiting"}))
+            case _ if kind.startswith(("payment.", "receivable.")) and "years" in event:
+                for year, amount in event["years"].items():
+                    source, target, _ = RULES[kind][0]
+                    self.post(event.get(source, source), target, pence(amount), event["on"], ("", event["payer"], year))
+                    if kind == "payment.netted-off":
+                        self.amounts[f"{entry.stream.split('/')[3]} {event['payer']}"] -= pence(amount)
 
-    def listed(self, line: Json) -> None:
-        """M2, M3: a claimed line is worth quantity × price ÷ per of its day, rounded once, half up."""
-        agreed = [terms for terms in reversed(self.agreed) if terms["effective_from"] <= line["achieved_on"]]
-        terms = max(agreed, key=lambda each: each["effective_from"])
-        priced = next(each for each in terms["outcomes"] if each["code"] == line["outcome"])
-        worth = int(pence(priced["price"]) * Fraction(line["quantity"]) / priced["per"] + Fraction(1, 2))
-        expect(worth == pence(line["value"]), f"line {line['line']} is worth {pounds(worth)}, not {line['value']}")
-        self.checked["claimed lines' values"] += 1
+    def post(self, source: str, target: str, amount: int, day: str, to: tuple[str, str, str]) -> None:
+        """Move an amount of an outcome, a payer and a year from one stage to another, as the balances have them."""
+        for stage, by in ((source, -amount), (target, amount)):
+            its = ("", "", to[2]) if stage in ("apportioned", "unfunded", "other-payments") else to
+            self.posted.append(("|".join((stage, *its)), day, by))
 
-    def compare(self, following: int = 0) -> None:
-        """Before another assessment begins, see what the last one comes to; in which order its lines were assessed they tell."""
-        if self.number == following:
-            return
-        for where, line in sorted(self.taken, key=lambda each: (-pence(each[1]["before"]), -pence(each[1]["after"]))):
-            self.reversed(where, line)
-        for where, line in sorted(self.given, key=lambda each: (pence(each[1]["before"]), pence(each[1]["after"]))):
-            self.assessed(where, line)
-        expect(self.last or not self.lines, f"assessment {self.number} has lines and no sum")
-        if self.last:
-            self.summed(self.last)
-        self.number, self.taken, self.given, self.lines, self.last = following, [], [], Counter(), None
+    def finish(self, following: int = 0) -> None:
+        """Before another assessment begins, or other terms hold, work out the one that was read: it is known whole now."""
+        event, before, where = self.event, Counter(self.allotted), f"assessment {self.number}"
+        others, given, taken = (self.read[kind] for kind in ASSESSING[1:])
+        for line, said in sorted(taken, key=lambda each: (-pence(each[1]["before"]), -pence(each[1]["after"]))):
+            self.reverse(f"{where}, claim and line {line.name}", line, said)
+        for line, said in sorted(given, key=lambda each: (each[0].numbers[0] if taken else 0, each[1]["line"])):
+            self.assess(f"{where}, claim and line {line.name}", line, said)
+        for day, said in others:
+            amount = pence(said["amount"])
+            self.used.update({of: self.used[of] + amount for of in (("year_amount", year_of(day)), ("award_amount", ""))})
+            self.move(self.split(where, said, amount, self.in_force(day)[0], day) | {"assessed": amount}, "other-payments", day)
+        if event:
+            (self.open if event["kind"] == "opening-position" else self.sum_up)(where, event)
+            self.allotted = before + Counter({payer: pence(amount) for payer, amount in event["allotted"].items()})
+        self.allotted.subtract(self.back)
+        self.number, self.event, self.read, self.moved, self.back = following, {}, defaultdict(list), Counter(), Counter()
 
-    def summed(self, event: Json) -> None:
-        """M6, M11: an assessment comes to what its lines come to."""
-        name = f"assessment {event['assessment']}"
-        for key, (amount, parts) in event["accumulated"].items():
-            same = (self.split[key], self.parts.get(key, [])) == (pence(amount), list(map(pence, parts)))
-            expect(same, f"{name}: the sum and the parts of {key} are not what its lines leave")
-        assessed = pence(event["assessed"]) + pence(event.get("others", "0.00"))
-        stated = Counter({"assessed": assessed, "unfunded": pence(event["unfunded"])})
-        stated.update({payer: pence(due) for payer, due in event["allotted"].items()})
-        stated.subtract({payer: pence(back) for payer, back in event.get("reversed", {}).items()})
-        for of in sorted(stated.keys() | self.lines.keys()):
-            expect(stated[of] == self.lines[of], f"{name}: {of} is {pounds(stated[of])}, its lines say {pounds(self.lines[of])}")
-        self.checked["assessments' sums"] += 1
+    def in_force(self, day: str) -> list[Json]:
+        """M2: the agreed versions in force on a day: the one that holds, then those that would if it were not there."""
+        found = [each for each in reversed(self.agreed) if each["effective_from"] <= day]
+        return sorted(found, key=lambda each: each["effective_from"], reverse=True)
 
-    def assessed(self, where: str, line: Json) -> None:
-        """M5-M7: accepted less what limits cut off is assessed; the parts are those of the new sum less those given before."""
-        amount, allotments, key = pence(line["assessed"]), line["allotments"], self.shares[line["version"]]
-        cut = sum(pence(each["curtailed"]) for each in line["limits"])
-        expect(pence(line["accepted"]) - cut == amount, f"{where}: accepted less curtailed is not what was assessed")
-        told = " ".join(f"{each['payer']}={each['share']}" for each in allotments)
-        expect(told == key, f"{where}: its shares are not those of version {line['version']} of the terms")
-        given = self.parts.setdefault(key, [0] * len(allotments))
-        self.move(where, line, key, amount)
-        new = largest_remainder(self.split[key], [Fraction(each["share"]) for each in allotments])
-        parts = [max(now - before, 0) for now, before in zip(new, given, strict=True)]
+    def limits(self, of: str, name: str) -> Json:
+        """M2: an outcome or a payer, as the last version that is in force on the day of the decision and names it has it."""
+        named = (each for terms in self.in_force(self.event["on"]) for each in terms[of])
+        return next(each for each in named if each["code" if of == "outcomes" else "party"].upper() == name)
+
+    def price(self, line: Line) -> Json:
+        """M2: the terms in force when a line was achieved, by which it is priced from here on."""
+        terms = self.in_force(line.day)[0]
+        priced = next(each for each in terms["outcomes"] if each["code"].upper() == line.outcome)
+        line.rate = Fraction(pence(priced["price"]), priced["per"])
+        return terms
+
+    def assess(self, where: str, line: Line, said: Json) -> None:
+        """M5: each limit, as it is on the day of the decision, cuts what the one before it left."""
+        terms, now, limited = self.price(line), self.in_force(self.event["on"])[0], self.limits("outcomes", line.outcome)
+        payable = quantity = Fraction(said["quantity"])
+        amount, paid, cuts = pence(said["accepted"]), Fraction(line.stands["payable"]), Counter[str]()
+        of_participant = line.counts["participant_amount"] and now.get("participant_amount")
+        of_year = now["year_amounts"].get(line.year, now.get("year_amount"))
+        all_of_them = limited.get("max_quantity"), of_participant, limited.get("max_amount"), of_year, now["award_amount"]
+        most = {limit: each for limit, each in zip(LIMITS, all_of_them, strict=True) if each is not None}
+        expect([each["limit"] for each in said["limits"]] == list(most), f"{where}: the limits that hold are {', '.join(most)}")
+        for each, limit in zip(said["limits"], most, strict=True):
+            number = Fraction if limit == "outcome_quantity" else pence
+            left = max(number(most[limit]) - self.used[limit, line.counts[limit]], 0)
+            expect(number(each["left"]) == left, f"{where}: {limit} had not {each['left']} left, by the entries before it")
+            if limit == "outcome_quantity":
+                payable = min(quantity, left)
+                left = amount if payable == quantity else line.worth(paid + payable) - line.worth(paid)
+            cuts[limit] = max(amount - left, 0)
+            same(f"{where}: what {limit} cuts off", each["curtailed"], cuts[limit])
+            amount -= cuts[limit]
+        same(f"{where}: what is assessed", said["assessed"], amount)
+        by = self.split(where, said, amount, terms, line.received_on) | cuts
+        line.key = terms["key"]
+        self.move(by | {"units": quantity, "payable": payable, "assessed": amount}, "awaiting", line.day, line)
+
+    def split(self, where: str, said: Json, amount: int, terms: Json, received_on: str) -> Json:
+        """M6: parts are those of the new sum, less those given before. M7: of its part a payer is allotted what it has left."""
+        shares, told = {each["party"]: each["share"] for each in terms["payers"]}, said["allotments"]
+        expect(said["version"] == terms["version"], f"{where}: version {terms['version']} of the terms is in force")
+        before, had = self.sums.get(terms["key"], (0, [0] * len(shares)))
+        new = largest_remainder(before + amount, list(map(Fraction, shares.values())))
+        parts = [max(now - old, 0) for now, old in zip(new, had, strict=True)]
         while sum(parts) > amount:
             parts[parts.index(max(parts))] -= 1
-        expect(parts == [pence(each["part"]) for each in allotments], f"{where}: the parts are {', '.join(map(pounds, parts))}")
-        self.parts[key] = [before + part for before, part in zip(given, parts, strict=True)]
-        allotted = {each["payer"]: pence(each["allotted"]) for each in allotments} | {"unfunded": pence(line["unfunded"])}
-        expect(sum(allotted.values()) == amount, f"{where}: allotted and unfunded are not the amount")
-        self.lines.update({"assessed": amount, **allotted})
-        self.checked["assessed amounts"] += 1
+        self.sums[terms["key"]] = before + amount, [old + part for old, part in zip(had, parts, strict=True)]
+        left = [self.left(payer, received_on) for payer in shares]
+        allotted = dict(zip(shares, map(min, parts, left), strict=True))
+        self.allotted.update(allotted)
+        unfunded = amount - sum(allotted.values())
+        if terms["shortfall"] == "residual-payer":
+            lead = (each["party"] for each in terms["parties"] if "lead-commissioner" in each["roles"])
+            residual = terms.get("residual_payer") or next(lead)
+            more = min(unfunded, self.left(residual, received_on))
+            self.allotted[residual] += more
+            allotted[residual] += more
+            unfunded -= more
+        same(f"{where}: before and after it", [said["before"], said["after"]], [before, before + amount])
+        expect({each["payer"]: each["share"] for each in told} == shares, f"{where}: the shares are {terms['key']}")
+        same(f"{where}: the parts", [each["part"] for each in told], parts)
+        same(f"{where}: what payers had left", [each.get("left", pounds(ENDLESS)) for each in told], left)
+        same(f"{where}: what payers are allotted", [each["allotted"] for each in told], list(allotted.values()))
+        same(f"{where}: what nobody owes", said["unfunded"], unfunded)
+        return allotted | {f"part of {payer}": part for payer, part in zip(shares, parts, strict=True)} | {"unfunded": unfunded}
 
-    def reversed(self, where: str, line: Json) -> None:
-        """M8: what is taken back of the payers and of the unfunded is the reversal; the parts go back too."""
-        amount, key = pence(line["reversed"]), self.shares[line["version"]]
-        taken = {each["payer"]: pence(each["reversed"]) for each in line["reversals"]} | {"unfunded": pence(line["unfunded"])}
-        parts = [pence(each["part"]) for each in line["reversals"]]
-        given_back = sum(pence(each["amount"]) for each in line["limits"])
-        expect(pence(line["worth"]) - given_back == amount, f"{where}: its worth less what was curtailed is not the reversal")
-        expect(sum(taken.values()) == sum(parts) == amount, f"{where}: what is taken back is not the reversal")
-        self.move(where, line, key, -amount)
-        self.parts[key] = [before - part for before, part in zip(self.parts[key], parts, strict=True)]
-        self.lines.subtract({"assessed": amount, **taken})
-        self.checked["reversed amounts"] += 1
+    def left(self, payer: str, received_on: str) -> int:
+        """M7: what is left of a payer's maximum; nothing for a claim that was received too late for it."""
+        limited = self.limits("payers", payer)
+        room = max(pence(limited["maximum"]) - self.allotted[payer], 0) if "maximum" in limited else ENDLESS
+        return room if received_on <= limited.get("claims_until", "9999") else 0
 
-    def move(self, where: str, line: Json, key: str, amount: int) -> None:
-        """What was split by a list of shares before a line, and after it."""
-        before, after = self.split[key], self.split[key] + amount
-        expect(pence(line["before"]) == before, f"{where}: {pounds(before)} was split before it, not {line['before']}")
-        expect(pence(line["after"]) == after, f"{where}: {pounds(after)} is split after it, not {line['after']}")
-        self.split[key] = after
+    def reverse(self, where: str, line: Line, said: Json) -> None:
+        """M8: what was curtailed goes first; of parts and allotments it takes in proportion, or all where nothing remains."""
+        stands, quantity, payers = line.stands, Fraction(said["quantity"]), [each["payer"] for each in said["reversals"]]
+        stood = stands["assessed"] + sum(stands[limit] for limit in LIMITS)
+        worth = min(line.worth(stands["units"] - quantity), stood)
+        amount = max(stands["assessed"] - worth, 0)
+        same(f"{where}: what it is worth less, and taken back", [said["worth"], said["reversed"]], [stood - worth, amount])
+        cuts = {each["limit"]: pence(each["amount"]) for each in said["limits"]}
+        same(f"{where}: what comes off what limits had cut", pounds(sum(cuts.values())), stood - worth - amount)
+        parts = largest_remainder(amount, [stands[f"part of {payer}"] for payer in payers])
+        taken = largest_remainder(amount, [stands[payer] for payer in (*payers, "unfunded")])
+        same(f"{where}: what comes off the parts", [each["part"] for each in said["reversals"]], parts)
+        same(f"{where}: what payers have back", [each["reversed"] for each in said["reversals"]], taken[:-1])
+        same(f"{where}: what comes off what nobody owes", said["unfunded"], taken[-1])
+        before, had = self.sums[line.key]
+        self.sums[line.key] = before - amount, [old - part for old, part in zip(had, parts, strict=True)]
+        same(f"{where}: before and after it", [said["before"], said["after"]], [before, before - amount])
+        for payer, back in zip(payers, taken[:-1], strict=True):  # If it goes to whom it went, it is netted off at once.
+            paid = [self.payees[number, payer] for number in sorted(line.numbers) if (number, payer) in self.payees]
+            self.allotted[payer] -= back if paid[-1:] in ([], [self.limits("payers", payer)["payee"]]) else 0
+        payable = max(stands["payable"] - stands["units"] + quantity, Fraction(0))
+        by = cuts | {"units": quantity, "payable": payable, "assessed": amount}
+        by |= dict(zip((*payers, "unfunded", *(f"part of {payer}" for payer in payers)), (*taken, *parts), strict=True))
+        self.move({what: -amount for what, amount in by.items()}, said["to"], line.day, line)
 
+    def move(self, by: Json, source: str, day: str, line: Line | None = None) -> None:
+        """What an assessment adds to a line, or a reversal takes off, counts in sums, against limits and in the balances."""
+        apart, year = "apportioned" if line else source, year_of(day)
+        self.moved.update(by)
+        for payer in [what for what in by if f"part of {what}" in by]:
+            self.post(apart, "due", by[payer], day, ("", payer, year))
+        self.post(apart, "unfunded", by["unfunded"], day, ("", "", year))
+        if line:
+            line.stands.update(by)
+            line.numbers.append(self.number)
+            self.amounts[f"{self.number} {line.name}".upper()] += by["assessed"]
+            self.post(source, "assessed", by["assessed"], day, (line.outcome, "", year))
+            for limit, of in line.counts.items():
+                self.used[limit, of] += by["payable" if limit == "outcome_quantity" else "assessed"]
+                self.post(source, f"curtailed.{limit}", by.get(limit, 0), day, (line.outcome, "", year))
 
-Posting = tuple[tuple[str, str, str, str], str, int]
-"""Stage, outcome, payer (empty where there is none) and financial year of an account; an effective date; and an amount."""
+    def open(self, _: str, event: Json) -> None:
+        """What was assessed elsewhere is taken as two persons agreed it, as nobody can look behind it."""
+        self.sums = {key: (pence(amount), list(map(pence, parts))) for key, (amount, parts) in event["accumulated"].items()}
+        self.used.update({("outcome_quantity", each): Fraction(units) for each, units in event["quantities"].items()})
+        for limit, of in (("outcome_amount", "outcomes"), ("year_amount", "years")):
+            self.used.update({(limit, each): pence(amount) for each, amount in event[of].items()})
+        self.used["award_amount", ""] = pence(event["assessed"]) + pence(event.get("others", "0.00"))
+        self.back.subtract({payer: pence(paid) for payer, paid in event.get("paid_before", {}).items()})
 
-MOVES = """
-    claim.lines-listed        -claimed=value undecided=value
-    claim.lines-withdrawn     -undecided claimed
-    claim.lines-decided       awaiting=accepted_value -undecided=accepted_value rejected=rejected_value
-                              -undecided=rejected_value deferred=deferred_value -undecided=deferred_value
-    claim.lines-declined      -awaiting declined
-    claim.lines-assessed      -awaiting=accepted assessed=assessed -apportioned=assessed unfunded=unfunded
-    claim.lines-reversed      goes_to=worth -assessed=reversed apportioned=reversed -unfunded=unfunded
-    claim.lines-restated      -claimed undecided awaiting declined rejected deferred
-    other-payment.agreed      -other-payments unfunded=unfunded
-    allotments                due=allotted
-    reversals                 -due=reversed
-    payment.held              -due held
-    payment.hold-lifted       -held due
-    payment.approved          -due approved
-    payment.drawn-up          -approved in-run
-    payment.taken-off-run     -in-run approved
-    payment.sent              -in-run sent
-    payment.settled           -sent paid
-    payment.stopped           -was due
-    payment.returned          -was returned
-    payment.reissued          -returned due
-    payment.report-confirmed  -due paid
-    payment.netted-off        -was netted-off
-    receivable.opened         -receivable.open due
-    receivable.netted-off     -receivable.netted-off receivable.open
-    receivable.recovered      -receivable.recovered receivable.open
-    receivable.written-off    -receivable.written-off receivable.open
-    outcomes                  -claimed=assessed assessed=assessed
-    payers                    -apportioned=allotted paid=paid -paid=owed_back due=due
-    owed-back                 paid=owed_back -due=owed_back
-    years                     -other-payments=other_payments unfunded=unfunded apportioned=other_payments -apportioned=unfunded
-"""
-"""What leaves a stage (-), and what comes to one; how much, says the entry under a name (`amount`, or the stage's)."""
-RULES: dict[str, list[str]] = defaultdict(list)
-for _name, _moves in re.findall(r"^ {4}(\S+)? +(.+)$", MOVES, re.MULTILINE):
-    RULES[_name or list(RULES)[-1]] += _moves.split()
+    def open_figures(self, event: Json) -> None:
+        """The balances that an award brings with it. What is owed back was paid, and is owed from the decision on."""
+        for what, each in ((of, each) for of in ("outcomes", "payers", "years") for each in event.get(of, ())):
+            day, to = (
+                min(f"{int(each['year'][:4]) + 1}-03-31", event["stands_on"]),
+                (each.get("outcome", ""), each.get("payer", "")),
+            )
+            for source, target, name in RULES[f"opened.{what}"]:
+                self.post(source, target, pence(each[name]), day, (*to, each["year"]))
+            self.post("due", "paid", pence(each.get("owed_back", "0.00")), event["on"], (*to, each["year"]))
 
-
-def moved(rule: str, said: Json, year: str, day: str) -> Iterator[Posting]:
-    """What a rule moves, by what an entry says."""
-    expect(rule in RULES, "this program does not know what such an entry means: it may be of a later release")
-    for move in RULES[rule]:
-        stage, _, name = move.removeprefix("-").partition("=")
-        stage = said[stage] if stage in ("was", "goes_to") else stage
-        outcome = "" if stage in ("apportioned", "unfunded", "other-payments") else said.get("outcome", "")
-        payer = "" if stage == "apportioned" else said.get("payer", "")
-        amount = pence(said[name or ("amount" if "amount" in said else move.removeprefix("-"))])
-        yield (stage, outcome, payer, year), day, -amount if move.startswith("-") else amount
-
-
-def postings(entry: Entry) -> Iterator[Posting]:  # noqa: C901 (one branch for each kind of entry)
-    """What an entry moves, from which stage to which, on which day."""
-    event, kind = entry.event, entry.type
-    if kind.startswith("claim.lines-") or kind == "other-payment.agreed":
-        goes_to = "rejected" if event.get("clawed_back") else "awaiting"
-        for line in event.get("lines") or [{**event["split"], "achieved_on": event["dated"]}]:
-            day, year = line["achieved_on"], year_of(line["achieved_on"])
-            yield from moved(kind, {**line, "goes_to": goes_to}, year, day)
-            for cut in line.get("limits", ()):
-                less = pence(cut["curtailed"]) if "curtailed" in cut else -pence(cut["amount"])
-                yield (f"curtailed.{cut['limit']}", line["outcome"], "", year), day, less
-            for rule in ("allotments", "reversals"):
-                for each in line.get(rule, ()):
-                    yield from moved(rule, each, year, day)
-    elif kind == "opening-position.figures-opened":
-        for rule in ("outcomes", "payers", "years"):
-            for each in event.get(rule, ()):
-                yield from moved(rule, each, each["year"], min(year_end(each["year"]), event["stands_on"]))
-                if rule == "payers":  # It was paid, and is owed back only from the decision on.
-                    yield from moved("owed-back", each, each["year"], event["on"])
-    elif kind.startswith(("payment.", "receivable.")) and kind != "payment.fell-due" and "years" in event:
-        for year, amount in event["years"].items():
-            yield from moved(kind, {**event, "amount": amount}, year, event["on"])
-
-
-def figures(posted: Iterable[Posting], upto: str) -> dict[str, str]:
-    """Every account that is not nothing at the end of a day."""
-    sums: Counter[tuple[str, ...]] = Counter()
-    for account, _, amount in (each for each in posted if each[1] <= upto):
-        sums[account] += amount
-    return {"|".join(account): pounds(amount) for account, amount in sorted(sums.items()) if amount}
-
-
-def statement(posted: Iterable[Posting]) -> list[dict[str, str]]:
-    """By financial year of the effective date: what was owed, earned and paid, and owed in the end."""
-    years: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for (stage, *_), day, amount in posted:
-        years[year_of(day)]["curtailed" if stage.startswith("curtailed.") else stage] += amount
-    unpaid = ("due", "held", "approved", "in-run", "sent", "returned", "receivable.open")
-    negative = ("other-payments", "claimed", "receivable.recovered", "receivable.written-off")
-    told, owed = [], 0
-    for year, stages in sorted(years.items()):
-        opening, owed = owed, owed + sum(stages[stage] for stage in unpaid)
-        sums = {name: stages[name] for name in ("assessed", "unfunded", "paid", "rejected", "curtailed")}
-        amounts = {"opening": opening, "closing": owed, **sums, **{name: -stages[name] for name in negative}}
-        named = {name.removeprefix("receivable.").replace("-", "_"): pounds(amount) for name, amount in amounts.items()}
-        told.append({"year": year} | named)
-    return told
-
-
-def journal(found: Iterable[Entry], award: str) -> Iterator[str]:
-    """The postings as beancount and hledger read them."""
-    opened: set[str] = set()
-    for entry in found:
-        days: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for (stage, outcome, payer, year), day, amount in postings(entry):
-            words = [re.sub(r"(^|[-_])([a-z])", lambda a: a[2].upper(), part) for part in stage.split(".")]
-            named = [name.upper().replace(".", "dot").replace("_", "low") for name in (award, year, outcome or payer) if name]
-            days[day][":".join(["Equity", *words, *named])] += amount
-        used = {name for rows in days.values() for name, amount in rows.items() if amount} - opened
-        yield from (f"1970-01-01 open {name}\n" for name in used)
-        opened |= used
-        for day, rows in sorted(days.items()):
-            if lines := "".join(f"  {name}  {pounds(amount)} GBP\n" for name, amount in rows.items() if amount):
-                yield f'\n{day} * "{entry.type}" "{entry.stream}" ^entry-{entry.position}\n{lines}'
+    def sum_up(self, where: str, event: Json) -> None:
+        """M11: an assessment comes to what its lines come to."""
+        stated = Counter({"assessed": pence(event["assessed"]) + pence(event.get("others", "0.00"))})
+        stated.update({name: pence(amount) for name, amount in {**event["allotted"], "unfunded": event["unfunded"]}.items()})
+        stated.subtract({payer: pence(amount) for payer, amount in event.get("reversed", {}).items()})
+        for name in ("assessed", "unfunded", *sorted({each["party"] for terms in self.agreed for each in terms["payers"]})):
+            same(f"{where}: {name}", pounds(stated[name]), self.moved[name])
 
 
 def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str]:
@@ -421,55 +426,53 @@ def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str
     found = entries(files["entries.txt"], award)
     expect(len(found) == int(many), f"the award has {many} entries, not {len(found)}: its end is missing, or is not its own")
     expect(base64.b64decode(leaf) == found[-1].leaf, f"entry {many}, the last one, was changed: the award head has another leaf")
-    old = keys(files["keys.txt"])
+    old = keys(files["keys.txt"].decode())
     told = [signed("checkpoints.json", each.encode(), old) for each in json.loads(files["checkpoints.json"])]
-    earlier = {int(at): base64.b64decode(its) for _, at, its, *_ in told}
-    sizes = sorted(at for at in earlier if 0 < at <= int(size))
-    expect(sizes == [int(at) for _, at, *_ in told], "checkpoints.json is not in order, or not of earlier checkpoints")
+    sizes = [int(at) for _, at, *_ in told]
+    expect(sizes == sorted({at for at in sizes if at <= int(size)}), "checkpoints.json is not in order, or not of earlier ones")
     beside = iter([base64.b64decode(line) for line in files["proof.txt"].split()])
     lead_to = roots([(entry.position - 1, entry.leaf) for entry in found], sizes, beside, 0, int(size))
-    same = (lead_to[int(size)], next(beside, None)) == (base64.b64decode(top), None)
-    expect(same, "the entries do not lead to the root that was signed (proof.txt, or checkpoints.json lacks one)")
-    for at in sizes:
-        expect(lead_to[at] == earlier[at], f"checkpoints.json: that of {at} entries is of another history than checkpoint.txt")
-    what = f"{len(found):,} entries, all that {award} has, under the signed root of {int(size):,}"
-    return award, found, f"{what}; {len(sizes)} checkpoints of one history"
+    expect(lead_to[int(size)] == base64.b64decode(top) and not next(beside, b""), "they do not lead to the root (proof.txt)")
+    for at, (_, _, root, *_) in zip(sizes, told, strict=True):
+        expect(lead_to[at] == base64.b64decode(root), f"checkpoints.json: that of {at} entries is of another history")
+    return (
+        award,
+        found,
+        f"{len(found):,} entries, all that {award} has up to entry {size}; {len(sizes)} checkpoints of one history",
+    )
 
 
-def worked_out(files: Files, award: str, found: list[Entry]) -> Counter[str]:
-    """Work everything out again and compare it with what the pack says; what was checked, and how often."""
-    known, posted = Award(), []
+def worked_out(files: Files, found: list[Entry]) -> str:
+    """Work everything out again and compare it with what the pack says; and what that was, in words."""
+    award = Award()
     for number, entry in enumerate(found, 1):
-        try:
-            moved = list(postings(entry))
-            expect(sum(amount for _, _, amount in moved) == 0, "its postings do not sum to nothing")
-            known.take(entry)
-        except (DoesNotHold, KeyError, ValueError, StopIteration) as fault:
-            said = fault if isinstance(fault, DoesNotHold) else repr(fault)
-            raise DoesNotHold(f"entry {number} of the award, at position {entry.position}, {entry.type}: {said}") from fault
-        posted += moved
-    known.compare()
+        Files.last = f"entry {number} of the award, at position {entry.position}, {entry.type},"
+        award.take(entry)
+    award.finish()
     balances = json.loads(files["balances.json"])
-    ends = {year_end(year) for (*_, year), _, _ in posted} | {year_end(year_of(day)) for _, day, _ in posted}
-    expect(ends == balances.keys(), "balances.json is not of the ends of all financial years")
-    for day, accounts in balances.items():
-        expect(figures(posted, day) == accounts, f"balances.json is not what the entries come to on {day}")
-    expect(json.loads(files["statement.json"])["years"] == statement(posted), "statement.json is not what the entries come to")
-    texts = files["journal.beancount"].decode(), "".join(journal(found, award))
-    told, made = (sorted(sorted(block.split("\n")) for block in text.split("\n\n")) for text in texts)  # The order may differ.
-    expect(told == made, "journal.beancount is not what the entries come to")
-    return known.checked + Counter({"postings": len(posted), "balances": sum(map(len, balances.values()))})
+    ends = {f"{int(year[:4]) + 1}-03-31" for account, day, _ in award.posted for year in (year_of(day), account[-7:])}
+    for end in sorted(ends | balances.keys()):
+        sums: Counter[str] = Counter()
+        for account, day, amount in award.posted:
+            sums[account] += amount if day <= end else 0
+        ours = {account: pounds(amount) for account, amount in sums.items() if amount}
+        expect(ours == balances.get(end), f"balances.json is not what the entries come to on {end}")
+    amounts = award.amounts | {line.name: line.stands["assessed"] for line in award.lines.values()}
+    for each in (explained := json.loads(files["explanations.json"])):
+        of = " ".join(str(each[name]) for name in ("assessment", "claim", "line", "payer") if name in each).upper()
+        same(f"explanations.json: {each['title']}", [each["amount"], each["steps"][-1]["amount"]], [amounts.pop(of)] * 2)
+    expect(not amounts, f"explanations.json explains nothing of {', '.join(amounts)[:99]}")
+    return f"{len(award.lines):,} claimed lines and all that followed, {len(explained):,} explanations, {len(ends)} year ends"
 
 
-def unchanged(files: Files, award: str, known: dict[str, bytes]) -> int:
-    """Every file is the one that was signed; how many there are."""
+def unchanged(files: Files, award: str, known: dict[str, bytes]) -> None:
+    """Every file is the one that was signed."""
     heading, _, of, _, *lines = signed("manifest.txt", files["manifest.txt"], known)
     expect((heading, of) == ("life-chances-ledger/audit-pack/v1", award), "manifest.txt is none of this award")
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     for name in sorted(listed.keys() | (files.keys() - {"manifest.txt"})):
         expect(name in listed, f"{name} does not belong to the pack")
         expect(sha256(files[name]).hexdigest() == listed[name], f"{name} was changed: manifest.txt has another hash")
-    return len(listed)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -480,18 +483,15 @@ def main(arguments: Sequence[str]) -> int:
     given = asked.parse_args(arguments)
     try:
         files = files_of(given.pack)
-        trusted = keys(" ".join(given.key).encode()) or keys(files["keys.txt"])
+        trusted = keys(" ".join(given.key) or files["keys.txt"].decode())
         award, found, proved = sealed(files, trusted)
-        checked = worked_out(files, award, found)
-        checked["files' hashes"] = unchanged(files, award, trusted)
+        again = f"worked out again: {worked_out(files, found)}"
+        unchanged(files, award, trusted)
     except Exception as fault:  # noqa: BLE001 (whatever a pack that was tampered with leads to, it does not hold)
         print(f"FAIL: {fault if isinstance(fault, DoesNotHold) else f'{Files.last} cannot be read: {repr(fault)[:99]}'}")
         return 1
-    print(f"PASS: {proved}")
-    for what, often in sorted(checked.items()):
-        print(f"  {often:>9,} {what} worked out again")
-    asks = "" if given.key else "  (is that the key that you know from elsewhere? --key holds the pack to it)"
-    print("".join(f"  signed by {key}\n" for key in trusted) + asks)
+    asks = [] if given.key else ["(is that the key that you know from elsewhere? --key holds the pack to it)"]
+    print(f"PASS: {proved}", again, *(f"signed by {word}" for word in trusted), *asks, sep="\n  ")
     return 0
 
 
