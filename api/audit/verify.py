@@ -106,7 +106,7 @@ def signed(what: str, note: bytes, known: dict[str, bytes]) -> list[str]:
     for _, name, encoded in (line.split(" ") for line in lines.splitlines()):
         told = base64.b64decode(encoded, validate=True)
         for word, public in known.items():
-            if word.startswith(f"{name}+{told[:4].hex()}+") and name in said[:2]:
+            if word.startswith(f"{name}+{told[:4].hex()}+") and name in said[:2] and base64.b64encode(told) == encoded.encode():
                 try:
                     Ed25519PublicKey.from_public_bytes(public).verify(told[4:], f"{text}\n".encode())
                 except InvalidSignature:
@@ -482,7 +482,7 @@ def main(arguments: Sequence[str]) -> int:
     asked.add_argument("--key", action="append", default=[], help="a key of the log as you know it from elsewhere: name+id+key")
     given = asked.parse_args(arguments)
     try:
-        files = files_of(given.pack)
+        Files.last, files = "the pack", files_of(given.pack)
         trusted = keys(" ".join(given.key) or files["keys.txt"].decode())
         award, found, proved = sealed(files, trusted)
         again = f"worked out again: {worked_out(files, found)}"

@@ -18,7 +18,7 @@ from typing import Any, Final
 from api.cli.demo.history import digest, packaged
 from api.cli.demo.play import Calendar
 from api.cli.screen import under_way
-from domain import award, bank_details, claim, key, party, payment, run, verification
+from domain import award, bank_details, claim, key, party, payment, person, run, verification
 from domain.aggregate import Actor, Command, PersonId
 from domain.award import AwardRegistered, award_stream
 from domain.bank_details import Account
@@ -149,11 +149,14 @@ class Story:
         self._claimed: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """The first administrator, the provider, and where its money goes."""
+        """The first administrator, the provider, where its money goes, and who claims and verifies."""
         secret = sha256(b"nobody has this key").hexdigest()
         fund = partial(key.begin, party=_FUND, party_name="Next Fund", key="K1", secret_hash=secret)
         self._tell(_FIRST, partial(fund, person=_FIRST.person, name="First administrator (invented)"))
         self._tell(_FIRST, partial(party.register, party=_PROVIDER, name="Next Steps"))
+        self._tell(_FIRST, partial(party.register, party=_VERIFIER.party, name="Next Verifiers"))
+        for who, name in ((_CLAIMANT, "Claimant (invented)"), (_VERIFIER, "Verifier (invented)")):
+            self._tell(_FIRST, partial(person.register, person=who.person, party=who.party, name=name))
         self._tell(_FIRST, partial(bank_details.propose, party=_PROVIDER, account=_ACCOUNT))
         self._tell(_SECOND, partial(bank_details.agree, party=_PROVIDER, account=_ACCOUNT, by=_SECOND))
 
