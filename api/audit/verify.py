@@ -480,9 +480,9 @@ def main(arguments: Sequence[str]) -> int:
     asked = argparse.ArgumentParser(description="Check an audit pack of the Life Chances Ledger.")
     asked.add_argument("pack", nargs="?", type=Path, default=Path(__file__).parent, help="the zip, or its folder (this one)")
     asked.add_argument("--key", action="append", default=[], help="a key of the log as you know it from elsewhere: name+id+key")
-    given = asked.parse_args(arguments)
+    given, Files.last = asked.parse_args(arguments), "the pack"
     try:
-        Files.last, files = "the pack", files_of(given.pack)
+        files = files_of(given.pack)
         trusted = keys(" ".join(given.key) or files["keys.txt"].decode())
         award, found, proved = sealed(files, trusted)
         again = f"worked out again: {worked_out(files, found)}"
