@@ -20,7 +20,8 @@ pytestmark = pytest.mark.long
 
 CLAIMS: Final = 4
 LINES: Final = 5_000
-SECONDS: Final = 30.0
+SECONDS: Final = 60.0
+"""Twice what it takes where the cores have other work: work that grew with the square would take hours."""
 DEARER: Final = "1550.00"
 
 
@@ -38,7 +39,7 @@ def large(story: Story) -> Story:
 
 
 class TestTwentyThousandLines:
-    def test_are_reassessed_within_30_seconds_in_one_commit_as_the_dry_run_said(self, large: Story) -> None:
+    def test_are_reassessed_within_a_minute_in_one_commit_as_the_dry_run_said(self, large: Story) -> None:
         ledger = large.ledger
         version = _proposed(large, _dearer())
         command = partial(variation.agree, award=REFERENCE, number=version, by=BEN, today=TODAY)
