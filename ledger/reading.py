@@ -5,9 +5,8 @@ that each value is still one that the validator let through; a record is put tog
 class itself reads, or refuses: this module only ever gives what `model_validate` gives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, NamedTuple, NewType, NoReturn, TypeVar, Union, get_args, get_origin
 
@@ -38,48 +37,82 @@ class _DoesNotFit(Exception):
     """It is not as it was stored, or not simple enough: the class itself must read it."""
 
 
-def read(of: type[R], fields: Any) -> R:
-    """An instance of a class from the fields that JSON gave; `pydantic.ValidationError` if they are wrong."""
-    try:
-        made: R = _reader(of)(fields)
-    except Exception:  # noqa: BLE001 (whatever it is, the class says it better)
-        return of.model_validate(fields)
-    return made
+class Reader:
+    """Reads stored events. Of records that it is told of it reads only some fields: an instance then lacks the others."""
 
+    def __init__(self, only: Mapping[type[Record], Collection[str]] | None = None) -> None:
+        self._only = only or {}
+        self._reading: dict[type[Record], Read] = {}
 
-@cache
-def _reader(of: type[Record]) -> Read:
-    """What reads a class's fields: a function that is written for them, as `dataclasses` writes theirs.
+    def read(self, of: type[R], fields: Any) -> R:
+        """An instance of a class from the fields that JSON gave; `pydantic.ValidationError` if they are wrong."""
+        try:
+            made: R = (self._reading.get(of) or self._reader(of))(fields)
+        except Exception:  # noqa: BLE001 (whatever it is, the class says it better)
+            return of.model_validate(fields)
+        return made
 
-    It takes two thirds of the time of a loop over the fields.
-    """
-    if not _is_simple(of):
-        return of.model_validate
-    fields = [_Field(f"_{number}", name, _value(field), field) for number, (name, field) in enumerate(of.model_fields.items())]
-    optional = "".join(f" + ({each.name!r} in raw)" for each in fields if not each.field.is_required())
-    required = sum(each.field.is_required() for each in fields)
-    lines = (
-        "def read_record(raw):",
-        f"    if len(raw) != {required}{optional}:",
-        "        refuse()",
-        "    made = new(of)",
-        f"    put_values(made, {{{', '.join(f'{each.name!r}: {each.read()}' for each in fields)}}})",
-        "    put_given(made, every)",
-        "    put_extra(made, None)",
-        "    put_private(made, None)",
-        "    return made",
-    )
-    known: dict[str, Any] = {
-        "of": of,
-        "new": of.__new__,
-        "every": set(of.model_fields),
-        **_PUT,
-        "refuse": _refuse,
-        **{name: value for each in fields for name, value in each.known().items()},
-    }
-    exec("\n".join(lines), known)  # noqa: S102 (written from the names of our own fields, and from nothing that was stored)
-    made: Read = known["read_record"]
-    return made
+    def _reader(self, of: type[Record]) -> Read:
+        found = self._reading.get(of)
+        if found is None:
+            found = self._reading[of] = self._made(of) if _is_simple(of) else of.model_validate
+        return found
+
+    def _made(self, of: type[Record]) -> Read:
+        """What reads a class's fields: a function that is written for them, as `dataclasses` writes theirs.
+
+        It takes two thirds of the time of a loop over the fields.
+        """
+        wanted = self._only.get(of, of.model_fields)
+        fields = [
+            _Field(f"_{number}", name, self._value(field), field)
+            for number, (name, field) in enumerate(of.model_fields.items())
+            if name in wanted
+        ]
+        optional = "".join(f" + ({name!r} in raw)" for name, field in of.model_fields.items() if not field.is_required())
+        required = sum(field.is_required() for field in of.model_fields.values())
+        lines = (
+            "def read_record(raw):",
+            f"    if len(raw) != {required}{optional}:",
+            "        refuse()",
+            "    made = new(of)",
+            f"    put_values(made, {{{', '.join(f'{each.name!r}: {each.read()}' for each in fields)}}})",
+            "    put_given(made, every)",
+            "    put_extra(made, None)",
+            "    put_private(made, None)",
+            "    return made",
+        )
+        known: dict[str, Any] = {
+            "of": of,
+            "new": of.__new__,
+            "every": set(of.model_fields),
+            **_PUT,
+            "refuse": _refuse,
+            **{name: value for each in fields for name, value in each.known().items()},
+        }
+        exec("\n".join(lines), known)  # noqa: S102 (written from the names of our own fields, and from nothing that was stored)
+        made: Read = known["read_record"]
+        return made
+
+    def _value(self, field: FieldInfo) -> Read:
+        return _checked(Annotated[(field.annotation, *field.metadata)]) if field.metadata else self._of(field.annotation)
+
+    def _of(self, hint: Any) -> Read:  # noqa: PLR0911 (a case for every kind)
+        of, inner = get_origin(hint), get_args(hint)
+        plain = hint.__supertype__ if isinstance(hint, NewType) else hint
+        if plain in _PLAIN:
+            return _Exactly(plain)
+        if isinstance(hint, type) and issubclass(hint, Record):
+            return self._reader(hint)
+        if of in (Union, UnionType) and len(inner) == 2 and NoneType in inner:  # noqa: PLR2004 (one thing, or nothing)
+            return _unless_none(self._of(next(each for each in inner if each is not NoneType)))
+        if of is tuple and inner[1:] == (...,):
+            return _several(self._of(inner[0]))
+        if of is tuple:
+            return _some(tuple(map(self._of, inner)))
+        if of is dict:
+            return _by_name(self._of(inner[0]), self._of(inner[1]))
+        return _checked(hint)
 
 
 def _refuse() -> NoReturn:
@@ -126,28 +159,6 @@ def _is_simple(of: type[Record]) -> bool:
 
 def _is_simple_field(field: FieldInfo) -> bool:
     return field.alias is None and field.validation_alias is None and field.default_factory is None and not field.validate_default
-
-
-def _value(field: FieldInfo) -> Read:
-    return _checked(Annotated[(field.annotation, *field.metadata)]) if field.metadata else _of(field.annotation)
-
-
-def _of(hint: Any) -> Read:  # noqa: PLR0911 (a case for every kind)
-    of, inner = get_origin(hint), get_args(hint)
-    plain = hint.__supertype__ if isinstance(hint, NewType) else hint
-    if plain in _PLAIN:
-        return _Exactly(plain)
-    if isinstance(hint, type) and issubclass(hint, Record):
-        return _reader(hint)
-    if of in (Union, UnionType) and len(inner) == 2 and NoneType in inner:  # noqa: PLR2004 (one thing, or nothing)
-        return _unless_none(_of(next(each for each in inner if each is not NoneType)))
-    if of is tuple and inner[1:] == (...,):
-        return _several(_of(inner[0]))
-    if of is tuple:
-        return _some(tuple(map(_of, inner)))
-    if of is dict:
-        return _by_name(_of(inner[0]), _of(inner[1]))
-    return _checked(hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +222,7 @@ def _checked(hint: Any) -> Read:
     inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     # A list or an object cannot be looked up; and one that was remembered could be changed.
     return validate if get_origin(inner) in (tuple, dict) else _Remembered(validate)
+
+
+read: Final = Reader().read
+"""An instance of a class from the fields that JSON gave, as a whole."""

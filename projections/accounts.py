@@ -7,8 +7,9 @@ from datetime import date
 from functools import lru_cache
 from typing import ClassVar, Final
 
+from domain.postings import Account
 from projections.postings import MOVING
-from projections.projection import Column, Happened, Key, Tally, unchanged
+from projections.projection import Column, Key, Tally, unchanged
 
 NOBODY: Final = ""
 """What stands in a key for no outcome, or no payer: no key has a column without a value."""
@@ -28,10 +29,7 @@ class AccountsTally(Tally):
     key = ("award", "stage", "outcome", "payer", "year", "month")
     columns = (*(Column(name, "text", unchanged, unchanged) for name in key), Column("amount", "bigint", unchanged, unchanged))
 
-    def added(self, happened: Happened) -> list[tuple[Key, int]]:
-        """What an entry adds to each account."""
-        award = happened.award
-        return [
-            ((award, stage, outcome or NOBODY, payer or NOBODY, year, _month_written(effective)), amount)
-            for (stage, outcome, payer, year, effective), amount in happened.sums.items()
-        ]
+    def key_of(self, award: str | None, account: Account) -> Key:
+        """The account, by the month of its effective date."""
+        stage, outcome, payer, year, effective = account
+        return award, stage, outcome or NOBODY, payer or NOBODY, year, _month_written(effective)

@@ -194,7 +194,7 @@ class BalanceSheet:
     def trial_balance(self, as_of: int | None = None) -> Money:
         """The sum of all postings of all awards: always 0.00."""
         where, parameters = ("WHERE position <= ?", (as_of,)) if as_of is not None else ("", ())
-        ((moved,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v1 {where}", parameters)  # noqa: S608 (ours)
+        ((moved,),) = self._tables.ask(f"SELECT COALESCE(SUM(amount), 0) FROM postings_v2 {where}", parameters)  # noqa: S608 (ours)
         return Money(int(moved))
 
     def accounts(self, award: str, as_of: int | None = None, effective_on: date | None = None) -> dict[Account, Money]:
@@ -216,13 +216,13 @@ class BalanceSheet:
             where, days = f"{where} AND effective <= ?", [effective_on.isoformat()]
         name = canonical(award)
         positions = self._tables.ask(
-            f"SELECT DISTINCT position FROM postings_v1 WHERE {where} ORDER BY position LIMIT ?",  # noqa: S608 (our own words)
+            f"SELECT DISTINCT position FROM postings_v2 WHERE {where} ORDER BY position LIMIT ?",  # noqa: S608 (our own words)
             [name, after, upto, *days, limit],
         )
         if not positions:
             return {}
         found = self._tables.ask(
-            "SELECT position, stage, outcome, payer, year, SUM(amount) FROM postings_v1 "  # noqa: S608 (our own words)
+            "SELECT position, stage, outcome, payer, year, SUM(amount) FROM postings_v2 "  # noqa: S608 (our own words)
             f"WHERE {where} GROUP BY position, stage, outcome, payer, year ORDER BY position",
             [name, after, positions[-1][0], *days],
         )
@@ -264,7 +264,7 @@ class BalanceSheet:
             where.append("effective <= ?")
             parameters.append(effective_on.isoformat())
         columns = "award, stage, outcome, payer, year, substr(effective, 1, 7) AS month, amount"
-        return f"(SELECT {columns} FROM postings_v1 WHERE {' AND '.join(where)}) AS moved", parameters  # noqa: S608 (our own words)
+        return f"(SELECT {columns} FROM postings_v2 WHERE {' AND '.join(where)}) AS moved", parameters  # noqa: S608 (our own words)
 
     def _position(self, as_of: int | None, connection: Connection) -> int:
         standings = {each.model.name: each.position for each in self._tables.standings(connection)}

@@ -1,6 +1,6 @@
 """Claims: a row for each, with what became of its value so far (M4, M11)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
@@ -156,14 +156,17 @@ def _verified(before: ClaimRow, event: ClaimVerified, happened: Happened) -> Cla
 
 
 def _assessed(before: ClaimRow, event: ClaimLinesAssessed, happened: Happened) -> ClaimRow:
-    after = moved(
+    assessed = total([line.assessed for line in event.lines])
+    curtailed = total([limit.curtailed for line in event.lines for limit in line.limits])
+    awaits = before.awaiting != assessed + curtailed
+    return moved(
         before,
         happened,
         assessments=_numbered(before, event.assessment),
-        assessed=before.assessed + total(line.assessed for line in event.lines),
-        curtailed=before.curtailed + total(line.curtailed for line in event.lines),
+        assessed=before.assessed + assessed,
+        curtailed=before.curtailed + curtailed,
+        **({} if awaits else {"status": Status.ASSESSED, "awaits": False}),
     )
-    return after if after.awaiting else replace(after, status=Status.ASSESSED, awaits=False)
 
 
 def _reversed(before: ClaimRow, event: ClaimLinesReversed, happened: Happened) -> ClaimRow:

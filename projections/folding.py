@@ -1,12 +1,14 @@
 """Folding: a model on its way through one batch of entries, in memory."""
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from domain.postings import Account
 from ledger.failures import Unavailable
 from projections.models import Standing
 from projections.projection import Happened, Journal, Key, Model, Projection, Stored, Tally
@@ -111,23 +113,35 @@ class _Adding(Folding[Journal]):
     def __init__(self, standing: Standing, model: Journal) -> None:
         super().__init__(standing, model)
         self._added: list[Stored] = []
+        self._grows = 0
 
     def _fold(self, happened: Happened) -> None:
-        self._added += self._model.made(happened)
+        made = self._model.made(happened)
+        self._added += made
+        self._grows += self._model.digest_of(*made)
 
     def _touched(self) -> list[Stored]:
         return self._added
+
+    def _grown(self, _rows: Iterable[Stored]) -> int:
+        return self._grows
 
 
 class _Counting(Folding[Tally]):
     def __init__(self, standing: Standing, model: Tally) -> None:
         super().__init__(standing, model)
-        self._sums: dict[Key, int] = {}
+        self._moved: defaultdict[str | None, dict[Account, int]] = defaultdict(dict)
+        """Postings, added up by award and account: most move again what others moved, and have the same keys."""
 
     def _fold(self, happened: Happened) -> None:
-        sums = self._sums
-        for key, amount in self._model.added(happened):
-            sums[key] = sums.get(key, 0) + amount
+        moved = self._moved[happened.award]
+        for account, amount in happened.sums.items():
+            moved[account] = moved.get(account, 0) + amount
 
     def _touched(self) -> list[Stored]:
-        return [(*key, amount) for key, amount in self._sums.items()]
+        sums: dict[Key, int] = {}
+        for award, moved in self._moved.items():
+            for account, amount in moved.items():
+                key = self._model.key_of(award, account)
+                sums[key] = sums.get(key, 0) + amount
+        return [(*key, amount) for key, amount in sums.items()]

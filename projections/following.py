@@ -16,7 +16,7 @@ from ledger.ledger import Ledger
 from ledger.log import Log
 from projections.folding import Folding, folding
 from projections.models import Moved, Standing, Tables
-from projections.projection import Happened, Stored
+from projections.projection import Skimmed, Stored
 
 _LOG: Final = logging.getLogger(__name__)
 BATCH_LIVE: Final = 500
@@ -68,7 +68,7 @@ def fold(
     routes = {kind: [each for each in foldings if kind in each.was.model.folds] for kind in streams}
     for seen in known:
         # One at a time: a batch of events kept in memory would cost more in garbage collection than in folding.
-        happened = Happened(seen, source.registry)
+        happened = Skimmed(seen, source.registry)
         for each in routes[seen.type]:
             each.take(happened)
     if unknown is not None:

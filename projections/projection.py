@@ -7,23 +7,27 @@ entries add, and that never change; a `Tally` has sums that entries add to.
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from hashlib import sha256
-from operator import attrgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
 
 from domain.aggregate import PersonId
+from domain.assessment import Allotment, AssessedLine, Curtailment
+from domain.claim import ClaimLine, DecidedLine
 from domain.event import Event
 from domain.postings import Account, sums
+from domain.record import Record
 from ledger import entry
 from ledger.entry import EventUnknown, Registry, moment_of, written
-from ledger.reading import read
+from ledger.reading import Reader, read
 
 _dumps: Final = orjson.dumps
 _number: Final = int.from_bytes
@@ -50,11 +54,13 @@ class Happened:
         self._event: Event | None = None
         self._sums: dict[Account, int] | None = None
 
+    _read = staticmethod(read)
+
     @property
     def event(self) -> Any:
         """What happened."""
         if self._event is None:
-            self._event = read(self._of, self.said["event"])
+            self._event = self._read(self._of, self.said["event"])
         return self._event
 
     @property
@@ -80,6 +86,23 @@ class Happened:
     def recorded_at(self) -> datetime:
         """When the ledger learned of it."""
         return moment_of(self.recorded)
+
+
+ASKED: Final[Mapping[type[Record], frozenset[str]]] = {
+    ClaimLine: frozenset({"outcome", "achieved_on", "value"}),
+    DecidedLine: frozenset({"outcome", "achieved_on", "accepted", "accepted_value", "rejected_value", "deferred_value"}),
+    AssessedLine: frozenset({"outcome", "achieved_on", "accepted", "limits", "assessed", "allotments", "unfunded"}),
+    Curtailment: frozenset({"limit", "curtailed"}),
+    Allotment: frozenset({"payer", "allotted"}),
+}
+"""What models ask of the records of which there are most: an assessed line alone has forty values."""
+
+
+class Skimmed(Happened):
+    """A stored entry as models fold it: of lines, only what they ask is read, and nothing else is there."""
+
+    __slots__ = ()
+    _read = staticmethod(Reader(ASKED).read)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
@@ -128,6 +151,11 @@ class Column(NamedTuple):
     kind: str
     store: Callable[[Any], Any]
     load: Callable[[Any], Any]
+
+
+def hash_of(values: Any) -> int:
+    """The SHA-256 of stored values, as a number."""
+    return _number(sha256(_dumps(values)).digest())
 
 
 def unchanged(value: Any) -> Any:
@@ -187,7 +215,7 @@ class Model(ABC):
 
     def digest_of(self, *rows: Stored) -> int:
         """What rows add to the model's digest."""
-        return sum([_number(sha256(_dumps(row)).digest()) for row in rows])
+        return sum(map(hash_of, rows))
 
 
 class Projection(Model, Generic[R]):
@@ -225,27 +253,39 @@ class Projection(Model, Generic[R]):
 
 
 class Journal(Model):
-    """Rows that entries add, as they are stored; they are keyed by position and never change."""
+    """Rows that entries add, as they are stored; they are keyed by award and position and never change.
+
+    `digest_of` is asked entry by entry, of all rows that one added, in the order of their keys.
+    """
 
     @abstractmethod
     def made(self, happened: Happened) -> list[Stored]:
         """The rows that an entry adds."""
 
 
+def by_entry(rows: Iterable[Stored]) -> Iterator[tuple[Stored, ...]]:
+    """A journal's rows in the order of their keys, of which award and position come first, as what each entry added."""
+    return (tuple(added) for _, added in groupby(rows, itemgetter(0, 1)))
+
+
 class Tally(Model):
-    """Sums that entries add to, in whole numbers: a row is its key's columns, and in the last one the sum.
+    """Sums of postings, in whole numbers: a row is its key's columns, and in the last one the sum.
 
     What is added need not be looked up before: the table adds it to what it has, and a row's part of the digest is its key's
     hash times its sum, so that it grows by what is added as well. A row stays when its sum comes to nothing.
     """
 
     @abstractmethod
-    def added(self, happened: Happened) -> Iterable[tuple[Key, int]]:
+    def key_of(self, award: str | None, account: Account) -> Key:
+        """To which sum the postings of an award's account are added."""
+
+    def added(self, happened: Happened) -> Iterator[tuple[Key, int]]:
         """What an entry adds to which sums."""
+        return ((self.key_of(happened.award, account), amount) for account, amount in happened.sums.items())
 
     def digest_of(self, *rows: Stored) -> int:
         """What rows, or what is added to them, add to the model's digest."""
-        return sum([_number(sha256(_dumps(row[:-1])).digest()) * row[-1] for row in rows])
+        return sum([hash_of(row[:-1]) * row[-1] for row in rows])
 
 
 def names_of(union: Any) -> frozenset[str]:

@@ -11,7 +11,7 @@ from ledger.entry import Registry
 from ledger.log import Reads
 from projections.following import BATCH_CATCHING_UP
 from projections.models import Standing, Tables
-from projections.projection import Happened, Journal, Projection, Stored, Tally
+from projections.projection import Happened, Journal, Projection, Stored, Tally, by_entry
 
 _MODULUS: Final = 2**256
 _MOST_NAMED: Final = 20
@@ -62,7 +62,7 @@ class _Replayed:
                 self.rows[happened.stream] = model.become(self.rows.get(happened.stream), happened)
             elif isinstance(model, Journal):
                 made = model.made(happened)
-                self.digest += sum(map(model.digest_of, made))
+                self.digest += model.digest_of(*made)
                 self.awards.update(row[0] for row in made)
             elif isinstance(model, Tally):
                 for key, amount in model.added(happened):
@@ -121,7 +121,8 @@ def _compare(tables: Tables, source: Source, connection: Connection, replayed: _
             faults += [] if is_ == must else [f"{' '.join(key)}: is {is_}, must be {'no row' if must is None else must}"]
         faults += [f"{' '.join(key)}: the row is missing" for key in replayed.rows]
     else:
-        digest = sum(model.digest_of(stored) for stored in _stored(tables, connection, standing))
+        in_order = _stored(tables, connection, standing, f"ORDER BY {', '.join(model.key)}")
+        digest = sum(model.digest_of(*added) for added in by_entry(in_order))
         if (digest - replayed.digest) % _MODULUS:
             faults += _journal_differences(tables, source, connection, standing, replayed.awards)
     digest %= _MODULUS
@@ -166,10 +167,10 @@ def _made(source: Source, standing: Standing, award: str) -> Iterator[Stored]:
 
 
 def _stored(
-    tables: Tables, connection: Connection, standing: Standing, where: str = "", parameters: tuple[str, ...] = ()
+    tables: Tables, connection: Connection, standing: Standing, those: str = "", parameters: tuple[str, ...] = ()
 ) -> Iterator[Stored]:
     names = ", ".join(column.name for column in standing.model.columns)
-    sql = tables.sql(f"SELECT {names} FROM {standing.table} {where}")  # noqa: S608 (our own names)
+    sql = tables.sql(f"SELECT {names} FROM {standing.table} {those}")  # noqa: S608 (our own names)
     found = connection.exec_driver_sql(sql, parameters, execution_options={"stream_results": True})
     for row in found:
         yield tuple(row)

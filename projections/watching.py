@@ -25,7 +25,7 @@ from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from ledger.log import Reads
 from projections.models import Standing, Tables
-from projections.projection import Happened, Journal, Key, Model, Projection, Stored, Tally
+from projections.projection import Happened, Journal, Key, Model, Projection, Stored, Tally, by_entry
 
 _LOG: Final = logging.getLogger(__name__)
 _WINDOW: Final = 250
@@ -270,7 +270,7 @@ class _Comparing(ABC):
     def _compare_journal(self, at: Standing, model: Journal, entries: Sequence[Happened], stored: Sequence[Stored]) -> None:
         must = {row[: len(model.key)]: row for each in entries for row in model.made(each)}
         is_ = {row[: len(model.key)]: row for row in stored}
-        self._models[model.view].digest += sum(map(model.digest_of, stored))
+        self._models[model.view].digest += sum(model.digest_of(*added) for added in by_entry(sorted(stored)))
         for key in sorted(is_.keys() | must.keys()):
             if is_.get(key) != must.get(key):
                 self._fault(at, f"{_told(key)}: is {is_.get(key, 'missing')}, must be {must.get(key, 'no row')}")

@@ -14,7 +14,7 @@ from domain.events import BY_NAME
 from domain.money import Money
 from domain.record import Record
 from ledger import reading
-from ledger.reading import read
+from ledger.reading import Reader, read
 from tests.ledger.golden_files import GOLDEN
 
 STORED = sorted(GOLDEN.glob("*.entry"))
@@ -52,7 +52,7 @@ class TestRead:
         of = BY_NAME[fields["type"]]
         assert outcome(read, of, fields) == outcome(by_class, of, fields)
         # Again, with everything remembered; and by the quick way itself, so that this test would see if it never went there.
-        assert reading._reader(of)(fields) == of.model_validate(fields)
+        assert Reader()._reader(of)(fields) == of.model_validate(fields)
 
     @given(st.data())
     def test_gives_what_the_class_gives_of_anything_else(self, data: st.DataObject) -> None:
@@ -77,6 +77,32 @@ class TestRead:
                 within.append(data.draw(odd))
         read(of, fields_of(path))  # What is remembered of sound fields must not let others through.
         assert outcome(read, of, fields) == outcome(by_class, of, fields)
+
+    def test_of_some_fields_only_makes_an_instance_that_lacks_the_others(self) -> None:
+        class Priced(Record):
+            amount: Money
+            per: int = 1
+
+        class Sold(Event):
+            type: Literal["pot.sold"] = "pot.sold"
+            prices: tuple[Priced, ...]
+
+        some = Reader({Priced: {"amount"}})
+        sold = some.read(Sold, {"type": "pot.sold", "prices": [{"amount": "1.00", "per": 7}, {"amount": "2.00"}]})
+        assert type(sold) is Sold
+        assert [(type(each), vars(each)) for each in sold.prices] == [(Priced, {"amount": Money(100 * each)}) for each in (1, 2)]
+        with pytest.raises(AttributeError):
+            _ = sold.prices[0].per
+        assert read(Sold, {"type": "pot.sold", "prices": [{"amount": "1.00"}]}).prices[0].per == 1
+
+    @pytest.mark.parametrize("wrong", [{"amount": "1"}, {"amount": "1.00", "colour": "red"}, {"per": 7}, {}])
+    def test_of_some_fields_only_refuses_what_is_not_as_it_was_stored(self, wrong: dict[str, Any]) -> None:
+        class Priced(Record):
+            amount: Money
+            per: int = 1
+
+        with pytest.raises(ValidationError):
+            Reader({Priced: {"amount"}}).read(Priced, wrong)
 
     def test_remembers_no_number_for_another(self) -> None:
         class Counted(Event):

@@ -157,7 +157,7 @@ class TestOf:
         added_up = [views.balances.of(REFERENCE, as_of=position, effective_on=day) for day in asked]
         months = [views.balances.monthly([REFERENCE], position, day) for day in asked]
         with views._tables.turn() as connection:
-            connection.exec_driver_sql("DELETE FROM postings_v1_g1")
+            connection.exec_driver_sql("DELETE FROM postings_v2_g1")
         for day, balances, monthly in zip(asked, added_up, months, strict=True):
             assert views.balances.of(REFERENCE, effective_on=day) == replace(balances, limits_on=day or TODAY)
             assert views.balances.monthly([REFERENCE], effective_on=day) == monthly

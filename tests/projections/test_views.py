@@ -16,7 +16,8 @@ from projections import views as views_module
 from projections.claims import ClaimsProjection
 from projections.models import Tables
 from projections.parties import PartiesProjection
-from projections.projection import Happened
+from projections.postings import PostingsJournal
+from projections.projection import Happened, Stored, hash_of
 from projections.rebuilding import RebuildFailed
 from projections.views import Views, ViewsLag, all_models
 from tests.domain.kirklees import REFERENCE, line
@@ -160,6 +161,35 @@ class Leaving(PartiesProjection):
         return super().become(before, happened)
 
 
+class _Earlier(PostingsJournal):
+    """Postings as an earlier release kept them: its digest was of each row by itself."""
+
+    version = 1
+
+    def digest_of(self, *rows: Stored) -> int:
+        return sum(map(hash_of, rows))
+
+
+class TestANewVersion:
+    def test_is_made_by_whoever_follows_beside_the_earlier_one(self, story: Story, database_url: str, ledger: Ledger) -> None:
+        story.whole()
+        earlier = [_Earlier() if each.name == "postings" else each for each in all_models()]
+        with Views.open(database_url, ledger, models=earlier) as before:
+            before.catch_up()
+            was = {each.model.view: each for each in before._tables.standings()}
+            with Views.open(database_url, ledger) as views:
+                assert {each.position for each in views.health() if each.name == "postings"} == {0}
+                assert views.position == 0  # Whoever waits for what was recorded waits for it too.
+                story.correct()
+                assert views.catch_up() == ledger.head().size
+                assert all(each.agrees for each in views.check())
+                posted = "SELECT * FROM postings_v{} WHERE position <= ? ORDER BY award, position, number"
+                rows, again = (views._tables.ask(posted.format(number), (was["postings_v1"].position,)) for number in (1, 2))
+                assert rows == again != []
+            assert before._tables.standings()[-2] == was["postings_v1"]
+            assert was["postings_v1"].model.version == 1
+
+
 class TestRebuildAbreast:
     """With two processes: postings are made in this one, the others in another."""
 
@@ -230,7 +260,7 @@ class TestRebuild:
         views.catch_up()
         before = rows_of(views)
         with views._tables.turn() as connection:
-            connection.exec_driver_sql("DELETE FROM postings_v1_g1")
+            connection.exec_driver_sql("DELETE FROM postings_v2_g1")
         views.rebuild()
         assert rows_of(views) == before
 
@@ -277,7 +307,7 @@ class TestCheck:
         with views._tables.turn() as connection:
             connection.exec_driver_sql("UPDATE claims_v2_g1 SET accepted = accepted + 1 WHERE claim = '2021-Q3'")
             connection.exec_driver_sql("DELETE FROM parties_v1_g1 WHERE party = 'GB-COH-11503344'")
-            connection.exec_driver_sql("UPDATE postings_v1_g1 SET amount = amount + 1 WHERE stage = 'paid' AND number = 2")
+            connection.exec_driver_sql("UPDATE postings_v2_g1 SET amount = amount + 1 WHERE stage = 'paid' AND number = 2")
             connection.exec_driver_sql("UPDATE accounts_v1_g1 SET amount = amount + 1 WHERE stage = 'rejected'")
             connection.exec_driver_sql("DELETE FROM accounts_v1_g1 WHERE stage = 'claimed' AND outcome = 'HOME'")
             connection.exec_driver_sql("UPDATE accounts_v1_g1 SET month = '1066-10' WHERE stage = 'apportioned'")
