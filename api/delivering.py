@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import partial
 from heapq import heappop, heappush
 from threading import Event, Thread
 from typing import Any, Final, Self
@@ -31,7 +30,16 @@ from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
 from api.webhook_signatures import Key, PrivateKey
 from domain.aggregate import Actor, PersonId
-from domain.webhook import Reason, Secret, WebhookIsDisabled, WebhookIsRemoved, webhook_stream
+from domain.webhook import (
+    Reason,
+    Secret,
+    Webhook,
+    WebhookDisabled,
+    WebhookHasMoved,
+    WebhookIsDisabled,
+    WebhookIsRemoved,
+    webhook_stream,
+)
 from ledger.alone import alone
 from ledger.bell import LOOK_EVERY_S
 from ledger.checkpoints import Checkpoints
@@ -41,7 +49,7 @@ from ledger.ledger import Ledger, Request
 from projections.deliveries import MOST_WAITING, TEST, Attempt, Coming, Deliveries, Delivery, Moved, Outcome, Queue, State, id_of
 from projections.notices import Notice, notice_of
 from projections.views import Views
-from projections.webhooks import Told
+from projections.webhooks import Told, WebhookRow
 
 _LOG: Final = logging.getLogger(__name__)
 _DELIVERING: Final = 0x6C636C_06
@@ -193,6 +201,18 @@ def _complain(failure: Exception) -> None:
     _LOG.error("webhooks failed, and go on in a moment", exc_info=failure)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has to be known of a webhook beside what everybody may read of it."""
+
+    url: str | None
+    """Nothing, if it is not in the vault any more."""
+    keys: dict[int, tuple[Key, Key]]
+    """What signs, by its number, as far as the vault has it."""
+    enabled_at: datetime
+    """Since when it is told: how long it fails is counted from then at most."""
+
+
 class Round:
     """Sending while nobody else does: from what stands in the queues, until something fails or it is cancelled."""
 
@@ -210,6 +230,8 @@ class Round:
         """The positions at which webhooks were disabled here: what the read models say of them may be of before that."""
         self._foreign: set[str] = set()
         """Webhooks whose queues are of another log, as was said once."""
+        self._unreadable: set[str] = set()
+        """Webhooks of which the vault has what cannot be read, as was said once."""
         self._notices: OrderedDict[int, Notice] = OrderedDict()
         self._roots: dict[int, str] = {}
         self._tls = tls()
@@ -237,15 +259,18 @@ class Round:
         content = DeliveredContent(**dict(as_told.data), sequence=delivery.sequence, checkpoint=checkpoint)
         return DeliveredNotice(**{**dict(as_told), "data": content}).model_dump_json().encode()
 
-    async def disable(self, webhook: str, reason: Reason, since: datetime | None = None) -> None:
-        """Have a webhook told nothing any more, as an entry of the log that says why."""
-        _LOG.error("the webhook %s is disabled: %s", webhook, reason.value)
-        with suppress(WebhookIsDisabled, WebhookIsRemoved):
-            recorded = await asyncio.to_thread(
-                self.ledger.change_now, webhook_stream(webhook), lambda known: known.disable(reason, since), Request(ITSELF)
-            )
-            self._disabled_at[webhook] = recorded.last
-        await asyncio.to_thread(self._deliveries.forget_failing, webhook)
+    async def disable(self, row: WebhookRow, reason: Reason, since: datetime | None = None) -> None:
+        """Have a webhook told nothing any more, as an entry of the log that says why; not one that got another address since."""
+
+        def give_up(known: Webhook) -> WebhookDisabled:
+            return known.give_up(row.url, reason, since)
+
+        with suppress(WebhookHasMoved, WebhookIsDisabled, WebhookIsRemoved):
+            stream = webhook_stream(row.webhook)
+            recorded = await asyncio.to_thread(self.ledger.change_now, stream, give_up, Request(ITSELF))
+            self._disabled_at[row.webhook] = recorded.last
+            _LOG.error("the webhook %s is disabled: %s", row.webhook, reason.value)
+        await asyncio.to_thread(self._deliveries.forget_failing, row.webhook)
 
     # What is asked of webhooks.
 
@@ -268,16 +293,34 @@ class Round:
             if webhook not in queues:
                 await asyncio.to_thread(self._deliveries.begin, webhook, each.row.told_after or 0)
                 queues = await asyncio.to_thread(self._deliveries.queues)
-            line = self._lines.get(webhook)
-            if line is None and not await asyncio.to_thread(self._is_of_this_log, queues[webhook]):
-                continue
+            if webhook in self._lines or await asyncio.to_thread(self._is_of_this_log, queues[webhook]):
+                await self._look_at(each, queues[webhook])
+
+    async def _look_at(self, each: Told, queue: Queue) -> None:
+        """Have a webhook's line be as the webhook is now; one of which something cannot be read keeps nobody else waiting."""
+        line = self._lines.get(queue.webhook)
+        if line is None or line.told.row != each.row or line.known.url is None:
+            try:
+                known = await asyncio.to_thread(self._reveal, each.row)
+            except ValueError:
+                await self._leave_out(queue.webhook)
+                return
             if line is None:
-                line = self._lines[webhook] = Line(self, each, Outgoing(self.manner.rules, self.manner.limits, self._tls))
-            if line.told.row != each.row or line.url is None:
-                line.url, line.keys = await asyncio.to_thread(self._reveal, each)
-            line.told = each
-            if line.revision != queues[webhook].revision or line.wants_more:
-                line.load(queues[webhook], await asyncio.to_thread(self._deliveries.waiting, webhook))
+                outgoing = Outgoing(self.manner.rules, self.manner.limits, self._tls)
+                line = self._lines[queue.webhook] = Line(self, each, known, outgoing)
+            line.known = known
+        line.told = each
+        if line.revision != queue.revision or line.wants_more:
+            line.expect_reading()
+            line.load(queue, await asyncio.to_thread(self._deliveries.waiting, queue.webhook))
+
+    async def _leave_out(self, webhook: str) -> None:
+        """Tell a webhook nothing of which the vault has what cannot be read, and say so once."""
+        if webhook not in self._unreadable:
+            _LOG.exception("the webhook %s cannot be told: what the vault has of it cannot be read", webhook)
+        self._unreadable.add(webhook)
+        if webhook in self._lines:
+            await self._lines.pop(webhook).end()
 
     def _is_of_this_log(self, queue: Queue) -> bool:
         """Whether a queue goes on from this log, and from none that a restore let go of: its places have other entries now."""
@@ -293,16 +336,16 @@ class Round:
     def _is_new(self, each: Told) -> bool:
         return (each.row.enabled_at or 0) >= self._disabled_at.get(each.row.webhook, 0)
 
-    def _reveal(self, each: Told) -> tuple[str | None, dict[int, tuple[Key, Key]]]:
-        """The address of a webhook, and what signs by its number, as far as the vault still has them."""
-        row = each.row
+    def _reveal(self, row: WebhookRow) -> Known:
+        """What the vault still has of a webhook, and since when it is enabled; `ValueError` if it cannot be read."""
         texts = self.ledger.reveal([row.url, *(signing.secret for signing in row.secrets)])
         secrets = {one.number: Secret.read(texts[one.secret], one.public_key) for one in row.secrets if one.secret in texts}
         keys: dict[int, tuple[Key, Key]] = {
             number: (webhook_signatures.Secret.read(secret.symmetric), PrivateKey.read(secret.private))
             for number, secret in secrets.items()
         }
-        return texts.get(row.url), keys
+        (enabled,) = self.ledger.log.reads.rows((row.enabled_at or row.first) - 1, 1)
+        return Known(texts.get(row.url), keys, datetime.fromisoformat(enabled.recorded_at))
 
     # What comes.
 
@@ -375,10 +418,9 @@ class Round:
 class Line:
     """What waits for one webhook: for each award one delivery behind the other, of which the first is sent when it is due."""
 
-    def __init__(self, of: Round, told: Told, outgoing: Outgoing) -> None:
+    def __init__(self, of: Round, told: Told, known: Known, outgoing: Outgoing) -> None:
         self.told = told
-        self.url: str | None = None
-        self.keys: dict[int, tuple[Key, Key]] = {}
+        self.known = known
         self.position = 0
         self.revision = -1
         self._of = of
@@ -387,7 +429,14 @@ class Line:
         self._awards: dict[str, deque[Delivery]] = {}
         self._due: list[tuple[str, int, str]] = []
         """When the first of an award is due, its number, and of which award it is: only of those that are not under way."""
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, Delivery] = {}
+        """What is tried at the moment, as it was before, by its number."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked_again: set[int] = set()
+        """What is under way, but stands otherwise in the queue by now: it may have been asked for again."""
+        self._is_read = False
+        self._settled: dict[int, list[Delivery]] = {}
+        """What was settled since the queue began to be read, with all that it was since: what was read may be of before that."""
         self._size = 0
         self._is_whole = True
         """Whether everything that waits is here, and not only the first `MOST_WAITING`."""
@@ -419,15 +468,30 @@ class Line:
         if self._fault is not None:
             raise self._fault
 
+    def expect_reading(self) -> None:
+        """Mind from now on what is settled, as the queue is about to be read."""
+        self._is_read = True
+
     def load(self, queue: Queue, waiting: Sequence[Delivery]) -> None:
-        """Begin anew with what waits in a queue; what is under way goes on."""
+        """Begin anew with what waits in a queue; what is under way goes on, and is looked for again when it has ended."""
         self.position, self.revision = queue.position, queue.revision
         self._failing_since = None if queue.failing_since is None else datetime.fromisoformat(queue.failing_since)
         self._awards = {award: deque([those[0]]) for award, those in self._awards.items() if those[0].sequence in self._under_way}
         self._due, self._size, self._is_whole = [], len(self._awards), len(waiting) < MOST_WAITING
         for each in waiting:
-            if each.sequence not in self._under_way:
-                self.add(each)
+            self._take(each)
+        self._is_read, self._settled = False, {}
+
+    def _take(self, read: Delivery) -> None:
+        """Let a delivery wait that was read, as it is by now; if it is not what it can have been, the queue is read once more."""
+        before, since = self._under_way.get(read.sequence), self._settled.get(read.sequence, [read])
+        if before is not None:
+            if read not in (before, *self._settled.get(read.sequence, ())):
+                self._asked_again.add(read.sequence)
+        elif read not in since:
+            self.revision = -1
+        elif since[-1].state is State.WAITING:
+            self.add(since[-1])
 
     def add(self, delivery: Delivery) -> None:
         """Put a delivery behind the others of its award."""
@@ -441,8 +505,8 @@ class Line:
     async def end(self) -> None:
         """Send nothing more, and let end what is under way, but not for ever."""
         self._sending.cancel()
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way.values(), timeout=_GRACE_S)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_GRACE_S)
             for each in late:
                 each.cancel()
         await self._outgoing.close()
@@ -451,13 +515,14 @@ class Line:
         while True:
             await self._calls.acquire()
             delivery = await self._next()
+            self._under_way[delivery.sequence] = delivery
             task = asyncio.create_task(self._send(delivery))
-            self._under_way[delivery.sequence] = task
-            task.add_done_callback(partial(self._sent, delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._sent)
 
-    def _sent(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+    def _sent(self, task: asyncio.Task[None]) -> None:
         self._calls.release()
-        self._under_way.pop(delivery.sequence, None)
+        self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()
 
@@ -481,28 +546,31 @@ class Line:
 
     async def _send(self, delivery: Delivery) -> None:
         """Try a delivery once; what came of it is on disk when the next of its award is let go."""
-        now = self._of.ledger.now()
+        now, row = self._of.ledger.now(), self.told.row
         if delivery.award is not None and self.told.opened is not None and delivery.award not in self.told.opened:
             answer, again = Answer(None, b"", "the key of the webhook opens this award no more", 0), None
         else:
-            answer = await self._call(delivery, now)
+            answer = await self._call(delivery, row, now)
             again = self._again_at(delivery, answer)
         after = _after(delivery, answer, again, self._of.ledger.now())
-        await self._of.recording.record(Outcome(_attempt(delivery, answer, now), after))
+        await self._of.recording.record(Outcome(_attempt(delivery, answer, now), after, delivery.due_at))
         self._settle(delivery, after, answer)
-        await self._judge(answer, now)
+        await self._judge(answer, row, now)
 
-    async def _call(self, delivery: Delivery, now: datetime) -> Answer:
-        if self.url is None:
+    async def _call(self, delivery: Delivery, row: WebhookRow, now: datetime) -> Answer:
+        known = self.known
+        keys = [key for one in row.signing(now) for key in known.keys.get(one.number, ())]
+        if known.url is None:
             return Answer(None, b"", "the address is not in the vault any more", 0)
+        if not keys:
+            return Answer(None, b"", "what signs is not in the vault any more", 0)
         try:
             body = await self._of.body(delivery)
         except (LookupError, ValueError) as failure:
             _LOG.exception("a notice of the webhook %s cannot be told", delivery.webhook)
             return Answer(None, b"", f"the notice cannot be told: {type(failure).__name__}", 0)
-        keys = [key for one in self.told.row.signing(now) for key in self.keys.get(one.number, ())]
         signed = webhook_signatures.headers(delivery.id, now, body, keys)
-        return await self._outgoing.post(self.url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})
+        return await self._outgoing.post(known.url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})
 
     def _again_at(self, delivery: Delivery, answer: Answer) -> datetime | None:
         """When a delivery is tried again, if it has to be; of one that is gone, as soon as it is enabled again."""
@@ -514,7 +582,13 @@ class Line:
         return schedule.again_at(delivery.tries + 1, answer, now)
 
     def _settle(self, delivery: Delivery, after: Delivery, answer: Answer) -> None:
-        """Let go of what is next of the award."""
+        """Let go of what is next of the award; of one that was asked for again meanwhile, when the queue is read again."""
+        del self._under_way[delivery.sequence]
+        if self._is_read:
+            self._settled.setdefault(delivery.sequence, [delivery]).append(after)
+        if delivery.sequence in self._asked_again:
+            self._asked_again.remove(delivery.sequence)
+            self.revision = -1
         award = _award(delivery)
         those = self._awards[award]
         if after.state is State.WAITING:
@@ -533,21 +607,21 @@ class Line:
         heappush(self._due, (delivery.due_at, delivery.sequence, _award(delivery)))
         self._changed.set()
 
-    async def _judge(self, answer: Answer, now: datetime) -> None:
+    async def _judge(self, answer: Answer, row: WebhookRow, now: datetime) -> None:
         """Disable the webhook, if nobody is there any more."""
         if answer.good:
             self._failing_since = None
             return
-        self._failing_since = self._failing_since or now
+        self._failing_since = max(self._failing_since or now, self.known.enabled_at)
         failing_s = (now - self._failing_since).total_seconds()
         if answer.status == _GONE:
-            await self._disable(Reason.GONE)
+            await self._disable(row, Reason.GONE)
         elif failing_s >= self._of.manner.schedule.failing_s:
-            await self._disable(Reason.FAILING, self._failing_since)
+            await self._disable(row, Reason.FAILING, self._failing_since)
 
-    async def _disable(self, reason: Reason, since: datetime | None = None) -> None:
+    async def _disable(self, row: WebhookRow, reason: Reason, since: datetime | None = None) -> None:
         if self._sending.cancel():  # The first who finds it does.
-            await self._of.disable(self.told.row.webhook, reason, since)
+            await self._of.disable(row, reason, since)
 
 
 class _Recording:

@@ -298,7 +298,7 @@ class WebhookIsUnconfirmed(Refused):
 
 
 class WebhookHasMoved(Refused):
-    """The webhook got another address while this one was challenged; challenge that one."""
+    """The webhook got another address while this one was called; challenge that one."""
 
 
 class WebhookIsRemoved(Refused):
@@ -428,6 +428,13 @@ class Webhook(Aggregate):
         if self.state is not State.ENABLED:
             raise WebhookIsDisabled(webhook=self.webhook)
         return WebhookDisabled(reason=reason, since=None if since is None else _moment(since))
+
+    def give_up(self, url: Commitment, reason: Reason, since: datetime | None = None) -> WebhookDisabled:
+        """Have it told nothing any more, as an address took nothing; refuses if it has another one by now."""
+        self._expect_there()
+        if url != self.url:
+            raise WebhookHasMoved(webhook=self.webhook)
+        return self.disable(reason, since)
 
     def _expect_there(self) -> None:
         if self.state is State.REMOVED:

@@ -98,6 +98,8 @@ class Outcome(NamedTuple):
 
     attempt: Attempt
     delivery: Delivery
+    due_at: str
+    """When it was due that was tried: another one stands there by now, if it was asked for again meanwhile."""
 
 
 class Moved(RuntimeError):
@@ -224,21 +226,27 @@ class Deliveries:
         return [_delivery(row) for row in self._ask(sql, webhook, after, limit)]
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
-        """Write attempts and what has become of their deliveries, all or nothing; on disk when this returns."""
+        """Write attempts and what has become of their deliveries, all or nothing; on disk when this returns.
+
+        What was asked for again while it was tried goes on waiting, whatever came of that: it is sent once more.
+        """
+        tried = [(each.attempts, each.webhook, each.sequence) for _, each, _ in outcomes]
         became = [
-            (each.state, each.attempts, each.tries, each.due_at, each.ended_at, each.webhook, each.sequence)
-            for _, each in outcomes
+            (each.state, each.attempts, each.tries, each.due_at, each.ended_at, each.webhook, each.sequence, due_at)
+            for _, each, due_at in outcomes
         ]
-        good = {attempt.webhook for attempt, delivery in outcomes if delivery.state is State.DELIVERED}
-        bad = {attempt.webhook: attempt.at for attempt, _ in reversed(outcomes) if attempt.webhook not in good}
+        good = {attempt.webhook for attempt, delivery, _ in outcomes if delivery.state is State.DELIVERED}
+        bad = {attempt.webhook: attempt.at for attempt, _, _ in reversed(outcomes) if attempt.webhook not in good}
         with self._turn() as connection:
-            self._insert(connection, "attempts", _ATTEMPT_COLUMNS, [attempt for attempt, _ in outcomes])
-            self._say_each(
+            self._insert(connection, "attempts", _ATTEMPT_COLUMNS, [attempt for attempt, _, _ in outcomes])
+            as_thought = self._say_each(
                 connection,
                 "UPDATE deliveries SET state = ?, attempts = ?, tries = ?, due_at = ?, ended_at = ? "
-                "WHERE webhook = ? AND sequence = ?",
+                "WHERE webhook = ? AND sequence = ? AND due_at = ?",
                 became,
             )
+            if as_thought < len(became):
+                self._say_each(connection, "UPDATE deliveries SET attempts = ? WHERE webhook = ? AND sequence = ?", tried)
             self._say_each(
                 connection,
                 "UPDATE queues SET failing_since = NULL WHERE webhook = ? AND failing_since IS NOT NULL",
@@ -346,9 +354,8 @@ class Deliveries:
     def _say(self, connection: Connection, sql: str, *parameters: object) -> int:
         return connection.exec_driver_sql(self._sql(sql), parameters).rowcount
 
-    def _say_each(self, connection: Connection, sql: str, parameters: list[tuple[Any, ...]]) -> None:
-        if parameters:
-            connection.exec_driver_sql(self._sql(sql), parameters)
+    def _say_each(self, connection: Connection, sql: str, parameters: list[tuple[Any, ...]]) -> int:
+        return connection.exec_driver_sql(self._sql(sql), parameters).rowcount if parameters else 0
 
     def _insert(
         self, connection: Connection, table: str, columns: Sequence[tuple[str, str]], rows: Sequence[tuple[Any, ...]]

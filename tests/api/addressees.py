@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from api.webhook_signatures import Secret as SharedSecret
 from domain import webhook
 from domain.aggregate import Actor, Decision, Facts, PersonId
 from domain.award import AwardPaused, AwardResumed, Status, award_stream
-from domain.webhook import Addresses, Keeper, Reason, Registration, Secret, webhook_stream
+from domain.webhook import OVERLAP, Addresses, Change, Keeper, Reason, Registration, Secret, webhook_stream
 from ledger.checkpoints import Checkpoints
 from ledger.ledger import Ledger, Request
 from projections.deliveries import Deliveries, Delivery
@@ -48,9 +48,9 @@ class Ground:
         for each in awards:
             story.register(each)
 
-    def register(self, name: str, url: str, **asked: Any) -> None:
+    def register(self, name: str, url: str, secret: Secret | None = None, **asked: Any) -> None:
         """Have a webhook told at an address from now on."""
-        secret = self.secrets[name] = _secret()
+        secret = self.secrets[name] = secret or new_secret()
         decide = partial(
             webhook.register,
             webhook=name,
@@ -64,11 +64,24 @@ class Ground:
         self.ledger.change_now(webhook_stream(name), lambda known: known.confirm(known.url), Request(IVO))
         self.views.catch_up()
 
-    def rotate(self, name: str) -> None:
-        """Let something new sign beside what signs now."""
-        decide = partial(webhook.rotate, webhook=name, secret=_secret(), by=Keeper(INVESTOR), now=self.ledger.now())
+    def rotate(self, name: str, overlap: timedelta = OVERLAP) -> None:
+        """Let something new sign beside what signs now; the read models have yet to hear of it."""
+        secret = self.secrets[name] = new_secret()
+        decide = partial(webhook.rotate, webhook=name, secret=secret, by=Keeper(INVESTOR), now=self.ledger.now(), overlap=overlap)
         self.ledger.record_now(decide, Request(IVO))
-        self.views.catch_up()
+
+    def move(self, name: str, url: str) -> None:
+        """Have a webhook told at another address from now on."""
+        decide = partial(
+            webhook.change,
+            webhook=name,
+            asked=Change(url=url),
+            by=Keeper(INVESTOR),
+            types=TOLD.keys(),
+            addresses=Addresses(loopback=True),
+        )
+        self.ledger.record_now(decide, Request(IVO))
+        self.enable(name)
 
     def happen(self, *awards: str) -> None:
         """Have something happen under each of some awards, of which there is a notice, in one commit."""
@@ -86,6 +99,11 @@ class Ground:
         self.ledger.change_now(webhook_stream(name), lambda known: known.confirm(known.url), Request(IVO))
         self.views.catch_up()
 
+    def disable(self, name: str) -> None:
+        """Have a webhook told nothing any more, because somebody asks for it."""
+        self.ledger.change_now(webhook_stream(name), lambda known: known.disable(), Request(IVO))
+        self.views.catch_up()
+
     def disabled(self, name: str) -> Reason | None:
         """Why a webhook is disabled, if it is."""
         return self.ledger.load(webhook_stream(name))[0].reason
@@ -95,15 +113,19 @@ class Ground:
         return self.deliveries.page(name, limit=100_000)[::-1]
 
     @contextmanager
-    def delivering(self, schedule: Schedule = QUICK, limits: Limits | None = None) -> Iterator[Delivering]:
-        """Send webhooks until the end of the block."""
+    def delivering(
+        self, schedule: Schedule = QUICK, limits: Limits | None = None, *, catch_up: bool = True
+    ) -> Iterator[Delivering]:
+        """Send webhooks until the end of the block; without `catch_up`, by read models that lag behind."""
         manner = Manner(rules=HERE, limits=limits or Limits(connect_s=1.0, whole_s=1.0), schedule=schedule)
-        self.views.catch_up()
+        if catch_up:
+            self.views.catch_up()
         with Delivering(self.ledger, self.views, self.deliveries, self.checkpoints, manner) as sending:
             yield sending
 
 
-def _secret() -> Secret:
+def new_secret() -> Secret:
+    """Something new that signs."""
     key = PrivateKey.new()
     return Secret(SharedSecret.new().shown, key.shown, key.public)
 

@@ -28,7 +28,7 @@ class Told:
         first, _ = self.deliveries.put({self.webhook: coming}, 2, 5, now=now)
         attempt = Attempt(self.webhook, 1, 1, AT, 500, None, 31, "out of order")
         parked = first._replace(state=State.PARKED, attempts=1, tries=1, ended_at=AT)
-        self.deliveries.record([Outcome(attempt, parked)])
+        self.deliveries.record([Outcome(attempt, parked, first.due_at)])
 
     def waiting(self) -> list[int]:
         return [each.sequence for each in self.deliveries.waiting(self.webhook)]

@@ -4,9 +4,9 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,17 +14,19 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from api.delivering import BURST_S, Schedule, manner, retry_after_s
+from api.delivering import BURST_S, Line, Schedule, manner, retry_after_s
 from api.outgoing import Answer, Limits
 from api.settings import Settings
 from domain.webhook import Reason
 from ledger.notes import Signer
-from projections.deliveries import Coming, State
-from tests.api.addressees import KIRKLEES, OPEN_FOR_YOU, QUICK, WORKWISE, Ground, ground
+from projections.deliveries import Coming, Delivery, Outcome, State
+from tests.api.addressees import KIRKLEES, OPEN_FOR_YOU, QUICK, WORKWISE, Ground, ground, new_secret
 from tests.api.test_webhook_signatures import verify
 
 VAULT_KEY: Final = b"thirty-two bytes of a test's key"
 WAIT_S: Final = 20
+LAST: Final = Schedule(pauses_s=(), jitter=0, retry_after_most_s=60, failing_s=99)
+LATER: Final = Schedule(pauses_s=(0.5,) * 20, jitter=0, retry_after_most_s=60, failing_s=99)
 Answering = Callable[["Heard"], bytes | None]
 TAKEN: Final = b"200 Taken"
 
@@ -339,11 +341,140 @@ class TestDelivering:
     async def test_signs_by_what_signed_before_a_rotation_too(self, told: Ground, desk: Desk) -> None:
         told.register("big", f"{desk.url}/")
         told.rotate("big")
+        told.views.catch_up()
         with told.delivering():
             told.happen(KIRKLEES)
             await until(ended(told))
         versions = [each.split(",")[0] for each in desk.heard[0].headers["webhook-signature"].split(" ")]
         assert sorted(versions) == ["v1", "v1", "v1a", "v1a"]
+
+
+class TestAtTheSameMoment:
+    """What is asked of a webhook while a call to it is under way, or just about to be written down."""
+
+    async def test_what_is_asked_for_again_at_its_last_try_is_sent_again(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"500 Fault" if len(desk.heard) == 1 else TAKEN
+        desk.slow["/"] = 0.5
+        with told.delivering(LAST):
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 1)
+            told.deliveries.resend("big", 1, told.ledger.now())
+            await until(lambda: len(desk.heard) == 2 and ended(told)())
+        (delivery,) = told.page("big")
+        assert (delivery.state, delivery.attempts, delivery.tries) == (State.DELIVERED, 2, 1)
+        assert [each.status for each in told.deliveries.attempts("big", 1, 1)] == [500, 200]
+
+    async def test_what_is_asked_for_again_when_it_was_just_taken_is_sent_again(
+        self, told: Ground, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = told.deliveries.record
+
+        def slowly(outcomes: Sequence[Outcome]) -> None:
+            record(outcomes)
+            if len(desk.heard) == 1:
+                told.deliveries.resend("big", 1, told.ledger.now())
+                time.sleep(2.5)  # It is looked meanwhile what is asked of webhooks.
+
+        monkeypatch.setattr(told.deliveries, "record", slowly)
+        told.register("big", f"{desk.url}/")
+        with told.delivering():
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 2 and ended(told)())
+        assert [each.status for each in told.deliveries.attempts("big", 1, 1)] == [200, 200]
+
+    async def test_what_is_taken_while_the_queue_is_read_is_not_sent_again(
+        self, told: Ground, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        waiting = told.deliveries.waiting
+
+        def slowly(webhook: str) -> list[Delivery]:
+            found = waiting(webhook)
+            time.sleep(1.0 if found else 0.0)
+            return found
+
+        monkeypatch.setattr(told.deliveries, "waiting", slowly)
+        told.register("big", f"{desk.url}/")
+        desk.slow["/"] = 0.8
+        with told.delivering():
+            await until(lambda: "big" in told.deliveries.queues())
+            await asyncio.sleep(0.2)
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 1)
+            told.deliveries.test("big", told.ledger.now())
+            await until(ended(told, count=2))
+            await asyncio.sleep(1.2)
+        assert [each.sequence for each in desk.heard] == [1, 2]
+        assert "webhooks failed" not in caplog.text
+
+    async def test_what_failed_is_tried_again_though_all_was_read_again_at_that_moment(
+        self, told: Ground, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        judge = Line._judge
+
+        async def reading(line: Line, *rest: Any) -> None:
+            await judge(line, *rest)
+            line.load(told.deliveries.queues()["big"], told.deliveries.waiting("big"))
+
+        monkeypatch.setattr(Line, "_judge", reading)
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"500 Fault" if len(desk.heard) == 1 else TAKEN
+        with told.delivering():
+            told.happen(KIRKLEES)
+            await until(ended(told))
+        assert desk.told() == [(1, KIRKLEES), (1, KIRKLEES)]
+
+    async def test_an_address_that_is_gone_does_not_disable_the_one_that_took_its_place(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/old")
+        desk.answering = lambda heard: b"410 Gone" if heard.path == "/old" else TAKEN
+        desk.slow["/old"] = 0.5
+        with told.delivering(limits=Limits(connect_s=1.0, whole_s=5.0)):
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 1)
+            told.move("big", f"{desk.url}/new")
+            await until(ended(told))
+        assert (desk.told("/old"), desk.told("/new")) == ([(1, KIRKLEES)], [(1, KIRKLEES)])
+        assert told.disabled("big") is None
+
+    async def test_how_long_it_failed_is_counted_from_when_it_was_enabled(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"500 Fault"
+        with told.delivering(Schedule(pauses_s=(0.2,) * 99, jitter=0, retry_after_most_s=1, failing_s=2.0)):
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 1)
+            told.disable("big")
+            await asyncio.sleep(2.2)
+            before = len(desk.heard)
+            told.enable("big")
+            await until(lambda: len(desk.heard) >= before + 3)
+            assert told.disabled("big") is None
+            await until(lambda: told.disabled("big") is Reason.FAILING)
+
+    async def test_nothing_goes_out_that_nothing_signs(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        told.rotate("big", overlap=timedelta(0))
+        with told.delivering(LATER, catch_up=False):
+            told.happen(KIRKLEES)
+            await until(lambda: bool(told.deliveries.attempts("big", 1, 1)))
+            assert desk.heard == []
+            told.views.catch_up()
+            await until(ended(told))
+        (heard,) = desk.heard
+        verify(told.secrets["big"].public, heard.headers, heard.body)
+        assert "what signs is not in the vault" in (told.deliveries.attempts("big", 1, 1)[0].failure or "")
+
+    async def test_who_cannot_be_told_keeps_nobody_else_waiting(
+        self, told: Ground, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken = replace(new_secret(), symmetric="no secret")
+        told.register("broken", f"{desk.url}/broken", broken)
+        told.register("big", f"{desk.url}/")
+        with told.delivering():
+            told.happen(KIRKLEES)
+            await until(ended(told))
+            await asyncio.sleep(2.5)
+        assert (desk.told("/broken"), desk.told()) == ([], [(1, KIRKLEES)])
+        assert caplog.text.count("the webhook broken cannot be told") == 1
 
 
 class TestSchedule:

@@ -244,6 +244,21 @@ class TestConfirm:
         webhook(MOVED).when(lambda moved: moved.confirm(REGISTERED.url)).then_refused(WebhookHasMoved)
 
 
+class TestGiveUp:
+    def test_disables_it(self) -> None:
+        since = datetime(2026, 11, 2, tzinfo=UTC)
+        told = WebhookDisabled(reason=Reason.FAILING, since="2026-11-02T00:00:00.000000Z")
+        webhook(CONFIRMED).when(lambda failing: failing.give_up(REGISTERED.url, Reason.FAILING, since)).then(told)
+
+    def test_refuses_one_that_has_another_address_by_now(self) -> None:
+        moved = webhook(CONFIRMED, MOVED, CONFIRMED)
+        moved.when(lambda there: there.give_up(REGISTERED.url, Reason.GONE)).then_refused(WebhookHasMoved)
+
+    def test_refuses_one_that_is_told_nothing(self) -> None:
+        for then, refused in (((CONFIRMED, DISABLED), WebhookIsDisabled), ((REMOVED,), WebhookIsRemoved)):
+            webhook(*then).when(lambda quiet: quiet.give_up(REGISTERED.url, Reason.GONE)).then_refused(refused)
+
+
 class TestEnable:
     def test_has_it_told_again(self) -> None:
         webhook(CONFIRMED, DISABLED).when(Webhook.enable).then(ENABLED)

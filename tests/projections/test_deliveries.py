@@ -54,7 +54,7 @@ def outcome(delivery: Delivery, state: State, status: int | None = 200, at: date
         tries=delivery.tries + 1,
         ended_at=written(at) if state is not State.WAITING else None,
     )
-    return Outcome(attempt, after)
+    return Outcome(attempt, after, delivery.due_at)
 
 
 class TestBegin:
@@ -127,6 +127,16 @@ class TestRecord:
         assert deliveries.queues()[BIG_ISSUE].failing_since == written(NOON)
         deliveries.record([outcome(deliveries.waiting(BIG_ISSUE)[0], State.DELIVERED)])
         assert deliveries.queues()[BIG_ISSUE].failing_since is None
+
+    @pytest.mark.parametrize("state", State)
+    def test_lets_wait_what_was_asked_for_again_while_it_was_tried(self, deliveries: Deliveries, state: State) -> None:
+        one, other = put(deliveries, 11, 12)
+        again = deliveries.resend(BIG_ISSUE, 1, NOON + timedelta(seconds=1))
+        assert again is not None
+        deliveries.record([outcome(one, state, 500), outcome(other, State.PARKED, 500)])
+        assert deliveries.one(BIG_ISSUE, 1) == again._replace(attempts=1)
+        assert deliveries.waiting(BIG_ISSUE) == [again._replace(attempts=1)]
+        assert [each.number for each in deliveries.attempts(BIG_ISSUE, 1, 1)] == [1]
 
     def test_is_all_or_nothing(self, deliveries: Deliveries) -> None:
         one, other = put(deliveries, 11, 12)
