@@ -10,11 +10,13 @@ JSON, within a time:
 import hmac
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from ssl import SSLContext
 from typing import Any, ClassVar, Final
+
+import orjson
 
 from api import outgoing, webhook_signatures
 from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules
@@ -35,20 +37,26 @@ class ChallengeNotAnswered(TurnedAway):
     status: ClassVar[int] = 409
 
 
-async def challenge(rules: Rules, webhook: str, url: str, keys: Iterable[Key], now: datetime) -> None:
-    """Challenge an address; `ChallengeNotAnswered` if it does not give the word back, or `rules` do not let it be called."""
-    word, name = secrets.token_urlsafe(_WORD_BYTES), f"challenge_{secrets.token_hex(_ID_BYTES)}"
-    body = json.dumps(
+def of_webhook(webhook: str, name: str, kind: str, time: str, data: Mapping[str, Any]) -> bytes:
+    """What a webhook is sent of itself rather than of an award, as a CloudEvent."""
+    return orjson.dumps(
         {
             "specversion": "1.0",
             "id": name,
             "source": f"/v1/webhooks/{webhook}",
-            "type": TYPE,
-            "time": written(now),
+            "type": kind,
+            "subject": f"webhook/{webhook}",
+            "time": time,
             "datacontenttype": "application/json",
-            "data": {"challenge": word},
+            "data": data,
         }
-    ).encode()
+    )
+
+
+async def challenge(rules: Rules, webhook: str, url: str, keys: Iterable[Key], now: datetime) -> None:
+    """Challenge an address; `ChallengeNotAnswered` if it does not give the word back, or `rules` do not let it be called."""
+    word, name = secrets.token_urlsafe(_WORD_BYTES), f"challenge_{secrets.token_hex(_ID_BYTES)}"
+    body = of_webhook(webhook, name, TYPE, written(now), {"challenge": word})
     async with Outgoing(rules, _LIMITS, _tls()) as calling:
         signed = webhook_signatures.headers(name, now, body, keys)
         answer = await calling.post(url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.awards import ADMINISTRATOR
+from api.challenges import of_webhook
 from api.commands import Route
 from api.identity import caller_of
 from api.names import AskedAward, WebhookName
@@ -24,7 +25,7 @@ from domain.refusal import Absent, Refused
 from domain.webhook import NoSuchWebhook, WebhookIsRemoved, webhook_stream
 from domain.webhook import State as WebhookState
 from ledger.ledger import Ledger
-from projections.deliveries import Attempt, Deliveries, Delivery, State
+from projections.deliveries import Attempt, Deliveries, Delivery, Gone, State
 
 router = APIRouter(prefix="/v1/webhooks/{webhook}", tags=["webhooks"])
 _MOST: Final = 10**15
@@ -40,6 +41,12 @@ class NothingWasQueued(TurnedAway):
     """The webhook has been told nothing yet; what it is to hear is queued a second after it is confirmed, at the latest."""
 
     status: ClassVar[int] = 409
+
+
+class IsKeptNoLonger(TurnedAway):
+    """Something of that was delivered so long ago that it is kept no longer; ask from `after`, or the feed."""
+
+    status: ClassVar[int] = 410
 
 
 class BothAreSaid(TurnedAway):
@@ -86,6 +93,7 @@ class Waiting(BaseModel):
 
     webhook: str
     deliveries: int = Field(description="How many wait again at once; what was never queued follows from the log")
+    after: int | None = Field(default=None, description="Of a replay: everything after this position of the log is sent")
     sequence: int | None = Field(default=None, description="The number of the one, if it is one")
 
 
@@ -127,17 +135,18 @@ def page(
     )
 
 
-@router.post("/deliveries/{sequence}/resend", **_sending(NoSuchDelivery))
+@router.post("/deliveries/{sequence}/resend", **_sending(NoSuchDelivery, IsKeptNoLonger))
 async def resend(webhook: WebhookName, sequence: Sequence, request: Request) -> Waiting:
     """Send one delivery again, under its id. What comes after it of the same award waits until it is taken or parked."""
     await run_in_threadpool(_expect_kept, request, webhook)
     found = await run_in_threadpool(_deliveries(request).resend, webhook, sequence, _ledger(request).now())
     if found is None:
+        await run_in_threadpool(_expect_kept_still, request, webhook, sequence)
         raise NoSuchDelivery(name=str(sequence))
     return Waiting(webhook=webhook, deliveries=1, sequence=sequence)
 
 
-@router.post("/replay", **_sending(NothingWasQueued, BothAreSaid))
+@router.post("/replay", **_sending(NothingWasQueued, BothAreSaid, IsKeptNoLonger))
 async def replay(
     webhook: WebhookName,
     request: Request,
@@ -150,7 +159,8 @@ async def replay(
 ) -> Waiting:
     """Send everything again since a moment, or what was parked; and for the first time what was recorded before the webhook was.
 
-    Everything is sent under the ids that it had. Without `from` and `parked` it is everything that there is.
+    Everything is sent under the ids that it had. Without `from` and `parked` it is everything that there is. What was delivered
+    long ago is kept no longer (`LCLEDGER_DELIVERIES_KEPT_DAYS`) and cannot be sent again: the feed has it.
     """
     await run_in_threadpool(_expect_kept, request, webhook)
     if parked and begin is not None:
@@ -158,12 +168,15 @@ async def replay(
     deliveries, now = _deliveries(request), _ledger(request).now()
     if parked:
         return Waiting(webhook=webhook, deliveries=await run_in_threadpool(deliveries.retry_parked, webhook, now))
-    after = 0 if begin is None else await run_in_threadpool(_position, _ledger(request), begin)
+    queue = await run_in_threadpool(deliveries.queue, webhook)
+    if queue is None:
+        raise NothingWasQueued
+    after = queue.forgotten if begin is None else await run_in_threadpool(_position, _ledger(request), begin)
     try:
         waiting = await run_in_threadpool(deliveries.replay, webhook, after, now)
-    except LookupError:
-        raise NothingWasQueued from None
-    return Waiting(webhook=webhook, deliveries=waiting)
+    except Gone as gone:
+        raise IsKeptNoLonger(after=gone.after) from None
+    return Waiting(webhook=webhook, deliveries=waiting, after=after)
 
 
 @router.post("/test", **_sending(NothingWasQueued))
@@ -171,10 +184,23 @@ async def test(webhook: WebhookName, request: Request) -> Waiting:
     """Send a test, of type `webhook.test`, under the next number of the sequence; what came of it is among the deliveries."""
     await run_in_threadpool(_expect_kept, request, webhook)
     try:
-        queued = await run_in_threadpool(_deliveries(request).test, webhook, _ledger(request).now())
+        queued = await run_in_threadpool(_deliveries(request).test, webhook, tried, _ledger(request).now())
     except LookupError:
         raise NothingWasQueued from None
     return Waiting(webhook=webhook, deliveries=1, sequence=queued.sequence)
+
+
+def tried(delivery: Delivery) -> bytes:
+    """What a test says."""
+    data = {"webhook": delivery.webhook, "sequence": delivery.sequence}
+    return of_webhook(delivery.webhook, delivery.id, delivery.type, delivery.queued_at, data)
+
+
+def _expect_kept_still(request: Request, webhook: str, sequence: int) -> None:
+    """Refuse a delivery that there was, and that is kept no longer."""
+    queue = _deliveries(request).queue(webhook)
+    if queue is not None and sequence <= queue.sequence:
+        raise IsKeptNoLonger(after=queue.forgotten)
 
 
 def _position(ledger: Ledger, begin: str) -> int:

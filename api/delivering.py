@@ -10,8 +10,8 @@ import asyncio
 import base64
 import logging
 import random
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field
 
 from api import webhook_signatures
 from api.challenges import MEDIUM
+from api.deliveries import tried
 from api.feed import NoticeContent, ToldNotice, told
 from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
@@ -42,7 +43,7 @@ from domain.webhook import (
 )
 from ledger.alone import alone
 from ledger.bell import LOOK_EVERY_S
-from ledger.checkpoints import Checkpoints
+from ledger.checkpoints import Checkpoints, Signed
 from ledger.entry import written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Request
@@ -62,7 +63,12 @@ _GRACE_S: Final = 5.0
 """What calls under way have to end when the service stops."""
 BURST_S: Final = 0.25
 """For how long a line that had nothing to send may catch up beyond its rate."""
-_REMEMBERED: Final = 2_000
+_BODIES: Final = 50
+"""How many deliveries are read at once, with what they say, when one of them is to be sent."""
+_HELD_MOST: Final = 250
+"""Of how many deliveries of a webhook it is held what they say."""
+_FORGET_EVERY_S: Final = 3_600.0
+_FORGOTTEN_AT_ONCE: Final = 500
 _CUT: Final = 500
 """How many characters of an answer are kept."""
 _GONE: Final = 410
@@ -76,6 +82,11 @@ class TheCheckpoint(BaseModel):
     size: int = Field(description="How many entries it is of")
     root: str = Field(description="The root over them (RFC 6962), in base64 as in `GET /v1/log/checkpoint`")
 
+    @classmethod
+    def of(cls, signed: Signed) -> Self:
+        """A checkpoint as it is told."""
+        return cls(size=signed.size, root=base64.b64encode(signed.root).decode())
+
 
 class DeliveredContent(NoticeContent):
     """What a webhook says: what the feed does, and where in its own sequence it stands."""
@@ -88,6 +99,17 @@ class DeliveredNotice(ToldNotice):
     """A notice as a webhook is sent it."""
 
     data: DeliveredContent
+
+
+def as_told(notice: Notice) -> dict[str, Any]:
+    """A notice as JSON has it, without what is different for each webhook."""
+    return told(notice).model_dump(mode="json")
+
+
+def body(said: Mapping[str, Any], delivery: Delivery, checkpoint: TheCheckpoint | None) -> bytes:
+    """What a webhook is sent of a notice (`DeliveredNotice`)."""
+    signed = None if checkpoint is None else checkpoint.model_dump()
+    return orjson.dumps({**said, "data": {**said["data"], "sequence": delivery.sequence, "checkpoint": signed}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +155,8 @@ class Manner:
     rules: Rules
     limits: Limits
     schedule: Schedule
+    kept_days: float = 2_192
+    """How long it is kept what was delivered."""
 
 
 def manner(settings: Settings) -> Manner:
@@ -150,6 +174,7 @@ def manner(settings: Settings) -> Manner:
             retry_after_most_s=settings.webhook_retry_after_most_s,
             failing_s=settings.webhook_failing_days * 86_400,
         ),
+        kept_days=settings.deliveries_kept_days,
     )
 
 
@@ -232,8 +257,6 @@ class Round:
         """Webhooks whose queues are of another log, as was said once."""
         self._unreadable: set[str] = set()
         """Webhooks of which the vault has what cannot be read, as was said once."""
-        self._notices: OrderedDict[int, Notice] = OrderedDict()
-        self._roots: dict[int, str] = {}
         self._tls = tls()
 
     async def go_on(self, still: Callable[[], None]) -> None:
@@ -243,21 +266,24 @@ class Round:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._look_again(still))
                 group.create_task(self._queue())
+                group.create_task(self._forget())
         finally:
             await self._end()
             recording.cancel()
 
-    async def body(self, delivery: Delivery) -> bytes:
-        """What a delivery says, byte by byte the same at each attempt."""
+    def bodies(self, first: Delivery) -> dict[int, bytes]:
+        """What a delivery says, and what some after it do that wait: as it was when they were queued, byte by byte."""
+        found = self._deliveries.bodies(first.webhook, first.sequence, _BODIES)
+        if first.sequence not in found:  # It was queued by a release that did not keep it.
+            found[first.sequence] = self._body(first)
+        return found
+
+    def _body(self, delivery: Delivery) -> bytes:
         if delivery.position is None:
-            return orjson.dumps(_tried(delivery))
-        notice = self._notices.get(delivery.position)
-        if notice is None:
-            notice = await asyncio.to_thread(self._notice, delivery.position)
-        checkpoint = None if delivery.checkpoint is None else await self._checkpoint(delivery.checkpoint)
-        as_told = told(notice)
-        content = DeliveredContent(**dict(as_told.data), sequence=delivery.sequence, checkpoint=checkpoint)
-        return DeliveredNotice(**{**dict(as_told), "data": content}).model_dump_json().encode()
+            return tried(delivery)
+        (row,) = self.ledger.log.reads.rows(delivery.position - 1, 1)
+        checkpoint = None if delivery.checkpoint is None else self._checkpoint(delivery.checkpoint)
+        return body(as_told(notice_of(row, self.ledger)), delivery, checkpoint)
 
     async def disable(self, row: WebhookRow, reason: Reason, since: datetime | None = None) -> None:
         """Have a webhook told nothing any more, as an entry of the log that says why; not one that got another address since."""
@@ -293,8 +319,9 @@ class Round:
             if webhook not in queues:
                 await asyncio.to_thread(self._deliveries.begin, webhook, each.row.told_after or 0)
                 queues = await asyncio.to_thread(self._deliveries.queues)
-            if webhook in self._lines or await asyncio.to_thread(self._is_of_this_log, queues[webhook]):
-                await self._look_at(each, queues[webhook])
+            if webhook not in self._lines and not await asyncio.to_thread(self._is_of_this_log, queues[webhook], each.row):
+                continue
+            await self._look_at(each, queues[webhook])
 
     async def _look_at(self, each: Told, queue: Queue) -> None:
         """Have a webhook's line be as the webhook is now; one of which something cannot be read keeps nobody else waiting."""
@@ -322,12 +349,20 @@ class Round:
         if webhook in self._lines:
             await self._lines.pop(webhook).end()
 
-    def _is_of_this_log(self, queue: Queue) -> bool:
-        """Whether a queue goes on from this log, and from none that a restore let go of: its places have other entries now."""
+    def _is_of_this_log(self, queue: Queue, row: WebhookRow) -> bool:
+        """Whether a queue goes on from this log, and from none that a restore let go of: its places have other entries now.
+
+        One that looked at what is lost, and queued nothing of it, goes back to what it queued last; it is gone on with next time.
+        """
         last, reads = self._deliveries.last(queue.webhook), self.ledger.log.reads
         leaf = reads.leaf_at(last.position) if last is not None and last.position is not None else None
-        if queue.position <= self.ledger.head().size and (last is None or (leaf and id_of(queue.webhook, leaf) == last.id)):
-            return True
+        if last is None or (leaf and id_of(queue.webhook, leaf) == last.id):
+            seen = queue.position if queue.seen_leaf is None else queue.seen
+            if seen <= self.ledger.head().size and queue.seen_leaf in (None, reads.leaf_at(seen)):
+                return True
+            told_after = row.told_after or 0
+            self._deliveries.go_back(queue.webhook, told_after if last is None else last.position or told_after)
+            return False
         if queue.webhook not in self._foreign:
             _LOG.error("the webhook %s is sent nothing: its deliveries are of a log that was restored since", queue.webhook)
         self._foreign.add(queue.webhook)
@@ -346,6 +381,18 @@ class Round:
         }
         (enabled,) = self.ledger.log.reads.rows((row.enabled_at or row.first) - 1, 1)
         return Known(texts.get(row.url), keys, datetime.fromisoformat(enabled.recorded_at))
+
+    # What goes.
+
+    async def _forget(self) -> None:
+        """Let go of what was delivered so long ago that it is kept no longer: a little at a time, as others write too."""
+        while True:
+            before = self.ledger.now() - timedelta(days=self.manner.kept_days)
+            try:
+                gone = await asyncio.to_thread(self._deliveries.forget, before, _FORGOTTEN_AT_ONCE)
+            except Moved:
+                gone = 0
+            await asyncio.sleep(_LOOK_S if gone else _FORGET_EVERY_S)
 
     # What comes.
 
@@ -366,20 +413,20 @@ class Round:
                 groups.setdefault(line.position, []).append(line)
         for position, lines in groups.items():
             try:
-                looked, new = await asyncio.to_thread(self._put, position, size, [line.told for line in lines])
+                looked, new, bodies = await asyncio.to_thread(self._put, position, size, [line.told for line in lines])
             except Moved:  # Somebody asked for a replay.
                 await self._look()
                 return True
             for line in lines:
                 line.position = looked
+                line.hold(bodies[line.told.row.webhook])
             for each in new:
                 self._lines[each.webhook].add(each)
         return bool(groups)
 
-    def _put(self, position: int, size: int, tell: Sequence[Told]) -> tuple[int, list[Delivery]]:
+    def _put(self, position: int, size: int, tell: Sequence[Told]) -> tuple[int, list[Delivery], dict[str, dict[int, bytes]]]:
         page = self._views.notices.page(position, size, _PAGE)
-        for notice in page.rows:
-            self._remember(notice)
+        said = {notice.position: as_told(notice) for notice in page.rows}
         coming = {
             each.row.webhook: [
                 Coming(notice.position, notice.award, notice.type, notice.leaf)
@@ -389,26 +436,29 @@ class Round:
             for each in tell
         }
         signed = self._checkpoints.last()
-        return page.looked, self._deliveries.put(
-            coming, position, page.looked, checkpoint=signed and signed.size, now=self.ledger.now()
+        checkpoint = None if signed is None else TheCheckpoint.of(signed)
+        bodies: dict[str, dict[int, bytes]] = {webhook: {} for webhook in coming}
+
+        def write(each: Delivery) -> bytes:
+            made = bodies[each.webhook][each.sequence] = body(said[each.position or 0], each, checkpoint)
+            return made
+
+        new = self._deliveries.put(
+            coming,
+            position,
+            page.looked,
+            body=write,
+            leaf=self.ledger.log.reads.leaf_at(page.looked),
+            checkpoint=signed and signed.size,
+            now=self.ledger.now(),
         )
+        return page.looked, new, bodies
 
-    def _remember(self, notice: Notice) -> None:
-        self._notices[notice.position] = notice
-        if len(self._notices) > _REMEMBERED:
-            self._notices.popitem(last=False)
-
-    def _notice(self, position: int) -> Notice:
-        (row,) = self.ledger.log.reads.rows(position - 1, 1)
-        return notice_of(row, self.ledger)
-
-    async def _checkpoint(self, size: int) -> TheCheckpoint:
-        if size not in self._roots:
-            signed = await asyncio.to_thread(self._checkpoints.last, size)
-            if signed is None or signed.size != size:
-                raise LookupError(f"there is no checkpoint of {size} entries")
-            self._roots[size] = base64.b64encode(signed.root).decode()
-        return TheCheckpoint(size=size, root=self._roots[size])
+    def _checkpoint(self, size: int) -> TheCheckpoint:
+        signed = self._checkpoints.last(size)
+        if signed is None or signed.size != size:
+            raise LookupError(f"there is no checkpoint of {size} entries")
+        return TheCheckpoint.of(signed)
 
     async def _end(self) -> None:
         """Send nothing more, and let end what is under way, but not for ever."""
@@ -437,6 +487,8 @@ class Line:
         self._is_read = False
         self._settled: dict[int, list[Delivery]] = {}
         """What was settled since the queue began to be read, with all that it was since: what was read may be of before that."""
+        self._bodies: dict[int, bytes] = {}
+        """What deliveries say that are to be sent soon; it never changes, so what is held is never wrong."""
         self._size = 0
         self._is_whole = True
         """Whether everything that waits is here, and not only the first `MOST_WAITING`."""
@@ -565,12 +617,27 @@ class Line:
         if not keys:
             return Answer(None, b"", "what signs is not in the vault any more", 0)
         try:
-            body = await self._of.body(delivery)
+            body = await self._body(delivery)
         except (LookupError, ValueError) as failure:
             _LOG.exception("a notice of the webhook %s cannot be told", delivery.webhook)
             return Answer(None, b"", f"the notice cannot be told: {type(failure).__name__}", 0)
         signed = webhook_signatures.headers(delivery.id, now, body, keys)
         return await self._outgoing.post(known.url, body, {"Content-Type": MEDIUM, "User-Agent": AGENT, **signed})
+
+    async def _body(self, delivery: Delivery) -> bytes:
+        """What a delivery says: held since it was queued, or read with what comes after it."""
+        held = self._bodies.pop(delivery.sequence, None)
+        if held is None:
+            read = await asyncio.to_thread(self._of.bodies, delivery)
+            held = read.pop(delivery.sequence)
+            self._bodies.clear()  # What is held comes later than what is sent now.
+            self.hold(read)
+        return held
+
+    def hold(self, bodies: Mapping[int, bytes]) -> None:
+        """Hold what deliveries say that are about to be sent, as far as there is room."""
+        for sequence in list(bodies)[: max(_HELD_MOST - len(self._bodies), 0)]:
+            self._bodies[sequence] = bodies[sequence]
 
     def _again_at(self, delivery: Delivery, answer: Answer) -> datetime | None:
         """When a delivery is tried again, if it has to be; of one that is gone, as soon as it is enabled again."""
@@ -703,17 +770,3 @@ def _cut(body: bytes) -> str:
 
 def _why(answer: Answer) -> str:
     return answer.failure or f"it answered {answer.status}"
-
-
-def _tried(delivery: Delivery) -> dict[str, Any]:
-    """What a test says."""
-    return {
-        "specversion": "1.0",
-        "id": delivery.id,
-        "source": f"/v1/webhooks/{delivery.webhook}",
-        "type": TEST,
-        "subject": f"webhook/{delivery.webhook}",
-        "time": delivery.queued_at,
-        "datacontenttype": "application/json",
-        "data": {"webhook": delivery.webhook, "sequence": delivery.sequence},
-    }

@@ -211,6 +211,12 @@ class Settings(BaseSettings):
     )
     webhook_timeout_s: float = Field(15.0, gt=0, le=120, description="Time, in seconds, that a webhook may take in all.")
     webhook_connections_most: int = Field(8, ge=1, le=100, description="Most notices that are on their way to a webhook at once.")
+    deliveries_kept_days: int = Field(
+        2_192,
+        ge=30,
+        le=36_500,
+        description="For how many days it is kept what webhooks have taken; what waits or is parked stays until it is taken.",
+    )
     disclosures_kept_days: int = Field(
         2_192, ge=30, le=36_500, description="For how many days it is kept who read or exported what."
     )

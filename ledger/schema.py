@@ -22,7 +22,7 @@ from ledger.lock_file import LockFile
 REVISION: Final = "0003"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-BESIDE: Final[Mapping[store.Part, str]] = {"disclosures": "0001", "deliveries": "0001"}
+BESIDE: Final[Mapping[store.Part, str]] = {"disclosures": "0001", "deliveries": "0002"}
 """The last step of the line of migrations that each part beside the log has of its own, as it is a database of its own."""
 _MIGRATING: Final = 0x6C636C_01
 """The key of PostgreSQL's advisory lock round migrations."""
@@ -51,7 +51,8 @@ GRANT INSERT, DELETE ON disclosures.disclosures TO {role};
 GRANT USAGE ON SCHEMA deliveries TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA deliveries TO {role};
 GRANT INSERT, UPDATE ON deliveries.queues, deliveries.deliveries TO {role};
-GRANT INSERT ON deliveries.attempts TO {role}
+GRANT INSERT ON deliveries.attempts TO {role};
+GRANT DELETE ON deliveries.deliveries, deliveries.attempts TO {role}
 """
 
 

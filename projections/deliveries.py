@@ -5,14 +5,19 @@ the queue has come are written in one transaction, so that each notice is in it 
 whoever receives them sees a hole at once. A queue that is disabled stands still, and nothing of the log passes it by.
 
 A delivery waits until somebody has taken it, or is parked when nobody did after the last try. Its `id` is made of its entry's
-leaf, so that it is the same at each attempt, and again if this database should be lost.
+leaf, so that it is the same at each attempt, and again if this database should be lost. What it says is kept with it, so that
+whatever is sent under one `id` is the same byte for byte, also after a release that has other words for it.
+
+What was delivered long ago may go, in order of the sequence; what waits or is parked never does, nor does the last of a queue.
+Nothing that has gone is queued again: that would be under another number.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, Engine
@@ -46,6 +51,19 @@ class Queue(NamedTuple):
     revision: int
     """Goes up whenever deliveries wait again that did not."""
     failing_since: str | None
+    forgotten: int = 0
+    """Up to which position deliveries may have gone: from there on everything can be sent again."""
+    seen: int = 0
+    """The highest position that was looked at, and the leaf of its entry: by them it is known again of which log this is."""
+    seen_leaf: bytes | None = None
+
+
+class Gone(RuntimeError):
+    """What is asked for was delivered so long ago that it is kept no longer."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(f"everything after position {after} can be sent again, and nothing before")
+        self.after = after
 
 
 class Coming(NamedTuple):
@@ -58,7 +76,7 @@ class Coming(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A notice in a webhook's queue, or a test. What it says follows from its position, its sequence and its checkpoint."""
+    """A notice in a webhook's queue, or a test."""
 
     webhook: str
     sequence: int
@@ -114,7 +132,7 @@ def _columns(fields: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, "bigint" if name in _BIGINTS else "text") for name in fields)
 
 
-_DELIVERY_COLUMNS: Final = _columns(Delivery._fields)
+_DELIVERY_COLUMNS: Final = (*_columns(Delivery._fields), ("body", "bytea"))
 _ATTEMPT_COLUMNS: Final = _columns(Attempt._fields)
 
 
@@ -158,13 +176,15 @@ class Deliveries:
         position: int,
         looked: int,
         *,
+        body: Callable[[Delivery], bytes],
+        leaf: bytes | None = None,
         checkpoint: int | None = None,
         now: datetime,
     ) -> list[Delivery]:
         """Queue what some webhooks are to hear of between two positions, all or nothing; gives what is new in their queues.
 
         Each of them must be at `position`, and is at `looked` afterwards; `Moved` if one is elsewhere. What is queued already,
-        as after a replay, is not queued again.
+        as after a replay, is not queued again. `body` says what a delivery sends for ever; `leaf` is the entry's at `looked`.
         """
         at, new = written(now), list[Delivery]()
         with self._turn() as connection:
@@ -180,10 +200,13 @@ class Deliveries:
                     sequence + len(fresh),
                     webhook,
                 )
-            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, new)
+                if leaf is not None:
+                    saw = "UPDATE queues SET seen = ?, seen_leaf = ? WHERE webhook = ? AND seen < ?"
+                    self._say(connection, saw, looked, leaf, webhook, looked)
+            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, [(*each, body(each)) for each in new])
         return new
 
-    def test(self, webhook: str, now: datetime) -> Delivery:
+    def test(self, webhook: str, body: Callable[[Delivery], bytes], now: datetime) -> Delivery:
         """Queue a test, under the next number of the sequence; `LookupError` if the webhook has no queue."""
         with self._turn() as connection:
             queue = self._queue(connection, webhook)
@@ -203,17 +226,17 @@ class Deliveries:
                 at,
                 None,
             )
-            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, [new])
+            self._insert(connection, "deliveries", _DELIVERY_COLUMNS, [(*new, body(new))])
             self._say(connection, "UPDATE queues SET sequence = sequence + 1, revision = revision + 1 WHERE webhook = ?", webhook)
         return new
 
     # Sending.
 
     def last(self, webhook: str) -> Delivery | None:
-        """The delivery of the last entry that is in a queue."""
+        """The delivery of the last entry of the log that is in a queue."""
         sql = (
             f"SELECT {_DELIVERY} FROM deliveries WHERE webhook = ? AND position IS NOT NULL "  # noqa: S608 (ours)
-            "ORDER BY sequence DESC LIMIT 1"
+            "ORDER BY position DESC LIMIT 1"
         )
         return next((_delivery(row) for row in self._ask(sql, webhook)), None)
 
@@ -224,6 +247,14 @@ class Deliveries:
             "ORDER BY sequence LIMIT ?"
         )
         return [_delivery(row) for row in self._ask(sql, webhook, after, limit)]
+
+    def bodies(self, webhook: str, sequence: int, limit: int) -> dict[int, bytes]:
+        """What deliveries send that wait, from one number on; those aside that were queued by a release that kept none."""
+        sql = (
+            "SELECT sequence, body FROM deliveries WHERE webhook = ? AND state = 'waiting' AND sequence >= ? "
+            "ORDER BY sequence LIMIT ?"
+        )
+        return {number: bytes(body) for number, body in self._ask(sql, webhook, sequence, limit) if body is not None}
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write attempts and what has become of their deliveries, all or nothing; on disk when this returns.
@@ -258,6 +289,12 @@ class Deliveries:
                 [(at, webhook) for webhook, at in sorted(bad.items())],
             )
 
+    def go_back(self, webhook: str, position: int) -> None:
+        """Have a queue look at the log again after a position, as what it looked at is lost; nothing of that was queued."""
+        sql = "UPDATE queues SET position = ?, seen = 0, seen_leaf = NULL, revision = revision + 1 WHERE webhook = ?"
+        with self._turn() as connection:
+            self._say(connection, sql, position, webhook)
+
     def forget_failing(self, webhook: str) -> None:
         """Have a webhook that was disabled begin anew, should it be enabled again."""
         with self._turn() as connection:
@@ -274,10 +311,11 @@ class Deliveries:
     def replay(self, webhook: str, after: int, now: datetime) -> int:
         """Have everything after a position of the log wait again, and queue what never was; how many wait again at once.
 
-        `LookupError` if the webhook has no queue.
+        `LookupError` if the webhook has no queue; `Gone` if something after the position is kept no longer.
         """
         with self._turn() as connection:
-            self._queue(connection, webhook)
+            if after < (forgotten := self._queue(connection, webhook).forgotten):
+                raise Gone(forgotten)
             self._say(
                 connection,
                 "UPDATE queues SET position = ?, revision = revision + 1 WHERE webhook = ? AND position > ?",
@@ -299,6 +337,37 @@ class Deliveries:
             self._say(connection, "UPDATE queues SET revision = revision + 1 WHERE webhook = ?", webhook)
         return count
 
+    # Forgetting.
+
+    def forget(self, before: datetime, limit: int) -> int:
+        """Let the oldest go that were delivered before a moment, with their attempts, at most so many of each queue; how many.
+
+        They go in order of the sequence, up to the first that was delivered (again) later. The last of a queue stays. `Moved` if
+        a replay was asked for meanwhile.
+        """
+        return sum(self._forget(queue, written(before), limit) for queue in self.queues().values())
+
+    def _forget(self, queue: Queue, before: str, limit: int) -> int:
+        lock = "" if self._sql.sqlite else " FOR UPDATE SKIP LOCKED"
+        sql = (
+            "SELECT sequence, position, ended_at FROM deliveries "  # noqa: S608 (ours)
+            "WHERE webhook = ? AND state = 'delivered' AND sequence < ? "
+            "AND coalesce(position, 0) < (SELECT coalesce(max(position), 1) FROM deliveries WHERE webhook = ?) "
+            f"AND coalesce(position, 0) <= ? ORDER BY sequence LIMIT ?{lock}"
+        )
+        asked = (queue.webhook, queue.sequence, queue.webhook, queue.position, limit)
+        with self._turn() as connection:
+            oldest = connection.exec_driver_sql(self._sql(sql), asked).fetchall()
+            gone = [*takewhile(lambda row: row.ended_at < before, oldest)]
+            which = [(queue.webhook, row.sequence) for row in gone]
+            self._say_each(connection, "DELETE FROM attempts WHERE webhook = ? AND sequence = ?", which)
+            self._say_each(connection, "DELETE FROM deliveries WHERE webhook = ? AND sequence = ?", which)
+            upto = max((row.position or 0 for row in gone), default=0)
+            mark = "UPDATE queues SET forgotten = ? WHERE webhook = ? AND position >= ?"
+            if gone and not self._say(connection, mark, max(upto, queue.forgotten), queue.webhook, queue.position):
+                raise Moved(f"the queue of {queue.webhook} went back to be replayed")
+        return len(gone)
+
     # Asking.
 
     def one(self, webhook: str, sequence: int) -> Delivery | None:
@@ -315,6 +384,11 @@ class Deliveries:
         where = " AND ".join(condition for condition, _ in given)
         sql = f"SELECT {_DELIVERY} FROM deliveries WHERE {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608 (ours)
         return [_delivery(row) for row in self._ask(sql, *(value for _, value in given), limit)]
+
+    def queue(self, webhook: str) -> Queue | None:
+        """How far a webhook has come, if it has a queue."""
+        sql = f"SELECT {', '.join(Queue._fields)} FROM queues WHERE webhook = ?"  # noqa: S608 (ours)
+        return next((Queue(*row) for row in self._ask(sql, webhook)), None)
 
     def attempts(self, webhook: str, first: int, last: int) -> list[Attempt]:
         """Every attempt of the deliveries from one number to another, in order."""

@@ -114,10 +114,10 @@ class Ground:
 
     @contextmanager
     def delivering(
-        self, schedule: Schedule = QUICK, limits: Limits | None = None, *, catch_up: bool = True
+        self, schedule: Schedule = QUICK, limits: Limits | None = None, *, catch_up: bool = True, kept_days: float = 99
     ) -> Iterator[Delivering]:
         """Send webhooks until the end of the block; without `catch_up`, by read models that lag behind."""
-        manner = Manner(rules=HERE, limits=limits or Limits(connect_s=1.0, whole_s=1.0), schedule=schedule)
+        manner = Manner(rules=HERE, limits=limits or Limits(connect_s=1.0, whole_s=1.0), schedule=schedule, kept_days=kept_days)
         if catch_up:
             self.views.catch_up()
         with Delivering(self.ledger, self.views, self.deliveries, self.checkpoints, manner) as sending:

@@ -1,10 +1,12 @@
 """What webhooks were sent is told to those who manage them, and is sent again when they ask."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest_asyncio
 
+from api.deliveries import tried
 from projections.deliveries import Attempt, Coming, Outcome, State
 from tests.api import story
 from tests.api.receiver import receiving
@@ -25,7 +27,7 @@ class Told:
         now = self.service.app.state.ledger.now()
         self.deliveries.begin(self.webhook, 2)
         coming = [Coming(each, AWARD, "payment.settled", bytes([each])) for each in (3, 5)]
-        first, _ = self.deliveries.put({self.webhook: coming}, 2, 5, now=now)
+        first, _ = self.deliveries.put({self.webhook: coming}, 2, 5, body=tried, now=now)
         attempt = Attempt(self.webhook, 1, 1, AT, 500, None, 31, "out of order")
         parked = first._replace(state=State.PARKED, attempts=1, tries=1, ended_at=AT)
         self.deliveries.record([Outcome(attempt, parked, first.due_at)])
@@ -89,7 +91,10 @@ class TestResend:
     async def test_lets_it_wait_again(self, told: Told) -> None:
         told.queue()
         answer = await told.service.ivo.post(f"{told.address}/deliveries/1/resend")
-        assert (answer.status_code, answer.json()) == (202, {"webhook": told.webhook, "deliveries": 1, "sequence": 1})
+        assert (answer.status_code, answer.json()) == (
+            202,
+            {"webhook": told.webhook, "deliveries": 1, "after": None, "sequence": 1},
+        )
         assert told.waiting() == [1, 2]
 
     async def test_refuses_what_there_is_not(self, told: Told) -> None:
@@ -106,6 +111,22 @@ class TestResend:
         told.queue()
         await told.service.ivo.delete(told.address)
         assert slug(await told.service.ivo.post(f"{told.address}/deliveries/1/resend"))[1] == "webhook-is-removed"
+
+
+class TestWhatIsKeptNoLonger:
+    async def test_is_refused_with_from_where_on_all_is_kept(self, told: Told) -> None:
+        told.queue()
+        told.deliveries.resend(told.webhook, 1, told.service.app.state.ledger.now())
+        for each in told.deliveries.waiting(told.webhook):
+            attempt = Attempt(told.webhook, each.sequence, each.attempts + 1, AT, 200, None, 31, "")
+            told.deliveries.record([Outcome(attempt, each._replace(state=State.DELIVERED, ended_at=AT), each.due_at)])
+        told.deliveries.forget(datetime(2030, 1, 1, tzinfo=UTC), 10)
+        for asked in ("deliveries/1/resend", "replay?from=2"):
+            refused = await told.service.ivo.post(f"{told.address}/{asked}")
+            assert slug(refused) == (410, "is-kept-no-longer")
+            assert refused.json()["details"] == {"after": 3}
+        answer = await told.service.ivo.post(f"{told.address}/replay")
+        assert (answer.status_code, answer.json()["after"], told.waiting()) == (202, 3, [2])
 
 
 class TestReplay:

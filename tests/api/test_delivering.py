@@ -14,11 +14,13 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
-from api.delivering import BURST_S, Line, Schedule, manner, retry_after_s
+from api.deliveries import tried
+from api.delivering import BURST_S, DeliveredNotice, Line, Schedule, manner, retry_after_s
 from api.outgoing import Answer, Limits
 from api.settings import Settings
 from domain.webhook import Reason
 from ledger.notes import Signer
+from projections import notices
 from projections.deliveries import Coming, Delivery, Outcome, State
 from tests.api.addressees import KIRKLEES, OPEN_FOR_YOU, QUICK, WORKWISE, Ground, ground, new_secret
 from tests.api.test_webhook_signatures import verify
@@ -314,12 +316,58 @@ class TestDelivering:
         position, now = told.ledger.head().size, told.ledger.now()
         told.deliveries.begin("big", position - 1)
         other = Coming(position, KIRKLEES, "award.paused", b"the leaf of an entry that was lost")
-        told.deliveries.put({"big": [other]}, position - 1, position, now=now)
+        told.deliveries.put({"big": [other]}, position - 1, position, body=tried, now=now)
         with told.delivering():
             await until(ended(told, "little"))
         assert desk.told("/big") == []
         said = "the webhook big is sent nothing: its deliveries are of a log that was restored since"
         assert caplog.text.count(said) == 1
+
+    @pytest.mark.parametrize("moved", [True, False])
+    async def test_goes_on_from_this_log_if_it_had_looked_at_another_and_queued_nothing_of_it(
+        self, told: Ground, desk: Desk, *, moved: bool
+    ) -> None:
+        told.register("big", f"{desk.url}/")
+        begun = told.ledger.head().size
+        told.deliveries.begin("big", begun)
+        told.happen(KIRKLEES)
+        looked = told.ledger.head().size + (5 if moved else 0)
+        told.deliveries.put({"big": []}, begun, looked, body=tried, leaf=b"of an entry that was lost", now=told.ledger.now())
+        with told.delivering():
+            await until(ended(told))
+        assert desk.told() == [(1, KIRKLEES)]
+
+    async def test_says_the_same_again_whatever_words_there_are_for_it_by_then(
+        self, told: Ground, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"500 Fault"
+        with told.delivering(LATER):
+            told.happen(KIRKLEES)
+            await until(lambda: len(desk.heard) == 1)
+        monkeypatch.setattr(notices, "sentence", lambda *_: "in other words")
+        desk.answering = lambda _: TAKEN
+        with told.delivering():
+            await until(ended(told))
+            told.deliveries.resend("big", 1, told.ledger.now())
+            await until(lambda: len(desk.heard) == 3 and ended(told)())
+            told.happen(KIRKLEES)
+            await until(ended(told, count=2))
+        first, second, third, other = (each.body for each in desk.heard)
+        assert first == second == third
+        assert (json.loads(first)["data"]["sentence"], json.loads(other)["data"]["sentence"])[1] == "in other words"
+        assert DeliveredNotice.model_validate_json(first).model_dump_json().encode() == first
+
+    async def test_lets_go_what_was_taken_long_ago(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        with told.delivering():
+            told.happen(KIRKLEES)
+            told.happen(KIRKLEES)
+            await until(ended(told, count=2))
+        with told.delivering(kept_days=0):
+            await until(lambda: [each.sequence for each in told.page("big")] == [2])
+            told.happen(KIRKLEES)
+            await until(lambda: [each.sequence for each in desk.heard] == [1, 2, 3])
 
     async def test_sends_again_what_is_asked_for(self, told: Ground, desk: Desk) -> None:
         told.register("big", f"{desk.url}/")
@@ -328,7 +376,7 @@ class TestDelivering:
             await until(ended(told, count=2))
             told.deliveries.resend("big", 1, told.ledger.now())
             await until(lambda: len(desk.heard) == 3 and ended(told, count=2)())
-            told.deliveries.test("big", told.ledger.now())
+            told.deliveries.test("big", tried, told.ledger.now())
             await until(ended(told, count=3))
             before = len(desk.heard)
             told.deliveries.replay("big", 0, told.ledger.now())
@@ -401,7 +449,7 @@ class TestAtTheSameMoment:
             await asyncio.sleep(0.2)
             told.happen(KIRKLEES)
             await until(lambda: len(desk.heard) == 1)
-            told.deliveries.test("big", told.ledger.now())
+            told.deliveries.test("big", tried, told.ledger.now())
             await until(ended(told, count=2))
             await asyncio.sleep(1.2)
         assert [each.sequence for each in desk.heard] == [1, 2]
