@@ -63,6 +63,8 @@ VERIFIER = frozenset({Role.VERIFIER})
 CERTIFIER = frozenset({Role.CERTIFIER})
 CSV: Final = "text/csv"
 _SAID: Final = frozenset({"claim.queried", "claim.answered"})
+_FEW_LINES: Final = 32
+"""So few are decided on before an event loop could do much else."""
 _MOST_ENTRIES: Final = 10_000
 """Of one claim's stream: more than its lines can make."""
 
@@ -263,7 +265,7 @@ async def submit(award: AwardName, submitted: Annotated[Submission, Depends(subm
         if submitted.claimant not in {None, ask.by.party}:
             raise ClaimantOfAnotherParty(claimant=submitted.claimant)
     decide = partial(claims.submit, award=award, submission=submitted, by=ask.by, today=ask.today)
-    done = await ask.done(decide)
+    done = await ask.done(decide, quick=len(submitted.lines) <= _FEW_LINES)
     return ask.tell(done, claim_stream(award, submitted.claim), new=address("awards", award, "claims", submitted.claim))
 
 
@@ -326,7 +328,8 @@ async def verify(
 ) -> Recorded:
     """Decide on a claim's lines, or later on those that were deferred (M4)."""
     decide = partial(verification.verify, award=award, claim=claim, verification=decisions, by=ask.by, today=ask.today)
-    return await ask.record(decide, claim_stream(award, claim))
+    on = claim_stream(award, claim)
+    return await ask.record(decide, on, quick=len(decisions.lines) <= _FEW_LINES and ask.ledger.is_short(on))
 
 
 @router.post(

@@ -170,9 +170,11 @@ class Ask:
         """The business day on which the command is decided."""
         return london_day(self.ledger.now())
 
-    async def record(self, decide: Command, on: Stream[Any] | None = None, *, new: str | None = None) -> Recorded:
-        """Record a command on one stream, or on several; `new` is the address of what it makes."""
-        done = await self.done(decide, on)
+    async def record(
+        self, decide: Command, on: Stream[Any] | None = None, *, new: str | None = None, quick: bool = False
+    ) -> Recorded:
+        """Record a command on one stream, or on several; `new` is the address of what it makes. `quick`: as `Ledger.record`."""
+        done = await self.done(decide, on, quick=quick)
         return self.tell(done, on, new=new)
 
     async def change(self, stream: Stream[S], method: Callable[[S], Event | Sequence[Event]]) -> Recorded:
@@ -182,9 +184,9 @@ class Ask:
             decided = method(facts[stream])
             return {stream: (decided,) if isinstance(decided, Event) else tuple(decided)}
 
-        return await self.record(decide, stream)
+        return await self.record(decide, stream, quick=self.ledger.is_short(stream))
 
-    async def done(self, decide: Command, on: Stream[Any] | None = None) -> Done:
+    async def done(self, decide: Command, on: Stream[Any] | None = None, *, quick: bool = False) -> Done:
         """Record a command; what the ledger says of it."""
         if self.match is not None and on is None:
             raise NothingToMatch
@@ -197,7 +199,7 @@ class Ask:
         )
         if self.dry_run:
             note(is_dry_run=True)
-        return await self.ledger.record(decide, request, dry_run=self.dry_run)
+        return await self.ledger.record(decide, request, dry_run=self.dry_run, quick=quick)
 
     def expect_version(self, version: int) -> None:
         """Refuse unless the one stream of the command is at the version that the caller wants, as far as can be seen now."""

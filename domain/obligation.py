@@ -164,6 +164,7 @@ class Obligations:
         What is owed back is taken off unsent payments of the assessments `paid_by` first; what falls due has the award's open
         receivables taken off it, oldest first.
         """
+        self.facts.prefetch(self._payment(between, self.assessment) for between in owed)
         for between, years in owed.items():
             for side in _sides(years):
                 if side.total < 0:

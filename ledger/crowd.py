@@ -3,6 +3,7 @@
 Each writes one batch, with its own among it, so that nobody is kept by the others' work for longer than that.
 """
 
+from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,10 @@ J = TypeVar("J")
 
 MOST_AT_ONCE: Final = 256
 _MOST_SLICE_S: Final = 0.002
+MOST_GATHERING_S: Final = 0.02
+"""How long an event loop brings one thing after the other, before it is written at the latest."""
+QUIET_ROUNDS: Final = 3
+"""So many rounds of an event loop that brought nothing, and nothing is to be expected at the moment."""
 
 
 def linger(took_s: float, many: Callable[[], int], wait: Callable[[float], object] = sleep) -> None:
@@ -28,6 +33,24 @@ def linger(took_s: float, many: Callable[[], int], wait: Callable[[float], objec
         before = many()
         if wait(slice_s) or many() == before:
             return
+
+
+def when_quiet(loop: AbstractEventLoop, many: Callable[[], int], then: Callable[[], object]) -> None:
+    """Call something in an event loop that is running, as soon as it brings no more for now, as `many` counts it; or soon.
+
+    A loop that has nothing else to do goes round in no time, and one that has much to do brings it together.
+    """
+    until = loop.time() + MOST_GATHERING_S
+
+    def look(before: int, quiet: int) -> None:
+        now = many()
+        quiet = quiet + 1 if now == before else 0
+        if quiet >= QUIET_ROUNDS or loop.time() >= until:
+            then()
+        else:
+            loop.call_soon(look, now, quiet)
+
+    loop.call_soon(look, many(), 0)
 
 
 class Interrupted(RuntimeError):

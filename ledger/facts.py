@@ -8,7 +8,7 @@ of it again.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from domain.aggregate import Commitment, PersonId, S, Stream, Token, fold
 from domain.calendar import london_day
@@ -18,10 +18,14 @@ from ledger.log import Erasure, Participant, Reads, Text
 from ledger.states import ABSENT, Known, States
 from ledger.vault import Seals
 
+F = TypeVar("F")
+
 _AT_ONCE: Final = 500
 """Streams that are read by one statement."""
 _SINGLY: Final = 8
 """References that are looked up one by one before all of an award are."""
+MOST_BRIEFLY: Final = 32
+"""Entries that are read and folded while an event loop waits: a thousandth of a second, or less."""
 
 
 class Streams(Protocol):
@@ -33,6 +37,10 @@ class Streams(Protocol):
 
 class NotYetWritten(Exception):
     """A decision that was made on what waits to be written asked the log itself, which does not have it yet."""
+
+
+class TakesLong(Exception):
+    """More would have to be read than an event loop should wait for."""
 
 
 class Shelf(Protocol):
@@ -102,11 +110,17 @@ class Folder:
     def fold(self, stream: Stream[S], base: Known[S] | None, upto: int | None = None) -> Known[S]:
         """A stream as it is now, or after the log's first so many entries, from as it once was."""
         base = base or ABSENT
-        found = self._reads.states(stream.name, base.version, upto)
+        found = self._found(stream.name, base.version, upto)
         known = self._folded(stream, base, found)
         if upto is None:
             self._states.put(stream.name, known)
         return known
+
+    def _found(self, stream: str, after: int, upto: int | None) -> list[tuple[int, bytes]]:
+        return self._reads.states(stream, after, upto)
+
+    def _found_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
+        return self._reads.states_of(streams)
 
     def fold_effective(self, stream: Stream[S], on: date, upto: int | None = None) -> Known[S]:
         """A stream as it was in effect by the end of a day, of all that is recorded or of the log's first so many entries."""
@@ -143,7 +157,7 @@ class Folder:
         for some in _portions(streams):
             by_name = {stream.name: stream for stream in some}
             known.update(dict.fromkeys(by_name, ABSENT))
-            for name, states in groupby(self._reads.states_of(by_name), key=lambda found: found[0]):
+            for name, states in groupby(self._found_of(by_name), key=lambda found: found[0]):
                 known[name] = self._folded(by_name[name], ABSENT, [(version, state) for _, version, state in states])
                 self._states.put(name, known[name])
         return known
@@ -158,6 +172,22 @@ class Folder:
         for state in states:
             event, said = self._read(state)
             yield event, PersonId(said["person"])
+
+
+class BriefFolder(Folder):
+    """Reads few entries at once: `TakesLong` where there are more."""
+
+    def _found(self, stream: str, after: int, upto: int | None) -> list[tuple[int, bytes]]:
+        return _few(self._reads.states(stream, after, upto, limit=MOST_BRIEFLY + 1))
+
+    def _found_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
+        return _few(self._reads.states_of(streams, limit=MOST_BRIEFLY + 1))
+
+
+def _few(found: list[F]) -> list[F]:
+    if len(found) > MOST_BRIEFLY:
+        raise TakesLong
+    return found
 
 
 class NotedFacts:

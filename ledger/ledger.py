@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date, datetime
 from functools import partial
-from typing import Self
+from typing import Any, Final, Self
 
 from sqlalchemy import URL
 
@@ -25,6 +25,9 @@ from ledger.vault import Vault
 from ledger.writer import MOST_WAITING, Answer, DoesNotBalance, Pending, Recorded, Request, Rules, Writer, Written
 
 __all__ = ["Ledger", "Recorded", "Request"]
+
+MOST_SHORT_BYTES: Final = 16 * 1024
+"""Stored bytes of a stream whose state is gone through within a few thousandths of a second."""
 
 
 class Ledger:
@@ -103,8 +106,11 @@ class Ledger:
             lock_file=lock_file,
         )
 
-    async def record(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
+    async def record(self, decide: Command, request: Request, *, dry_run: bool = False, quick: bool = False) -> Recorded:
         """Decide a command and record what it decides; the answer comes when it is on disk.
+
+        `quick`: it takes so little to decide that the event loop may do it, where the log is in this process; a thread does it
+        all the same if much must be read first.
 
         Raises the command's refusal, `KeySpent`, `VersionHasMoved`, `Overloaded`, `TooManyOfOne`, `Unavailable`. A request that
         was recorded before is answered with the entries of that time: after `OutcomeUnknown` that tells what became of it. A dry
@@ -113,8 +119,12 @@ class Ledger:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recorded] = loop.create_future()
         pending = self._writer.admit(Pending(decide, request, dry_run, partial(self._hear, partial(_tell, future)), loop))
-        self._deciders.take(pending)
+        self._deciders.take(pending, quick=quick and self.log.statements.sqlite)
         return await future
+
+    def is_short(self, stream: Stream[Any]) -> bool:
+        """Whether a stream is so short, as far as is known without reading, that the event loop may go through its state."""
+        return self._writer.weight_of(stream.name) <= MOST_SHORT_BYTES
 
     def record_now(self, decide: Command, request: Request, *, dry_run: bool = False) -> Recorded:
         """As `record`, for whoever has no event loop."""
@@ -208,6 +218,8 @@ class Ledger:
 
     def close(self) -> None:
         """Finish what was taken in, and close everything."""
+        self._writer.refuse()
+        self._deciders.finish()
         self._writer.close()
         self._deciders.shutdown()
         self.log.close()

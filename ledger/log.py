@@ -7,6 +7,7 @@ row.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from threading import Lock
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures, merkle, schema, store
@@ -50,6 +51,7 @@ _CLEANING_MS: Final = 200
 """How long the writer waits at most for readers to let go of old pages after an erasure."""
 _AT_ONCE: Final = 2_000
 """Rows that go to PostgreSQL in one statement."""
+_MOST_AT_HAND: Final = 2
 _LEAST: Final = -(2**62)
 _MOST: Final = 2**62
 _SIGNED: Final = "size, origin, root, key, note, made_at"
@@ -261,20 +263,26 @@ class Reads:
         )
         return {award: (sequence, bytes(leaf)) for award, sequence, leaf in found}
 
-    def states(self, stream: str, after: int = 0, upto: int | None = None) -> list[tuple[int, bytes]]:
-        """A stream's versions and states, in order; only those at positions up to one, if it is given."""
+    def states(self, stream: str, after: int = 0, upto: int | None = None, limit: int | None = None) -> list[tuple[int, bytes]]:
+        """A stream's versions and states, in order; only those at positions up to one, and at most so many, if they are given."""
         sql = "SELECT version, state FROM entries WHERE stream = ? AND version > ?"
         parameters: list[Any] = [stream, after]
         if upto is not None:
             sql += " AND position <= ?"
             parameters.append(upto)
-        return [(version, bytes(state)) for version, state in self._rows(f"{sql} ORDER BY version", *parameters)]
+        sql += " ORDER BY version"
+        if limit is not None:
+            sql += " LIMIT ?"
+            parameters.append(limit)
+        return [(version, bytes(state)) for version, state in self._rows(sql, *parameters)]
 
-    def states_of(self, streams: Iterable[str]) -> list[tuple[str, int, bytes]]:
-        """The versions and states of many streams, each stream's in order."""
+    def states_of(self, streams: Iterable[str], limit: int = _MOST) -> list[tuple[str, int, bytes]]:
+        """The versions and states of many streams, each stream's in order; at most so many."""
         found = self._rows(
-            "SELECT e.stream, e.version, e.state FROM {texts} JOIN entries e ON e.stream = n.value ORDER BY e.stream, e.version",
+            "SELECT e.stream, e.version, e.state FROM {texts} JOIN entries e ON e.stream = n.value "
+            "ORDER BY e.stream, e.version LIMIT ?",
             self._sql.texts(streams),
+            limit,
         )
         return [(stream, version, bytes(state)) for stream, version, state in found]
 
@@ -727,6 +735,8 @@ class Log:
         self.renewed: list[Callable[[], None]] = []
         """Called when the writer has another connection: whatever is remembered of the log may not be so any more."""
         self._kept = _Kept()
+        self._at_hand: deque[PoolProxiedConnection] = deque()
+        """Connections for whoever reads next."""
         self._begin = ("BEGIN IMMEDIATE",) if self.statements.sqlite else _POSTGRESQL_BEGIN
 
     def start(self) -> None:
@@ -791,19 +801,34 @@ class Log:
         """Close every connection."""
         with self._turn:
             self._drop_writer()
+        while self._at_hand:
+            self._at_hand.pop().close()
         self.engine.dispose()
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told():
-            connection = self.engine.raw_connection()
+            connection = self._taken_out()
             try:
                 rows = asked(connection.driver_connection, sql, parameters, sqlite=self.statements.sqlite)
             except BaseException:
                 connection.invalidate()  # It may be lost: the next one who asks gets another.
-                raise
-            finally:
                 connection.close()
+                raise
+            self._put_back(connection)
             return rows
+
+    def _taken_out(self) -> PoolProxiedConnection:
+        try:
+            return self._at_hand.pop()
+        except IndexError:
+            return self.engine.raw_connection()
+
+    def _put_back(self, connection: PoolProxiedConnection) -> None:
+        """Keep one or two at hand where the log is in this process: the pool takes longer than SQLite over most questions."""
+        if self.statements.sqlite and len(self._at_hand) < _MOST_AT_HAND:
+            self._at_hand.append(connection)
+        else:
+            connection.close()
 
     def _taken(self, expected: Expected = NOTHING_EXPECTED) -> Turn:
         """A turn on the writer's connection."""

@@ -21,9 +21,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from domain.aggregate import Actor, Command, Stream, fold
 from domain.event import Event
 from domain.refusal import Invalid, Refused
-from ledger.crowd import linger
+from ledger.crowd import MOST_GATHERING_S, linger, when_quiet
 from ledger.entry import Draft, Entry, Registry, Row, decode, draft, moment_of, previous_of
-from ledger.facts import Folder, NotedFacts, NotYetWritten, Remembered
+from ledger.facts import BriefFolder, Folder, NotedFacts, NotYetWritten, Remembered, TakesLong
 from ledger.failures import Unavailable
 from ledger.log import Erasure, Expected, Log, Participant, Receipt, Text, Turn
 from ledger.states import ABSENT, Known, States
@@ -127,6 +127,8 @@ class Pending:
     answer: Answer
     loop: AbstractEventLoop | None = None
     """The event loop in which the answer is given; without one, it is given by whoever writes."""
+    quick: bool = False
+    """Whether it was decided in the loop."""
     prepared: Prepared | None = None
     promised: Mapping[str, Known[Any]] = field(default_factory=dict)
     """What others may take for what it makes of its streams, while it waits."""
@@ -313,16 +315,41 @@ class Writer:
             self._untold -= len(batch)
             self._changed.notify_all()
 
-    def decide(self, pending: Pending) -> None:
-        """Decide an admitted command; then `write_what_waits`, and its answer is given by whoever writes it."""
+    def decide(self, pending: Pending, *, briefly: bool = False) -> None:
+        """Decide an admitted command; then `write_what_waits`, and its answer is given by whoever writes it.
+
+        `briefly`: raise `TakesLong`, with nothing done, where much would have to be read first.
+        """
         try:
-            self._decide(pending)
+            self._decide(pending, (BriefFolder if briefly else Folder)(self._log.reads, self._rules.registry, self._rules.states))
+        except TakesLong:
+            raise
         except BaseException as failure:  # noqa: BLE001 (whoever waits must be told, whatever it is)
             pending.failure = failure
             self._answer([pending])
         else:
+            pending.quick = briefly
             self._promise(pending)
             self._waiting.append(pending)
+
+    def give(self, pending: Pending, failure: BaseException) -> None:
+        """Answer a command that was let go of with why it cannot be decided."""
+        pending.failure = failure
+        _give([pending])
+
+    def many_waiting(self) -> int:
+        """How many commands are decided, and wait to be written."""
+        return len(self._waiting)
+
+    def weight_of(self, stream: str) -> int:
+        """The stored bytes behind a stream, if it is known without reading; otherwise 0."""
+        known = self._ahead.get(stream) or self._rules.states.get(stream)
+        return known.weight if known else 0
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether somebody writes, who will write what waits too."""
+        return self._writing.locked()
 
     def write_what_waits(self) -> None:
         """Write what is decided, unless somebody else is at it, who then writes this too."""
@@ -333,37 +360,50 @@ class Writer:
                     while batch:
                         batch = self._write(batch)
                     if self._waiting and current_thread() is not main_thread():  # Which may be interrupted while it waits.
-                        linger(perf_counter() - begun, lambda: self.under_way)
+                        self._let_gather(perf_counter() - begun)
             finally:
                 self._writing.release()
 
-    def close(self) -> None:
-        """Take nothing more in, and finish what was taken in."""
+    def _let_gather(self, took_s: float) -> None:
+        """Let those come who were answered just now, to be written with those who wait already."""
+        loop = self._waiting[0].loop if self._waiting[0].quick else None
+        if loop is None:
+            linger(took_s, lambda: self.under_way)
+            return
+        quiet = Lock()
+        quiet.acquire()
+        with suppress(RuntimeError):  # A loop that is closed brings nothing more.
+            loop.call_soon_threadsafe(when_quiet, loop, self.many_waiting, quiet.release)
+            quiet.acquire(timeout=2 * MOST_GATHERING_S)
+
+    def refuse(self) -> None:
+        """Take nothing more in."""
         with self._changed:
             self._closed = True
+
+    def close(self) -> None:
+        """Take nothing more in, and finish what was taken in."""
+        self.refuse()
+        self.write_what_waits()  # A loop that is closed sees to nothing any more.
+        with self._changed:
             self._changed.wait_for(lambda: self._untold == 0)
 
-    def _decide(self, pending: Pending) -> None:
+    def _decide(self, pending: Pending, folder: Folder) -> None:
         """Decide outside the lock."""
         _refuse_unfit(pending.request)
         try:
-            self._decide_on(pending, self._ahead)
+            self._decide_on(pending, folder, self._ahead)
         except NotYetWritten:
-            self._decide_on(pending, {})
+            self._decide_on(pending, folder, {})
 
-    def _decide_on(self, pending: Pending, waiting: Mapping[str, Known[Any]]) -> None:
-        facts = NotedFacts(
-            Remembered(self._rules.states, waiting),
-            Folder(self._log.reads, self._rules.registry, self._rules.states),
-            self._log.reads,
-            self._rules.seals,
-        )
+    def _decide_on(self, pending: Pending, folder: Folder, waiting: Mapping[str, Known[Any]]) -> None:
+        facts = NotedFacts(Remembered(self._rules.states, waiting), folder, self._log.reads, self._rules.seals)
         request = pending.request
         try:
             self._refuse_moved(request)
             pending.prepared = self._rules.prepare(pending.command, request, facts)
-        except (Unavailable, NotYetWritten):
-            raise  # There is nobody to ask what follows.
+        except (Unavailable, NotYetWritten, TakesLong):
+            raise  # There is nobody to ask what follows, or it is decided again at once.
         except Exception:
             if facts.ahead:
                 return  # Refused on what may never be: it is decided again in the writer's turn.

@@ -55,6 +55,9 @@ _AGAIN_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _GATHER_S: Final = 0.025
 """How long entries may gather, while nobody waits for them: few steps of many entries cost less than many of few."""
+_REST: Final = 4
+"""So many times as long as a step took they may gather: where commands and steps share a core, most of it is for commands."""
+_GATHER_MOST_S: Final = 0.25
 
 
 class ViewsLag(TimeoutError):
@@ -242,20 +245,20 @@ class Views:
             if time.monotonic() - looked > _AGAIN_S:
                 still()
                 looked = time.monotonic()
-            before = self._follower.position
+            before, begun = self._follower.position, time.monotonic()
             if self._follower.step(BATCH_LIVE):
                 self._tell()
                 if self._follower.position - before < BATCH_LIVE:
-                    self._let_gather(stop)
+                    self._let_gather(stop, time.monotonic() - begun)
                 continue
             self._tell()
             wake.wait()
 
-    def _let_gather(self, stop: threading.Event) -> None:
-        """Let some more entries come, unless somebody waits for those that there are."""
+    def _let_gather(self, stop: threading.Event, took_s: float) -> None:
+        """Let some more entries come, unless somebody waits for those that there are: the more, the longer a step takes."""
         self._hurry.clear()
         if not self._waiting and not stop.is_set():
-            self._hurry.wait(_GATHER_S)
+            self._hurry.wait(min(max(_GATHER_S, _REST * took_s), _GATHER_MOST_S))
 
     def _tell(self) -> None:
         for loop, told in (*self._waiting, *self._listening):

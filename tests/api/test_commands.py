@@ -1,11 +1,14 @@
 """What every command promises: once, all or nothing, from a version on, or only tried; and among many at once."""
 
 import asyncio
+import threading
 from collections import Counter
 
 import httpx
+import pytest
 
 from domain.money import Money
+from ledger.writer import Pending, Writer
 from tests.api import story
 from tests.api.story import AWARD, KIRKLEES, Service, slug
 
@@ -140,3 +143,23 @@ class TestManyAtOnce:
             refused = closed if closed.status_code != 201 else claimed
             assert sorted((closed.status_code, claimed.status_code)) == [201, 409]
             assert slug(refused)[1] in {"claims-are-open", "award-is-closed-to-claims"}
+
+
+class TestWhereItIsDecided:
+    async def test_few_lines_in_the_event_loop_and_many_in_a_thread(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On SQLite: so that nobody waits for the decision on a claim of thousands of lines but whoever asks for it."""
+        decided: list[bool] = []
+        decide = Writer.decide
+
+        def noted(self: Writer, pending: Pending, **how: bool) -> None:
+            decided.append(threading.current_thread() is threading.main_thread())
+            decide(self, pending, **how)
+
+        monkeypatch.setattr(Writer, "decide", noted)
+        for reference, lines in (("2021-Q3", 2), ("2021-Q4", 120)):
+            few = [story.line(participant=f"{reference}-{number}") for number in range(lines)]
+            await service.cora.does(CLAIMS, story.claim(reference, few))
+            await service.vera.does(f"{CLAIMS}/{reference}/verification", {"others": "accepted"})
+        assert decided == [True, True, False, False]

@@ -353,10 +353,13 @@ class TestFollow:
                 await following
         assert all(each.agrees for each in views.check())
 
+    @pytest.mark.parametrize("because", [{"_GATHER_S": 60}, {"_REST": 1_000_000}])
     async def test_lets_entries_gather_until_somebody_waits(
-        self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch
+        self, story: Story, ledger: Ledger, views: Views, monkeypatch: pytest.MonkeyPatch, because: dict[str, int]
     ) -> None:
-        monkeypatch.setattr(views_module, "_GATHER_S", 60)
+        """For a while, and the longer the longer a step takes."""
+        for name, value in {"_GATHER_MOST_S": 60, **because}.items():
+            monkeypatch.setattr(views_module, name, value)
         steps: list[int] = []
         step = following.Follower.step
 
