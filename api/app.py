@@ -124,6 +124,7 @@ def create_app(
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
         app.state.ledger, app.state.views, app.state.disclosures, app.state.deliveries = opened
+        app.state.registering = asyncio.Lock()  # One webhook is registered after the other.
         app.state.metrics.watch(opened[0], opened[2])
         pace = Pace(settings.views_check_entries_per_s, settings.views_check_every_s)
         following = asyncio.create_task(opened[1].follow(pace)) if follow else None

@@ -105,7 +105,7 @@ def _sending(*refusals: type[Refused]) -> Route:
     return route
 
 
-@router.get("/deliveries", **question(READERS, NoSuchWebhook))
+@router.get("/deliveries", **question(READERS, NoSuchWebhook, of_log=False))
 def page(
     webhook: WebhookName,
     request: Request,

@@ -7,7 +7,6 @@ id, and nothing else is.
 """
 
 import asyncio
-import base64
 import logging
 import random
 from collections import deque
@@ -21,12 +20,12 @@ from threading import Event, Thread
 from typing import Any, Final, Self
 
 import orjson
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api import webhook_signatures
 from api.challenges import MEDIUM
 from api.deliveries import tried
-from api.feed import NoticeContent, ToldNotice, told
+from api.feed import NoticeContent, TheCheckpoint, ToldNotice, told
 from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
 from api.webhook_signatures import Key, PrivateKey
@@ -43,7 +42,7 @@ from domain.webhook import (
 )
 from ledger.alone import alone
 from ledger.bell import LOOK_EVERY_S
-from ledger.checkpoints import Checkpoints, Signed
+from ledger.checkpoints import Checkpoints
 from ledger.entry import written
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger, Request
@@ -76,23 +75,13 @@ ITSELF: Final = Actor(PersonId("the-service"), "the-service")
 """Who disables a webhook that takes nothing."""
 
 
-class TheCheckpoint(BaseModel):
-    """The newest signed checkpoint of the log when a notice was queued: with a signature `v1a`, what was told is evidence."""
-
-    size: int = Field(description="How many entries it is of")
-    root: str = Field(description="The root over them (RFC 6962), in base64 as in `GET /v1/log/checkpoint`")
-
-    @classmethod
-    def of(cls, signed: Signed) -> Self:
-        """A checkpoint as it is told."""
-        return cls(size=signed.size, root=base64.b64encode(signed.root).decode())
-
-
 class DeliveredContent(NoticeContent):
     """What a webhook says: what the feed does, and where in its own sequence it stands."""
 
     sequence: int = Field(description="Goes up by one from each delivery of the webhook to the next: a hole is a loss")
-    checkpoint: TheCheckpoint | None
+    checkpoint: TheCheckpoint | None = Field(
+        description="The newest signed one when it was queued: with a signature `v1a`, what was told is evidence"
+    )
 
 
 class DeliveredNotice(ToldNotice):

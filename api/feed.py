@@ -5,10 +5,11 @@ lost by being away, and a document that is asked for again is the same.
 """
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from datetime import date, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -24,6 +25,7 @@ from domain.money import Money
 from domain.reference import canonical
 from domain.refusal import Fault
 from domain.webhook import never_told
+from ledger.checkpoints import Checkpoints, Signed
 from projections.notices import TOLD, Notice, Page
 
 router = APIRouter(prefix="/v1/feed", tags=["feed"])
@@ -63,10 +65,23 @@ class ToldNotice(BaseModel):
     data: NoticeContent
 
 
+class TheCheckpoint(BaseModel):
+    """A signed checkpoint of the log: how far it had come, and what it was."""
+
+    size: int = Field(description="How many entries it is of")
+    root: str = Field(description="The root over them (RFC 6962), in base64 as in `GET /v1/log/checkpoint`")
+
+    @classmethod
+    def of(cls, signed: Signed) -> Self:
+        """A checkpoint as it is told."""
+        return cls(size=signed.size, root=base64.b64encode(signed.root).decode())
+
+
 class Feed(BaseModel):
     """Notices, in the order of their positions."""
 
     rows: tuple[ToldNotice, ...]
+    checkpoint: TheCheckpoint | None = Field(description="The newest that is signed: what it covers is proved by its note")
     next: int = Field(description="Give it as `after` to go on: all there is up to this position has been told")
 
 
@@ -128,7 +143,10 @@ async def page(
         found = await _page(asked, wanted, None, limit)
     asked.response.headers["Ledger-Position"] = str(found.looked)
     note(rows=len(found.rows))
-    return Feed(rows=tuple(told(each) for each in found.rows), next=found.looked)
+    checkpoints: Checkpoints = request.app.state.checkpoints
+    signed = await run_in_threadpool(checkpoints.last, asked.as_of)
+    checkpoint = None if signed is None else TheCheckpoint.of(signed)
+    return Feed(rows=tuple(told(each) for each in found.rows), checkpoint=checkpoint, next=found.looked)
 
 
 @router.get("/stream", response_class=EventSourceResponse, **question(EVERYBODY, NoSuchAward))

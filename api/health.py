@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api import logs
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from projections.deliveries import Deliveries, State
 
 router = APIRouter(prefix="/health", tags=["health"])
 log = logs.logger(__name__)
@@ -58,6 +59,10 @@ class Ready(BaseModel):
         int | None, Field(description="How many entries the last signed checkpoint is of; nothing: none is")
     ] = None
     witnesses: Annotated[tuple[Witness, ...], Field(description="Why one does not cosign is in the service's log")] = ()
+    webhooks_failing: Annotated[int, Field(description="Webhooks that did not take the last that they were sent")] = 0
+    webhooks_parked: Annotated[
+        int, Field(description="Deliveries that were not taken at their last try; `GET /v1/webhooks` says whose")
+    ] = 0
     disclosures_waiting: Annotated[int, Field(description="Reads that wait to be written down as told")] = 0
     disclosures_failing: Annotated[
         str | None, Field(description="Why they cannot be written; reads go on until too many wait, commands go on in any case")
@@ -97,6 +102,7 @@ def _look(state: Any) -> Ready:
         position, views_position = state.ledger.head().size, state.views.position
         checkpoint = state.checkpoints.last()
         cosigned = state.checkpoints.cosigned(each.verifier for each in state.settings.known_witnesses)
+        failing, parked = _untaken(state.deliveries)
     except Unavailable as failure:
         return Ready(ready=False, reasons=(_told(failure),))
     guarded, writable = _try(state.ledger.log.start), _try(partial(_take_turn, state.ledger))
@@ -116,9 +122,17 @@ def _look(state: Any) -> Ready:
         models=models,
         checkpoint=checkpoint and checkpoint.size,
         witnesses=tuple(Witness(name=name, cosigned=size) for name, size in cosigned.items()),
+        webhooks_failing=failing,
+        webhooks_parked=parked,
         disclosures_waiting=state.disclosures.waiting,
         disclosures_failing=state.disclosures.failing,
     )
+
+
+def _untaken(deliveries: Deliveries) -> tuple[int, int]:
+    """How many webhooks fail, and how much was parked."""
+    failing = sum(queue.failing_since is not None for queue in deliveries.queues().values())
+    return failing, sum(counted.get(State.PARKED, 0) for counted in deliveries.counts().values())
 
 
 def _try(look: Callable[[], object]) -> str | None:

@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 import httpcore
 
 from api.settings import Settings
+from domain.refusal import Refused
+from domain.webhook import Addresses, expect_address
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -72,7 +74,6 @@ _SPECIAL: Final[tuple[tuple[Network, str], ...]] = tuple(
 )
 _ANYBODYS_IPV6: Final = ip_network("2000::/3")
 _NAT64: Final = ip_network("64:ff9b::/96")
-_URL_MOST: Final = 2_000
 _FAILURES: Final = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError)
 _WORDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
     ((TimeoutError, httpcore.TimeoutException), "no answer in time"),
@@ -106,18 +107,17 @@ class Rules:
             ports=settings.webhook_ports_taken, networks=settings.webhook_networks_taken, loopback=settings.webhook_loopback
         )
 
-    def expect_url(self, url: str) -> tuple[str, int]:
-        """The name and the port of an address that may be called as far as can be seen of it; `AddressIsRefused` says why not."""
-        host, port, scheme = _parts(url)
-        here = self.loopback and _is_loopback_name(host)
-        if scheme != "https" and not (scheme == "http" and here):
-            raise AddressIsRefused("the address must begin with https://")
-        if port not in self.ports and not here:
-            raise AddressIsRefused(f"port {port} is not one of those that may be called: {_numbers(self.ports)}")
-        address = _literal(host)
-        if address is not None:
-            self.expect(address)
-        return host, port
+    def expect_url(self, url: str) -> None:
+        """Refuse an address that may not be called as far as can be seen of it, as if it were to be registered now."""
+        try:
+            expect_address(url, self.addresses)
+        except Refused as refused:
+            raise AddressIsRefused(refused.message) from None
+
+    @property
+    def addresses(self) -> Addresses:
+        """Which addresses may be registered."""
+        return Addresses(self.ports, self.loopback, self.special)
 
     def special(self, host: str) -> str | None:
         """Why a host may not be called that is an address and no name, if so; what a name means is seen when it is called."""
@@ -300,24 +300,6 @@ def _words(fault: BaseException) -> str:
     return f"{said}: {fault}"[:200] if str(fault) else said
 
 
-def _parts(url: str) -> tuple[str, int, str]:
-    """The name, port and scheme of an address."""
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url or len(url) > _URL_MOST:
-        raise AddressIsRefused(f"the address must be of at most {_URL_MOST} printable ASCII characters, without blanks")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise AddressIsRefused("this is no address") from None
-    if not parts.hostname:
-        raise AddressIsRefused("this is no address")
-    if "@" in parts.netloc:
-        raise AddressIsRefused("the address must not hold an account or a password")
-    if parts.fragment:
-        raise AddressIsRefused("the address must not have a fragment")
-    return parts.hostname, port if port is not None else {"https": 443, "http": 80}.get(parts.scheme, 0), parts.scheme
-
-
 def _literal(host: str) -> Address | None:
     """The address, if a host is one rather than a name. `0x7f.1` and the like are names here, and looked at when resolved."""
     try:
@@ -342,7 +324,3 @@ def _within(address: Address) -> IPv4Address | None:
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-
-
-def _numbers(ports: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(ports)))

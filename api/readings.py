@@ -354,10 +354,15 @@ ASKED: Final[tuple[type[Refused], ...]] = (
 )
 
 
-def question(roles: Iterable[Role], *refusals: type[Refused], one: bool = False) -> Route:
-    """A question's route: who may ask, and how it may be refused. `one`: it is about one stream, with an ETag."""
+def question(roles: Iterable[Role], *refusals: type[Refused], one: bool = False, of_log: bool = True) -> Route:
+    """A question's route: who may ask, and how it may be refused.
+
+    `one`: it is about one stream, with an ETag; without `of_log` it is about nothing of the log, and shows no position.
+    """
     responses = refused_with(*ASKED, *refusals)
-    headers = {"Ledger-Position": {"schema": {"type": "integer"}, "description": "The position that the answer shows"}}
+    headers: dict[str, Any] = {}
+    if of_log:
+        headers["Ledger-Position"] = {"schema": {"type": "integer"}, "description": "The position that the answer shows"}
     if one:
         headers["ETag"] = {"schema": {"type": "string"}, "description": "The version of what is shown"}
         responses[304] = {"description": "The caller has the answer already"}

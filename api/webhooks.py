@@ -1,10 +1,11 @@
 """Webhooks: the addresses at which somebody is told of what happens. Their secrets are shown once, to whoever makes them."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any, Final, Self
 
 from fastapi import APIRouter, Query, Request
@@ -19,7 +20,6 @@ from api.identity import Caller
 from api.names import WebhookName
 from api.outgoing import Rules
 from api.readings import LIMIT, OVERSEERS, After, Limit, Page, Reading, TheListing, TheReading, paged, question
-from api.settings import Settings
 from domain import webhook as webhooks
 from domain.award import NoSuchAward
 from domain.key import Role, key_stream
@@ -42,6 +42,8 @@ from domain.webhook import (
     webhook_stream,
 )
 from ledger.ledger import Ledger
+from projections.deliveries import Deliveries, Queue
+from projections.deliveries import State as Waits
 from projections.notices import TOLD
 from projections.views import ViewsLag
 from projections.webhooks import WebhookRow
@@ -52,6 +54,7 @@ KEEPERS: Final = ADMINISTRATOR | {Role.INVESTOR}
 READERS: Final = OVERSEERS | {Role.INVESTOR}
 _ID_BYTES: Final = 8
 _HOUR_S: Final = 3_600
+_TAGS: Final = 10**9
 
 
 class Rotation(BaseModel):
@@ -78,6 +81,29 @@ class ToldSecret(BaseModel):
         return cls(number=signing.number, public_key=signing.public_key, until=until)
 
 
+class ToldQueue(BaseModel):
+    """How a webhook takes what it is told."""
+
+    position: int = Field(description="Of the log: everything up to there that it hears of has been queued")
+    sequence: int = Field(description="The last number of its sequence")
+    waiting: int = Field(description="How many deliveries wait to be taken")
+    parked: int = Field(description="How many were not taken at their last try: they stay until they are asked for again")
+    failing_since: datetime | None = Field(description="Since when nothing that it was sent was taken; nothing: the last was")
+    kept_after: int = Field(description="From this position on everything can be replayed")
+
+    @classmethod
+    def of(cls, queue: Queue, counted: Mapping[Waits, int]) -> Self:
+        """A queue as it is told."""
+        return cls(
+            position=queue.position,
+            sequence=queue.sequence,
+            waiting=counted.get(Waits.WAITING, 0),
+            parked=counted.get(Waits.PARKED, 0),
+            failing_since=None if queue.failing_since is None else datetime.fromisoformat(queue.failing_since),
+            kept_after=queue.forgotten,
+        )
+
+
 class ToldWebhook(BaseModel):
     """An address at which somebody is told, without what is secret of it."""
 
@@ -96,9 +122,10 @@ class ToldWebhook(BaseModel):
     reason: Reason | None = Field(description="Why it is disabled")
     since: datetime | None = Field(description="Since when it failed, if it is disabled for that")
     secrets: tuple[ToldSecret, ...]
+    queue: ToldQueue | None = Field(description="How it takes what it is told now; nothing, if it was never told, or of the past")
 
     @classmethod
-    def of(cls, told: Iterable[Webhook | WebhookRow], asked: Reading) -> list[Self]:
+    def of(cls, told: Iterable[Webhook | WebhookRow], asked: Reading, queues: Mapping[str, ToldQueue]) -> list[Self]:
         """Webhooks as they are told."""
         known = list(told)
         texts = asked.ledger.reveal({text for each in known for text in (each.url, each.description) if text is not None})
@@ -119,6 +146,7 @@ class ToldWebhook(BaseModel):
                 reason=each.reason,
                 since=None if each.since is None else datetime.fromisoformat(each.since),
                 secrets=tuple(map(ToldSecret.of, each.secrets)),
+                queue=queues.get(each.webhook),
             )
             for each in known
         ]
@@ -138,7 +166,9 @@ class SecretRecorded(Recorded):
 
 @router.get("", **question(READERS))
 def page(
+    request: Request,
     asked: TheListing,
+    *,
     state: Annotated[State | None, Query(description="In this state only")] = None,
     after: After = None,
     limit: Limit = LIMIT,
@@ -150,18 +180,35 @@ def page(
         return asked.views.webhooks.page(start, asked.limited(limit), state=state, keeper=by, **asked.axes)
 
     found = paged(rows, after, lambda row: row)
-    return Page(rows=tuple(ToldWebhook.of(found.rows, asked)), next=found.next)
+    return Page(rows=tuple(ToldWebhook.of(found.rows, asked, _queues(request, asked))), next=found.next)
 
 
 @router.get("/{webhook}", **question(READERS, NoSuchWebhook, one=True))
-def show(webhook: WebhookName, asked: TheReading) -> ToldWebhook:
-    """A webhook."""
+def show(webhook: WebhookName, request: Request, asked: TheReading) -> ToldWebhook:
+    """A webhook, and how it takes what it is told: what waits for it, what was parked, and since when it takes nothing."""
     found, version = asked.look(webhook_stream(webhook))
     if not keeper(asked.caller, OVERSEERS).keeps(found):
         raise NoSuchWebhook(name=webhook)
-    (told,) = ToldWebhook.of([found], asked)
-    asked.tag(f"{version}" if told.key_usable else f"{version}.0")
+    (told,) = ToldWebhook.of([found], asked, _queues(request, asked, webhook))
+    asked.tag(f"{version}.{_standing(told)}")
     return told
+
+
+def _queues(request: Request, asked: Reading, webhook: str | None = None) -> dict[str, ToldQueue]:
+    """How webhooks, or one, take what they are told: as it is now, for whoever asks for now."""
+    if asked.as_of is not None or asked.effective_on is not None:
+        return {}
+    deliveries: Deliveries = request.app.state.deliveries
+    one = None if webhook is None else deliveries.queue(webhook)
+    queues = deliveries.queues().values() if webhook is None else [one] if one is not None else []
+    counts = deliveries.counts(webhook)
+    return {each.webhook: ToldQueue.of(each, counts.get(each.webhook, {})) for each in queues}
+
+
+def _standing(told: ToldWebhook) -> int:
+    """What of a webhook changes without an entry of its own, as a number for its ETag."""
+    said = told.model_dump_json(include={"key_usable", "queue"})
+    return int.from_bytes(sha256(said.encode()).digest()[:8]) % _TAGS
 
 
 # Doing ----------------------------------------------------------------------------------------------------------------
@@ -192,7 +239,6 @@ _NAMED = (NoSuchWebhook, WebhookIsRemoved)
 )
 async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk, request: Request) -> SecretRecorded:
     """Have notices sent to an address, once it has answered a challenge. An investor's webhook is bounded by the key shown."""
-    await _expect_room(ask, request)
     webhook, made = secrets.token_hex(_ID_BYTES), _made()
     decide = partial(
         webhooks.register,
@@ -203,7 +249,9 @@ async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk
         types=TOLD.keys(),
         addresses=_addresses(request),
     )
-    done = await ask.done(decide)
+    async with request.app.state.registering:
+        await _expect_room(ask, request)
+        done = await ask.done(decide)
     named = next(each.event.webhook for each in done.entries if isinstance(each.event, WebhookRegistered))
     told = ask.tell(done, webhook_stream(named), new=address("webhooks", named))
     return _shown(told, done.entries, named, made, ask)
@@ -287,10 +335,11 @@ async def remove(webhook: WebhookName, ask: TheAsk) -> Recorded:
 
 
 async def _expect_room(ask: Ask, request: Request) -> None:
-    """Refuse a party that has enough webhooks. Of several that are registered at once all may pass: nothing hangs on it."""
+    """Refuse a party that has enough webhooks. In a process they are registered one by one; several may exceed it by one each."""
     settings, views = request.app.state.settings, request.app.state.views
     with suppress(ViewsLag):
-        await views.wait(ask.own_writes.of(ask.caller.person), settings.min_position_wait_s)
+        head = await run_in_threadpool(ask.ledger.head)
+        await views.wait(head.size, settings.min_position_wait_s)
     many = await run_in_threadpool(views.webhooks.many, ask.caller.party)
     if many >= settings.webhooks_most and not await run_in_threadpool(lambda: ask.spent):
         raise TooManyWebhooks(party=ask.caller.party, webhooks=many)
@@ -332,5 +381,4 @@ def _secrets(ledger: Ledger, webhook: Webhook, now: datetime) -> tuple[str, list
 
 
 def _addresses(request: Request) -> Addresses:
-    settings: Settings = request.app.state.settings
-    return Addresses(settings.webhook_ports_taken, settings.webhook_loopback, Rules.of(settings).special)
+    return Rules.of(request.app.state.settings).addresses

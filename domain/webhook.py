@@ -96,7 +96,9 @@ class Change(Record):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     url: Address | None = Field(None, repr=False)
-    description: Title | None = Field(None, description="Kept in the vault, never in the log")
+    description: Title | Literal[""] | None = Field(
+        None, description="Kept in the vault, never in the log; empty: none any more, and the vault lets go of it"
+    )
     awards: AwardsTold | None = None
     types: TypesTold | None = None
     rate_limit: RateLimit | None = None
@@ -181,7 +183,10 @@ class WebhookRegistered(Event):
 
 
 class WebhookChanged(Event):
-    """What is named is another from now on. Another address is told nothing before it has answered a challenge."""
+    """What is named is another from now on. Another address is told nothing before it has answered a challenge.
+
+    It has no description any more, if `undescribed` is what it said.
+    """
 
     type: Literal["webhook.changed"] = "webhook.changed"
     key: str | None = None
@@ -192,6 +197,7 @@ class WebhookChanged(Event):
     awards: tuple[str, ...] | None = None
     types: tuple[str, ...] | None = None
     rate_limit: int | None = None
+    undescribed: ErasedText | None = None
 
 
 class WebhookConfirmed(Event):
@@ -481,6 +487,8 @@ def changes(webhook: Standing, event: WebhookEvent) -> dict[str, Any]:
             raise LookupError("webhook.registered happens once")
         case WebhookChanged():
             said = {name: value for name in CHANGEABLE if (value := getattr(event, name)) is not None}
+            if event.undescribed is not None:
+                said["description"] = None
             return said if event.url is None else {**said, **_UNCONFIRMED}
         case WebhookConfirmed():
             return {**_ENABLED, "confirmed": True}
@@ -496,7 +504,7 @@ def changes(webhook: Standing, event: WebhookEvent) -> dict[str, Any]:
             return {**_UNCONFIRMED, "state": State.REMOVED, "secrets": secrets}
 
 
-CHANGEABLE: Final = tuple(name for name in WebhookChanged.model_fields if name != "type")
+CHANGEABLE: Final = tuple(name for name in WebhookChanged.model_fields if name not in {"type", "undescribed"})
 _UNCONFIRMED: Final[dict[str, Any]] = {"state": State.UNCONFIRMED, "confirmed": False, "reason": None, "since": None}
 _ENABLED: Final[dict[str, Any]] = {"state": State.ENABLED, "reason": None, "since": None}
 
@@ -554,7 +562,8 @@ def change(facts: Facts, webhook: str, asked: Change, *, by: Keeper, types: Coll
     """Make a webhook another from now on, as far as it is said."""
     known = kept(facts, webhook, by)
     moves = asked.url is not None and facts.reveal(known.url) != asked.url
-    described = asked.description is not None and _revealed(facts, known.description) != asked.description
+    described = bool(asked.description) and _revealed(facts, known.description) != asked.description
+    undescribed = known.description if asked.description == "" else None
     awards = None if asked.awards is None else _awards(facts, asked.awards, by)
     if asked.types is not None:
         _expect_types(asked.types, types)
@@ -566,9 +575,12 @@ def change(facts: Facts, webhook: str, asked: Change, *, by: Keeper, types: Coll
         awards=_unless_same(awards, known.awards),
         types=_unless_same(asked.types and tuple(dict.fromkeys(asked.types)), known.types),
         rate_limit=_unless_same(asked.rate_limit, known.rate_limit),
+        undescribed=None if undescribed is None else ErasedText(undescribed),
     )
-    if all(getattr(changed, name) is None for name in CHANGEABLE):
+    if undescribed is None and all(getattr(changed, name) is None for name in CHANGEABLE):
         raise ChangesNothing(webhook=webhook)
+    if undescribed is not None:
+        facts.erase([undescribed])
     return {webhook_stream(webhook): (changed,)}
 
 
@@ -610,8 +622,11 @@ def remove(facts: Facts, webhook: str, *, by: Keeper) -> Decision:
     """Have it told nothing any more, for good; the vault lets go of every text that there ever was of it."""
     known = kept(facts, webhook, by)
     stream = webhook_stream(webhook)
+    events = [*facts.events(stream)]
     gone = {each.secret for each in known.secrets if each.gone}
-    there = [text for event in facts.events(stream) for _, text in texts_of(event) if text not in gone]
+    gone |= {Commitment(text) for event in events if isinstance(event, WebhookChanged) and (text := event.undescribed)}
+    gone -= {known.description}
+    there = [text for event in events for _, text in texts_of(event) if text not in gone]
     facts.erase(there)
     return {stream: (WebhookRemoved(erased=tuple(map(ErasedText, there))),)}
 

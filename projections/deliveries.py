@@ -398,13 +398,14 @@ class Deliveries:
         )
         return [Attempt(*row) for row in self._ask(sql, webhook, first, last)]
 
-    def counts(self) -> dict[str, dict[State, int]]:
-        """How many deliveries of each webhook wait, and how many are parked."""
+    def counts(self, webhook: str | None = None) -> dict[str, dict[State, int]]:
+        """How many deliveries of each webhook, or of one, wait, and how many are parked."""
         found: dict[str, dict[State, int]] = {}
+        which, given = ("", ()) if webhook is None else (" AND webhook = ?", (webhook,))
         for state in (State.WAITING, State.PARKED):
-            sql = f"SELECT webhook, count(*) FROM deliveries WHERE state = '{state}' GROUP BY webhook"  # noqa: S608 (ours)
-            for webhook, count in self._ask(sql):
-                found.setdefault(webhook, {})[state] = count
+            sql = f"SELECT webhook, count(*) FROM deliveries WHERE state = '{state}'{which} GROUP BY webhook"  # noqa: S608 (ours)
+            for named, count in self._ask(sql, *given):
+                found.setdefault(named, {})[state] = count
         return found
 
     # The database.

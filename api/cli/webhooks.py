@@ -25,6 +25,9 @@ _Types = Annotated[
     list[str] | None, typer.Option("--type", help="A type that it is told, with * for any; again for more.", show_default=False)
 ]
 _Description = Annotated[str | None, typer.Option(help="What it is for; it is kept in the vault.", show_default=False)]
+_OtherDescription = Annotated[
+    str | None, typer.Option("--description", help="What it is for; empty: nothing is said any more.", show_default=False)
+]
 _RateLimit = Annotated[int | None, typer.Option(min=1, help="The most notices in a second.", show_default=False)]
 
 
@@ -47,11 +50,12 @@ def show_all(
     """
     if found := asking.found("/webhooks", every=True, state=state):
         rows, _ = found
-        heads = [(head, "left") for head in ("webhook", "host", "state", "awards", "types", "party")]
+        heads = [(head, "left") for head in ("webhook", "host", "state", "waits", "parked", "awards", "types", "party")]
         told = (
             (
                 *(each[name] for name in ("webhook", "host")),
                 _state(each),
+                *_counted(each),
                 *map(_some, (each["awards"], each["types"])),
                 each["party"],
             )
@@ -77,6 +81,7 @@ def show(asking: Asking, webhook: _Webhook) -> None:
             f"  awards       {_some(told['awards'])}",
             f"  types        {_some(told['types'])}",
             f"  rate limit   {told['rate_limit']} a second",
+            *_queue(told["queue"]),
             *(f"  key {each['number']:<8} {each['public_key']}{_until(each)}" for each in told["secrets"]),
         )
 
@@ -84,10 +89,25 @@ def show(asking: Asking, webhook: _Webhook) -> None:
 def _state(told: Json) -> str:
     if told["state"] == State.ENABLED and not told["key_usable"]:
         return "enabled, but its key opens nothing"
+    if told["state"] == State.ENABLED and told["queue"] and told["queue"]["failing_since"]:
+        return f"enabled, but takes nothing since {told['queue']['failing_since']}"
     if told["state"] == State.DISABLED:
         since = f" since {told['since']}" if told["since"] else ""
         return f"disabled ({told['reason']}{since})"
     return str(told["state"])
+
+
+def _counted(told: Json) -> tuple[str, str]:
+    """How much waits, and how much is parked."""
+    queue = told["queue"]
+    return ("", "") if queue is None else (f"{queue['waiting']:,}", f"{queue['parked']:,}")
+
+
+def _queue(queue: Json | None) -> tuple[str, ...]:
+    if queue is None:
+        return ()
+    parked = f", {queue['parked']:,} are parked (webhooks replay --parked)" if queue["parked"] else ""
+    return (f"  sent         {queue['sequence']:,} so far, {queue['waiting']:,} of them wait{parked}",)
 
 
 def _some(named: list[str]) -> str:
@@ -130,7 +150,7 @@ def change(
     url: Annotated[str | None, typer.Option(help="Another address.", show_default=False)] = None,
     award: _Awards = None,
     kind: _Types = None,
-    description: _Description = None,
+    description: _OtherDescription = None,
     rate_limit: _RateLimit = None,
 ) -> None:
     """Change a webhook, as far as it is said. Another address has to answer a challenge of its own.
@@ -299,7 +319,8 @@ def _send(looking: Looking, path: str, said: str) -> None:
     if looking.as_json:
         tell_json(done)
         return
-    which = f"number {done['sequence']}" if done["sequence"] else f"{done['deliveries']:,} at once"
+    since = "" if done["after"] is None else f", everything after position {done['after']:,}"
+    which = f"number {done['sequence']}" if done["sequence"] else f"{done['deliveries']:,} at once{since}"
     say(f"✓ {said} ({which}).")
 
 

@@ -1,8 +1,10 @@
 """The feed: what happened under the awards that a key opens, after a position, as it comes, and as server-sent events."""
 
 import asyncio
+import base64
 import json
 
+from api import signing
 from projections.notices import TOLD
 from tests.api import story
 from tests.api.story import AWARD, KIRKLEES, Service, slug
@@ -51,6 +53,15 @@ class TestPage:
             assert secret not in told
         assert {each["type"] for each in json.loads(told)["rows"]} <= set(TOLD)
 
+    async def test_tells_the_newest_checkpoint_that_is_signed(self, service: Service) -> None:
+        await story.submit(service)
+        signed = service.app.state.checkpoints.sign(signing.signer(service.settings, service.app.state.checkpoints))
+        await story.verify(service)
+        found = await service.ivo.reads(FEED)
+        assert found["checkpoint"] == {"size": signed.size, "root": base64.b64encode(signed.root).decode()}
+        assert found["next"] > signed.size
+        assert (await service.ivo.reads(FEED, params={"as_of": signed.size - 1}))["checkpoint"] is None
+
     async def test_goes_on_after_a_position_without_a_hole_and_without_telling_twice(self, service: Service) -> None:
         await paid(service)
         whole = await service.ivo.reads(FEED)
@@ -60,7 +71,11 @@ class TestPage:
             ids += [each["id"] for each in some["rows"]]
             after = some["next"]
         assert ids == [each["id"] for each in whole["rows"]]
-        assert (await service.ivo.reads(FEED, params={"after": after})) == {"rows": [], "next": after}
+        assert (await service.ivo.reads(FEED, params={"after": after})) == {
+            "rows": [],
+            "checkpoint": None,
+            "next": after,
+        }
 
     async def test_tells_only_of_awards_that_the_key_opens_and_types_that_are_asked_for(self, service: Service) -> None:
         await paid(service)

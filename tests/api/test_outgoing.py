@@ -42,7 +42,7 @@ class TestRules:
     @pytest.mark.parametrize("address", ANYBODYS)
     def test_allow_what_is_anybodys(self, address: str) -> None:
         Rules().expect(ip_address(address))
-        assert Rules().expect_url(f"https://{_bracketed(address)}/hooks") == (address, 443)
+        Rules().expect_url(f"https://{_bracketed(address)}/hooks")
 
     @pytest.mark.parametrize("address", SPECIAL)
     def test_refuse_what_is_special(self, address: str) -> None:
@@ -88,31 +88,30 @@ class TestRules:
             (f"ftp://{HOOKS}/", "https"),
             ("http://127.0.0.1:8000/", "https"),
             ("http://localhost:8000/", "https"),
-            (f"https://{HOOKS}:22/", "port 22"),
-            (f"https://{HOOKS}:8443/", "port 8443"),
-            (f"https://{HOOKS}:99999/", "no address"),
+            (f"https://{HOOKS}:22/", "to this port"),
+            (f"https://{HOOKS}:8443/", "to this port"),
+            (f"https://{HOOKS}:99999/", "absolute address"),
             (f"https://sophie:secret@{HOOKS}/", "account"),
             (f"https://1.1.1.1@{HOOKS}/", "account"),
-            (f"https://{HOOKS}/#top", "fragment"),
-            (f"https://{HOOKS}/a b", "blanks"),
-            (f"https://{HOOKS}\\@10.0.0.1/", "ASCII"),
-            (f"https://{HOOKS}/\n", "ASCII"),
-            ("https://høøks.example/", "ASCII"),
-            ("https:///hooks", "no address"),
-            ("https://[::1/", "no address"),
-            ("hooks", "https"),
-            (f"https://{HOOKS}/{'x' * 2_000}", "2000"),
+            (f"https://{HOOKS}/#top", "without a fragment"),
+            (f"https://{HOOKS}/a b", "printable"),
+            (f"https://{HOOKS}\\@10.0.0.1/", "printable ASCII"),
+            (f"https://{HOOKS}/\n", "printable ASCII"),
+            ("https://høøks.example/", "printable ASCII"),
+            ("https:///hooks", "absolute address"),
+            ("https://[::1/", "absolute address"),
+            ("hooks", "absolute address"),
         ],
     )
     def test_refuse_an_address_as_it_stands(self, url: str, why: str) -> None:
-        with pytest.raises(AddressIsRefused, match=why if why != "https" else "https://|no address"):
+        with pytest.raises(AddressIsRefused, match=why):
             Rules().expect_url(url)
 
     def test_allow_http_on_the_loopback_in_development_only_there(self) -> None:
         rules = Rules(loopback=True)
-        assert rules.expect_url("http://127.0.0.1:8123/hooks") == ("127.0.0.1", 8123)
-        assert rules.expect_url("http://[::1]:8123/hooks") == ("::1", 8123)
-        assert rules.expect_url("http://localhost:8123/hooks") == ("localhost", 8123)
+        rules.expect_url("http://127.0.0.1:8123/hooks")
+        rules.expect_url("http://[::1]:8123/hooks")
+        rules.expect_url("http://localhost:8123/hooks")
         for elsewhere in (f"http://{HOOKS}/", "http://10.0.0.1/", "https://10.0.0.1/", f"https://{HOOKS}:8123/"):
             with pytest.raises(AddressIsRefused):
                 rules.expect_url(elsewhere)
@@ -269,7 +268,7 @@ class TestPost:
         async with listening(saying(OK, heard)) as port:
             rules = Rules(ports=frozenset({port}))
             names = Names(["127.0.0.1"])
-            assert rules.expect_url(f"https://{HOOKS}:{port}/") == (HOOKS, port)  # As far as can be seen.
+            rules.expect_url(f"https://{HOOKS}:{port}/")  # As far as can be seen.
             answer = await call(f"https://{HOOKS}:{port}/", rules, names)
         assert answer.failure == "the address is refused: 127.0.0.1 is this machine"
         assert heard == []

@@ -1,5 +1,6 @@
 """Webhooks are registered, challenged, changed, rotated and removed by those whose awards they are told of."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -13,6 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ledger.ledger import Ledger
+from projections.deliveries import Attempt, Coming, Outcome
+from projections.deliveries import State as Waits
 from tests.api import story
 from tests.api.receiver import Heard, Receiver, receiving
 from tests.api.story import AWARD, Holder, Service, slug
@@ -135,6 +138,11 @@ class TestRegister:
         await registered(service.first, receiver)
         await service.ivo.delete(f"{WEBHOOKS}/{first.json()['webhook']}")
         await registered(service.ivo, receiver)
+
+    async def test_refuses_what_comes_at_the_same_moment(self, service: Service, receiver: Receiver) -> None:
+        service.app.state.settings = service.settings.model_copy(update={"webhooks_most": 2})
+        answers = await asyncio.gather(*(service.ivo.post(WEBHOOKS, {"url": receiver.url}) for _ in range(5)))
+        assert sorted(each.status_code for each in answers) == [201, 201, 409, 409, 409]
 
     async def test_keeps_what_is_secret_out_of_the_log(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver, description="The reporting desk")
@@ -266,6 +274,58 @@ class TestChange:
     async def test_refuses_to_change_nothing(self, service: Service, receiver: Receiver) -> None:
         webhook = await told(service.ivo, receiver)
         assert slug(await service.ivo.post(f"{webhook}/change", {"url": receiver.url})) == (422, "changes-nothing")
+
+    async def test_takes_a_description_away(self, service: Service, receiver: Receiver) -> None:
+        webhook = await told(service.ivo, receiver, description="The reporting desk")
+        await service.ivo.does(f"{webhook}/change", {"description": ""})
+        shown = await service.ivo.reads(webhook)
+        assert (shown["state"], shown["description"]) == ("enabled", None)
+        (listed,) = (await service.ivo.reads(WEBHOOKS))["rows"]
+        assert listed["description"] is None
+
+
+class TestQueue:
+    """How a webhook takes what it is told is shown to whoever manages it, and counted for whoever looks after the service."""
+
+    async def test_says_what_waits_what_is_parked_and_since_when_nothing_is_taken(
+        self, service: Service, receiver: Receiver
+    ) -> None:
+        webhook = await told(service.ivo, receiver)
+        untold = await service.ivo.get(webhook)
+        assert untold.json()["queue"] is None
+        failing(service, webhook.rpartition("/")[2])
+        shown = await service.ivo.get(webhook, headers={"If-None-Match": untold.headers["ETag"]})
+        assert shown.json()["queue"] == {
+            "position": 5,
+            "sequence": 2,
+            "waiting": 1,
+            "parked": 1,
+            "kept_after": 0,
+            "failing_since": "2021-11-05T10:00:00Z",
+        }
+        assert (await service.ivo.reads(WEBHOOKS))["rows"] == [shown.json()]
+        assert (await service.ivo.get(webhook, headers={"If-None-Match": shown.headers["ETag"]})).status_code == 304
+        past = await service.ivo.reads(webhook, params={"as_of": service.app.state.ledger.head().size})
+        assert past["queue"] is None
+        await service.ivo.does(f"{webhook}/disabling", headers={"If-Match": shown.headers["ETag"]})
+
+    async def test_is_counted(self, service: Service, receiver: Receiver) -> None:
+        webhook = await told(service.ivo, receiver)
+        before = (await service.nobody.get("/v1/health/ready")).json()
+        assert (before["webhooks_failing"], before["webhooks_parked"]) == (0, 0)
+        failing(service, webhook.rpartition("/")[2])
+        after = (await service.nobody.get("/v1/health/ready")).json()
+        assert (after["webhooks_failing"], after["webhooks_parked"]) == (1, 1)
+
+
+def failing(service: Service, webhook: str) -> None:
+    """Have one delivery of a webhook be parked, and another wait."""
+    deliveries, at = service.app.state.deliveries, "2021-11-05T10:00:00.000000Z"
+    deliveries.begin(webhook, 2)
+    coming = [Coming(each, AWARD, "payment.settled", bytes([each])) for each in (3, 5)]
+    first, _ = deliveries.put({webhook: coming}, 2, 5, body=lambda _: b"", now=service.app.state.ledger.now())
+    parked = first._replace(state=Waits.PARKED, attempts=1, tries=1, ended_at=at)
+    deliveries.record([Outcome(Attempt(webhook, 1, 1, at, 500, None, 31, ""), parked, first.due_at)])
 
 
 class TestRotate:

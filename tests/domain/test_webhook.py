@@ -313,6 +313,20 @@ class TestChange:
         assert (changed.state, changed.confirmed, changed.host) == (State.UNCONFIRMED, False, "notices.example.org")
         assert facts.reveal(changed.url) == ELSEWHERE
 
+    def test_lets_go_of_a_description_alone(self) -> None:
+        facts = registered(description="The reporting desk")
+        facts.play(changing(description=""), ISLA)
+        text = commitment("The reporting desk")
+        assert facts.happened(f"webhook/{ID}")[-1] == WebhookChanged(undescribed=ErasedText(text))
+        assert facts[webhook_stream(ID)].description is None
+        assert text not in facts.texts
+        with pytest.raises(ChangesNothing):
+            facts.play(changing(description=""), ISLA)
+        facts.play(partial(remove, webhook=ID, by=INVESTS), ISLA)
+        said = facts.happened(f"webhook/{ID}")[-1]
+        assert isinstance(said, WebhookRemoved)
+        assert ErasedText(text) not in said.erased
+
     def test_by_another_key_has_that_one_bound_it(self) -> None:
         facts = registered(awards=(REFERENCE,))
         facts.play(changing(by=Keeper(INVESTOR, OTHER_KEY, frozenset({REFERENCE}))), ISLA)

@@ -1,0 +1,71 @@
+"""`feed`: what happens under the awards that a key opens, after a position, and as it comes."""
+
+import sys
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from api.cli.access import Access, Json, act
+from api.cli.asking import Looking, looks
+from api.cli.screen import say, under_way
+
+_PAGE: Final = 200
+_WAIT_S: Final = 30
+_SECONDS: Final = len("2026-11-26T03:58:11")
+
+
+def install(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Awards")(feed)
+
+
+@looks
+def feed(
+    looking: Looking,
+    *,
+    after: Annotated[int, typer.Option(min=0, help="The position up to which all was heard.")] = 0,
+    award: Annotated[
+        list[str] | None, typer.Option("--award", help="Only of this award; again for more.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", help="Only of this type, with * for any; again for more.", show_default=False)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes, until it is interrupted.")] = False,
+) -> None:
+    """Tell what happened, in the order in which it was recorded; with --json a document a line, as webhooks are sent.
+
+    For example:
+
+      lcledger feed --after 1042
+      lcledger feed --award OPEN-FOR-YOU --type 'payment.*' --follow --json
+    """
+    heard = after
+
+    async def hear(me: Access) -> None:
+        nonlocal heard
+        wait = _WAIT_S if follow else 0
+        while True:
+            page: Any = await me.get("/feed", after=heard, award=award, type=kind, wait=wait, limit=_PAGE)
+            for each in page["rows"]:
+                _tell(each, as_json=looking.as_json)
+            sys.stdout.flush()
+            before, heard = heard, page["next"]
+            if heard == before and not follow:
+                return
+
+    try:
+        act(looking.ours, looking.key, hear)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    if not looking.as_json:
+        under_way(f"All there is up to position {heard:,} has been told: go on with --after {heard}")
+
+
+def _tell(told: Json, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(orjson.dumps(told).decode() + "\n")
+        return
+    said = told["data"]
+    say(f"{said['position']:>7}  {said['recorded_at'][:_SECONDS].replace('T', ' ')}  {said['award']}  {said['sentence']}")
