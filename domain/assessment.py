@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeVar, get_args
 from domain.aggregate import Token
 from domain.calendar import Day, financial_year
 from domain.money import NONE, NOTHING, Money, Quantity, Share, largest_remainder, total, value, whole_weights
-from domain.record import Record
+from domain.record import Record, trusted
 from domain.reference import canonical
 from domain.terms import Agreement, Outcome, Payer, Terms, Version
 
@@ -86,6 +86,9 @@ class AssessedLine(Record):
     def curtailed(self) -> Money:
         """What the limits took off the accepted value together."""
         return total(limit.curtailed for limit in self.limits)
+
+
+_curtailment, _allotment, _assessed_line = trusted(Curtailment), trusted(Allotment), trusted(AssessedLine)
 
 
 class StatedAmount(Record):
@@ -358,7 +361,7 @@ class Sheet:
         split = self._split(version)
         before, parts = self._parts(split, assessed)
         allotments, unfunded = self._allot(split, parts, received_on)
-        return AssessedLine(
+        return _assessed_line(
             line=line.line,
             outcome=priced.code,
             achieved_on=line.achieved_on,
@@ -454,7 +457,7 @@ class Sheet:
         for limit in self._amount_limits(line):
             left = max(limit.most - limit.consumed, NOTHING)
             cut = max(remaining - left, NOTHING)
-            curtailments.append(Curtailment(limit=limit.name, left=str(left), curtailed=cut))
+            curtailments.append(_curtailment(limit=limit.name, left=str(left), curtailed=cut))
             remaining -= cut
         return payable, tuple(curtailments)
 
@@ -469,7 +472,7 @@ class Sheet:
             had = value(priced.price, line.payable_before, priced.per)
             worth = value(priced.price, line.payable_before + payable, priced.per) - had
             cut = line.accepted - min(worth, line.accepted)
-        return payable, [Curtailment(limit="outcome_quantity", left=str(left), curtailed=cut)]
+        return payable, [_curtailment(limit="outcome_quantity", left=str(left), curtailed=cut)]
 
     def _amount_limits(self, line: AcceptedLine) -> Iterable[_Limit]:
         code, year = canonical(line.outcome), financial_year(line.achieved_on)
@@ -527,7 +530,7 @@ class Sheet:
             unfunded -= taken
         self.unfunded += unfunded
         allotments = tuple(
-            Allotment(
+            _allotment(
                 payer=payer.party,
                 share=payer.share,
                 part=part,

@@ -26,9 +26,11 @@ from domain.event import Event
 from domain.money import Money, total
 from domain.obligation import Cause, Obligations, assessed, given
 from domain.participant import Achievement, ParticipantAssessed, ParticipantReleased, participant_stream
-from domain.record import Record
+from domain.record import Record, trusted
 from domain.reference import canonical
 from domain.refusal import Fault, FourEyes, Refused
+
+_participant_assessed = trusted(ParticipantAssessed)
 
 
 class Certificate(Record):
@@ -178,7 +180,7 @@ def _participants(award: Award, claim: Claim, assessment: Assessment, number: in
         if token := claim.lines[line.line - 1].claimed.participant:
             amounts[token] += line.assessed
     return {
-        participant_stream(award.reference, token): (ParticipantAssessed(assessment=number, amount=amount),)
+        participant_stream(award.reference, token): (_participant_assessed(assessment=number, amount=amount),)
         for token, amount in amounts.items()
         if amount
     }

@@ -17,7 +17,7 @@ from domain.award import Award, ClaimConcluded, ClaimOpened, award_stream
 from domain.calendar import Day
 from domain.event import Event
 from domain.money import MOST, NONE, NOTHING, Money, PositiveQuantity, Quantity, total, value
-from domain.record import Record
+from domain.record import Record, trusted
 from domain.reference import OrganisationId, Reference, canonical
 from domain.refusal import Absent, Fault, FourEyes, Invalid, NotAllowed, Refused
 from domain.terms import Outcome, Version, Window
@@ -112,6 +112,9 @@ class ClaimLine(Record):
     value: Money
     evidence: tuple[KeptEvidence, ...] = ()
     note: Commitment | None = None
+
+
+_kept_evidence, _claim_line = trusted(KeptEvidence), trusted(ClaimLine)
 
 
 class Moved(Record):
@@ -770,14 +773,14 @@ def _list_lines(facts: Facts, rates: "_Rates", submission: Submission, received_
     facts.expect_participants(award, (line.participant for line in submission.lines if line.participant))
     for number, line in enumerate(submission.lines, 1):
         outcome = rates.outcome(line)
-        yield ClaimLine(
+        yield _claim_line(
             line=number,
             outcome=outcome.code,
             participant=facts.pseudonym(award, line.participant) if line.participant else None,
             quantity=line.quantity,
             achieved_on=line.achieved_on,
             value=value(outcome.price, line.quantity, outcome.per),
-            evidence=tuple(KeptEvidence(sha256=each.sha256, title=facts.conceal(each.title, award)) for each in line.evidence),
+            evidence=tuple(_kept_evidence(sha256=each.sha256, title=facts.conceal(each.title, award)) for each in line.evidence),
             note=facts.conceal(line.note, award) if line.note else None,
         )
 

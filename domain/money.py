@@ -39,12 +39,12 @@ class _Exact(int):
         raise NotImplementedError
 
     def __add__(self, other: int, /) -> Self:
-        return type(self)(int.__add__(self, other))
+        return type(self)(int.__add__(self, other)) if other else self
 
     __radd__ = __add__
 
     def __sub__(self, other: int, /) -> Self:
-        return type(self)(int.__sub__(self, other))
+        return type(self)(int.__sub__(self, other)) if other else self
 
     def __neg__(self) -> Self:
         return type(self)(int.__neg__(self))

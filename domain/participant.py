@@ -135,7 +135,7 @@ def _counted(participant: Participant, claim: str, achievements: Sequence[Achiev
         before = stand.pop(name, None)
         quantity = each.quantity + (before.quantity if before else NONE)
         if quantity:
-            stand[name] = each.model_copy(update={"quantity": quantity})
+            stand[name] = each.model_copy(update={"quantity": quantity}) if before else each
     return replace(participant.recognising(achievements), achievements=stand)
 
 

@@ -34,7 +34,7 @@ from domain.claim import (
 from domain.event import Event
 from domain.money import NONE, NOTHING, Money, Quantity, SomeQuantity, total, value
 from domain.participant import Achievement, Participant, ParticipantRecognised, participant_stream
-from domain.record import Record
+from domain.record import Record, trusted
 from domain.reference import canonical
 from domain.refusal import Fault, FourEyes, Invalid, Refused
 
@@ -57,6 +57,10 @@ class Verification(Record):
     others: Literal["accepted", "deferred", "left"] = Field(
         default="left", description="Lines not named are accepted whole, deferred whole, or left as they are (later decisions)"
     )
+
+
+_line_decision, _decided_line = trusted(LineDecision), trusted(DecidedLine)
+_achievement, _recognised = trusted(Achievement), trusted(ParticipantRecognised)
 
 
 class DecisionsDoNotFit(Invalid):
@@ -162,9 +166,9 @@ def _by_line(decisions: Iterable[LineDecision], lines: int) -> dict[int, LineDec
 def _other(verification: Verification, line: int, is_open: Quantity) -> LineDecision | None:
     match verification.others if is_open else "left":
         case "accepted":
-            return LineDecision(line=line, accepted=is_open)
+            return _line_decision(line=line, accepted=is_open)
         case "deferred":
-            return LineDecision(line=line, deferred=is_open)
+            return _line_decision(line=line, deferred=is_open)
         case "left":
             return None
 
@@ -201,7 +205,7 @@ def valued(facts: Facts, claim: Claim, line: Line, decision: LineDecision, price
     accepted_value = _newly_accepted(line, decision, prices)
     decided = prices.value(line, line.accepted + line.rejected + decision.accepted + decision.rejected)
     rejected_value = decided - (line.accepted_value + accepted_value) - line.rejected_value
-    return DecidedLine(
+    return _decided_line(
         line=decision.line,
         outcome=line.claimed.outcome,
         achieved_on=line.claimed.achieved_on,
@@ -245,7 +249,7 @@ def _recognise(
     if faults:
         raise ParticipantLimitsBroken(sorted(faults, key=lambda fault: int(fault.where.rpartition(".")[2])))
     return {
-        token: tuple(ParticipantRecognised(claim=claim.submitted.claim, achievements=chunk) for chunk in chunks(achievements))
+        token: tuple(_recognised(claim=claim.submitted.claim, achievements=chunk) for chunk in chunks(achievements))
         for token, achievements in achieved.items()
     }
 
@@ -255,7 +259,7 @@ def _by_participant(claim: Claim, decided: Iterable[DecidedLine]) -> dict[Token,
     for each in decided:
         token = claim.lines[each.line - 1].claimed.participant
         if token and each.accepted:
-            achievement = Achievement(line=each.line, outcome=each.outcome, achieved_on=each.achieved_on, quantity=each.accepted)
+            achievement = _achievement(line=each.line, outcome=each.outcome, achieved_on=each.achieved_on, quantity=each.accepted)
             achieved[token].append(achievement)
     return dict(achieved)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, NamedTuple, NewType, NoReturn, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from domain.record import Record
+from domain.record import PUT, Record
 
 R = TypeVar("R", bound=Record)
 Read = Callable[[Any], Any]
@@ -21,16 +21,6 @@ Read = Callable[[Any], Any]
 _REMEMBERED: Final = 4_096
 """Texts of one kind of field that are remembered at once: amounts have no end."""
 _PLAIN: Final = (str, int, bool)
-_PUT: Final = {
-    f"put_{of}": vars(BaseModel)[slot].__set__
-    for of, slot in {
-        "values": "__dict__",
-        "given": "__pydantic_fields_set__",
-        "extra": "__pydantic_extra__",
-        "private": "__pydantic_private__",
-    }.items()
-}
-"""What puts into an instance what an instance of Pydantic's has."""
 
 
 class _DoesNotFit(Exception):
@@ -86,7 +76,7 @@ class Reader:
             "of": of,
             "new": of.__new__,
             "every": set(of.model_fields),
-            **_PUT,
+            **PUT,
             "refuse": _refuse,
             **{name: value for each in fields for name, value in each.known().items()},
         }

@@ -100,8 +100,10 @@ class MemoryFacts:
             del self.pseudonyms[name]
 
     def record(self, decision: Decision, by: PersonId) -> Decision:
-        """Add what was decided to the streams, as the deed of a person, and give it back."""
+        """Add what was decided to the streams, as the deed of a person, and give it back; its ends can be stored."""
         for stream, events in decision.items():
+            for event in (*events[:1], *events[-1:]):
+                assert type(event).model_validate_json(event.model_dump_json()) == event
             self.streams.setdefault(stream.name, []).extend((event, by) for event in events)
         return decision
 
