@@ -1,11 +1,14 @@
 """Whatever can be done over HTTP can be done at the command line, or it is said why not."""
 
+import gc
+import runpy
 from typing import Final
 
 import pytest
 import typer
 from typer.core import TyperGroup
 
+from api import cli
 from api.cli import app
 from tests.api.test_openapi import OPERATIONS
 
@@ -100,3 +103,12 @@ def test_nothing_is_named_that_there_is_not() -> None:
     assert not found("pause --perhaps")
     assert ON_THE_COMMAND_LINE.keys() <= set(COMMANDS)
     assert all(any(beginning in each for each in COMMANDS) for beginning in OVER_HTTP_ONLY)
+
+
+class TestWhatIsImported:
+    def test_is_not_looked_through_for_garbage_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        said: list[str] = []
+        monkeypatch.setattr(gc, "disable", lambda: said.append("not now"))
+        monkeypatch.setattr(gc, "enable", lambda: said.append("again"))
+        runpy.run_path(cli.__file__)
+        assert said == ["not now", "again"]
