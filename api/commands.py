@@ -325,9 +325,12 @@ async def _fingerprint(request: Request) -> str:
 
 def media_type(request: Request) -> str:
     """The media type of the body, in small letters, without parameters."""
+    said = request.headers.get("content-type", "")
+    if said in {"", JSON}:
+        return said
     told = Message()
-    told["content-type"] = request.headers.get("content-type", "")
-    return told.get_content_type() if request.headers.get("content-type") else ""
+    told["content-type"] = said
+    return told.get_content_type()
 
 
 def parsed(of: type[B], body: bytes) -> B:

@@ -1,6 +1,7 @@
 """What every command promises: once, all or nothing, from a version on, or only tried; and among many at once."""
 
 import asyncio
+import json
 import threading
 from collections import Counter
 
@@ -36,6 +37,12 @@ class TestTheSameKey:
         answers = await asyncio.gather(*(service.cora.post(CLAIMS, story.claim(), key="once") for _ in range(16)))
         assert {(each.status_code, each.text) for each in answers} == {(201, answers[0].text)}
         assert sum("Idempotency-Hit" in each.headers for each in answers) == 15
+
+    async def test_is_of_the_same_request_however_its_media_type_is_spelt(self, service: Service) -> None:
+        for said, hit in (("application/json", None), ("Application/JSON; charset=utf-8", "true")):
+            body, headers = json.dumps(story.claim()), {"Content-Type": said}
+            answer = await service.cora.post(CLAIMS, content=body, headers=headers, key="once")
+            assert (answer.status_code, answer.headers.get("Idempotency-Hit")) == (201, hit)
 
     async def test_is_refused_for_another_request(self, service: Service) -> None:
         await service.cora.does(CLAIMS, story.claim(), key="once")
