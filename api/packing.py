@@ -62,6 +62,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
     files = {
         "README.txt": (_HERE / "README.txt").read_bytes(),
         "award-head.txt": head.encode(),
+        "books.py": (_HERE / "books.py").read_bytes(),
         "checkpoint.txt": signed.note.encode(),
         "checkpoints.json": _written([each.note for each in before]),
         "explanations.json": _written([each.told for each in explained]),

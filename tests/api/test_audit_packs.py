@@ -8,9 +8,10 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -38,6 +39,9 @@ from tests.domain.histories import History, Memory, play
 from tests.profiles import CI
 
 VERIFY = Path(audit.__file__).with_name("verify.py")
+BOOKS = VERIFY.with_name("books.py")
+sys.modules["verify"] = verify  # As a pack's own programs find it, beside them.
+books: Any = import_module("api.audit.books")
 ALONE = """
 import runpy, sys
 sys.path.append(sys.argv.pop(1))
@@ -49,14 +53,15 @@ for package in ("api", "domain", "ledger", "projections", "pydantic"):
     sys.exit(f"{package} is not far enough away")
 sys.argv[0] = sys.argv[1]
 del sys.argv[1]
+sys.path.append(sys.argv[0].rpartition("/")[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a program where neither this package nor any other is found, but what `cryptography` consists of."""
+"""Runs a program where neither this package nor any other is found, but what lies beside it and `cryptography` consists of."""
 
 Files = dict[str, bytes]
 NAMES = [
-    "README.txt", "assessments.csv", "award-head.txt", "balances.json", "checkpoint.txt", "checkpoints.json", "claim-lines.csv",
-    "entries.txt", "explanations.json", "explanations.txt",
+    "README.txt", "assessments.csv", "award-head.txt", "balances.json", "books.py", "checkpoint.txt", "checkpoints.json",
+    "claim-lines.csv", "entries.txt", "explanations.json", "explanations.txt",
     "journal.beancount", "keys.txt", "manifest.txt", "payments.csv", "proof.txt", "statement.json", "terms.json",
     "trail.csv", "verify.py",
 ]  # fmt: skip
@@ -139,23 +144,30 @@ def unpacked(pack: bytes) -> Files:
         return {name: packed.read(name) for name in packed.namelist()}
 
 
-def verified(files: Files, far: Path, folder: Path, *arguments: str) -> tuple[int, str]:
+def verified(files: Files, far: Path, folder: Path, *arguments: str, program: str = "verify.py") -> tuple[int, str]:
     """What the pack's own program says of its files, in an empty folder, far from this package."""
     for name, contents in files.items():
         (folder / name).write_bytes(contents)
-    command = [sys.executable, "-I", "-S", "-c", ALONE, str(far), str(folder / "verify.py"), *arguments]
+    command = [sys.executable, "-I", "-S", "-c", ALONE, str(far), str(folder / program), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env={"PYTHONUTF8": "1"})
     assert done.stderr == ""
     return done.returncode, done.stdout
 
 
-def said(files: Files, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def said(
+    files: Files, capsys: pytest.CaptureFixture[str], *arguments: str, further: Callable[..., str] = lambda *_: ""
+) -> tuple[int, str]:
     """What the program says of files, in this process, where many are tried."""
     with TemporaryDirectory() as folder:
         for name, contents in files.items():
             Path(folder, name).write_bytes(contents)
-        code = verify.main([folder, *arguments])
+        code = verify.main([folder, *arguments], further)
     return code, capsys.readouterr().out
+
+
+def booked(files: Files, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """What books.py says of files, in this process."""
+    return said(files, capsys, further=books.compare)
 
 
 def entries_of(files: Files) -> list[bytes]:
@@ -171,6 +183,9 @@ class TestPack:
         code, output = verified(files, far, tmp_path)
         assert (code, output.splitlines()[0].split(":")[0]) == (0, "PASS"), output
         assert f"{len(entries_of(files)):,} entries, all that {award} has" in output
+        code, output = verified(files, far, tmp_path, program="books.py")
+        assert (code, output.splitlines()[0].split(":")[0]) == (0, "PASS"), output
+        assert "the statement, the journal, and what " in output
 
     def test_is_verified_as_it_came(self, told: Told, far: Path, tmp_path: Path) -> None:
         (tmp_path / "pack.zip").write_bytes(told.packs[AWARD])
@@ -179,8 +194,10 @@ class TestPack:
     def test_has_a_program_that_can_be_read(self, files: Files) -> None:
         assert files["verify.py"] == VERIFY.read_bytes()
         assert len(VERIFY.read_text("utf-8").splitlines()) < 500
-        imported = set(re.findall(r"^ *(?:import|from) (\w+)", VERIFY.read_text("utf-8"), re.MULTILINE))
-        assert imported - sys.stdlib_module_names == {"cryptography"}
+        assert files["books.py"] == BOOKS.read_bytes()
+        for program, others in ((VERIFY, {"cryptography"}), (BOOKS, {"verify"})):
+            imported = set(re.findall(r"^ *(?:import|from) (\w+)", program.read_text("utf-8"), re.MULTILINE))
+            assert imported - sys.stdlib_module_names == others
 
     def test_explains_every_file(self, files: Files) -> None:
         listed = re.findall(r"^    ([a-z.-]+\.(?:txt|json|csv|py|beancount)) ", files["README.txt"].decode(), re.MULTILINE)
@@ -293,7 +310,8 @@ class TestVerify:
         for name in ("trail.csv", "terms.json", "README.txt", "payments.csv", "statement.json", "journal.beancount"):
             assert f"{name} was changed" in said({**files, name: files[name] + b" "}, capsys)[1]
         wrong = re.sub(rb"(\d)\.00", rb"\g<1>.01", files["balances.json"], count=1)
-        assert "balances.json is not what the entries come to" in said({**files, "balances.json": wrong}, capsys)[1]
+        forged = resealed({**files, "balances.json": wrong}, unchanged, NEW)
+        assert "balances.json is not what the entries come to" in said(forged, capsys)[1]
 
     @pytest.mark.parametrize("name", NAMES)
     def test_finds_any_byte_of_any_file_changed_put_in_or_taken_out(
@@ -336,11 +354,16 @@ class TestVerify:
 
 
 def resealed(
-    files: Files, change: Callable[[str, dict[str, Any]], None], signer: Signer, earlier: dict[int, bytes | None] | None = None
+    files: Files,
+    change: Callable[[str, dict[str, Any]], None],
+    signer: Signer,
+    earlier: dict[int, bytes | None] | None = None,
+    puts: Mapping[str, Callable[[bytes], bytes]] | None = None,
 ) -> Files:
     """A pack of a log that has the award's entries only, changed and sealed anew by whoever has a key to sign with.
 
-    `earlier` are the sizes of its earlier checkpoints, each with its root where that is another than it should be.
+    `puts` says what is made of files that tell what the entries come to; `earlier` are the sizes of its earlier checkpoints,
+    each with its root where that is another than it should be.
     """
     rows, previous = [], bytes(32)
     for number, entry in enumerate(entries_of(files), 1):
@@ -365,6 +388,9 @@ def resealed(
         "award-head.txt": notes.written(head, [signer.sign(origin, head)]).encode(),
         "checkpoints.json": json.dumps([notes.written(text, [signer.sign(origin, text)]) for text in signed]).encode(),
     }
+    if change is unchanged:
+        made["journal.beancount"] = "".join(books.journal(verify.entries(made["entries.txt"], AWARD), AWARD)).encode()
+    made.update({name: put(made[name]) for name, put in (puts or {}).items()})
     del made["manifest.txt"]
     hashes = "".join(f"{sha256(made[name]).hexdigest()}  {name}\n" for name in sorted(made))
     manifest = f"{packing.HEADING}\n{origin}\n{AWARD}\n{size}\n{hashes}"
@@ -450,35 +476,75 @@ def other_shares(of: str, event: dict[str, Any]) -> None:
         first["share"], second["share"] = second["share"], first["share"]
 
 
+def more_deferred(of: str, event: dict[str, Any]) -> None:
+    """Defers units beside all that were claimed."""
+    if of == "claim.lines-decided":
+        event["lines"][0]["deferred"] = "1"
+
+
+def more_assessed(of: str, event: dict[str, Any]) -> None:
+    """Assesses more units than were accepted."""
+    if of == "claim.lines-assessed":
+        event["lines"][0]["quantity"] = "2"
+
+
+def other_limit(of: str, event: dict[str, Any]) -> None:
+    """Gives back to another limit what a limit had curtailed."""
+    for line in event["lines"] if of == "claim.lines-reversed" else ():
+        for each in line["limits"]:
+            each["limit"] = "year_amount"
+
+
+def again(kind: str) -> Callable[[str, dict[str, Any]], None]:
+    """Says the number of the first of a type once more in the next one."""
+    numbers: list[int] = []
+
+    def change(of: str, event: dict[str, Any]) -> None:
+        if of == kind:
+            event["assessment"] = numbers[0] if numbers else event["assessment"]
+            numbers.append(event["assessment"])
+
+    return change
+
+
 class TestVerifyWhatWasSigned:
     """Whoever signs a wrong amount is found out too: amounts follow from what came before them."""
 
     @pytest.mark.parametrize(
         ("change", "named"),
         [
-            (amount_of("claim.lines-listed", "lines", 0, "value"), "the value is"),
-            (amount_of("claim.lines-decided", "lines", 0, "accepted_value"), "what was accepted is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "assessed"), "what is assessed is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "limits", 0, "left"), " had not "),
-            (amount_of("claim.lines-assessed", "lines", 0, "limits", 0, "curtailed"), " cuts off is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "after"), "before and after it is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "part"), "the parts is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 1, "left"), "what payers had left is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "allotted"), "what payers are allotted is"),
-            (amount_of("claim.lines-assessed", "lines", 0, "unfunded"), "what nobody owes is"),
-            (amount_of("claim.lines-reversed", "lines", 0, "worth"), "what it is worth less, and taken back is"),
-            (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "part"), "what comes off the parts is"),
-            (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "reversed"), "what payers have back is"),
-            (amount_of("claim.lines-reversed", "lines", 0, "unfunded"), "what comes off what nobody owes is"),
-            (amount_of("award.assessed", "assessed"), "assessed is"),
-            (amount_of("award.terms-proposed", "terms", "award_amount"), "award_amount had not"),
-            (amount_of("award.terms-proposed", "terms", "outcomes", 0, "price", by=100), "the value is"),
-            (no_headroom, "what payers had left is"),
-            (amount_of("other-payment.agreed", "split", "unfunded"), "what nobody owes is"),
+            (amount_of("claim.lines-listed", "lines", 0, "value"), ": value is"),
+            (amount_of("claim.lines-withdrawn", "lines", 0, "amount"), ": amount is"),
+            (amount_of("claim.lines-decided", "lines", 0, "accepted_value"), ": accepted_value is"),
+            (amount_of("claim.lines-decided", "lines", 0, "rejected_value"), ": rejected_value is"),
+            (amount_of("claim.lines-decided", "lines", 0, "deferred_value"), ": deferred_value is"),
+            (more_deferred, ": deferred is"),
+            (more_assessed, ": quantity is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "price"), ": price is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "accepted"), ": accepted is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "assessed"), ": assessed is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "limits", 0, "left"), ": limits 1: left is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "limits", 0, "curtailed"), ": limits 1: curtailed is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "after"), ": after is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "part"), ": allotments: part 1 is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 1, "left"), ": allotments: left 2 is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "allotted"), ": allotments: allotted 1 is"),
+            (amount_of("claim.lines-assessed", "lines", 0, "unfunded"), ": unfunded is"),
+            (amount_of("claim.lines-reversed", "lines", 0, "worth"), ": worth is"),
+            (other_limit, ": limits 1: limit is year_amount"),
+            (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "part"), ": reversals: part 1 is"),
+            (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "reversed"), ": reversals: reversed 1 is"),
+            (amount_of("claim.lines-reversed", "lines", 0, "unfunded"), ": unfunded is"),
+            (amount_of("award.assessed", "assessed"), "assessment 1: assessed is"),
+            (again("award.assessed"), "or has them twice"),
+            (amount_of("award.terms-proposed", "terms", "award_amount"), ": left is"),
+            (amount_of("award.terms-proposed", "terms", "outcomes", 0, "price", by=100), ": value is"),
+            (no_headroom, ": allotments: left "),
+            (amount_of("other-payment.agreed", "split", "unfunded"), ": split: unfunded is"),
             (amount_of("payment.settled", "years", "2021-22"), "balances.json is not what"),
-            (other_shares, "the shares are"),
-            (other_allotments, "what payers are allotted is"),
-            (other_reversals, "what payers have back is"),
+            (other_shares, ": allotments: share 1 is"),
+            (other_allotments, ": allotments: allotted 1 is"),
+            (other_reversals, ": reversals: reversed 1 is"),
         ],
     )
     def test_finds_a_wrong_amount(
@@ -490,7 +556,7 @@ class TestVerifyWhatWasSigned:
     def test_refuses_what_it_does_not_know(self, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
         entries = [entry.replace(b'"payment.settled"', b'"payment.vanished"') for entry in entries_of(files)]
         code, output = said(resealed({**files, "entries.txt": b"".join(entries)}, unchanged, NEW), capsys)
-        assert (code, "payment.vanished, cannot be read: KeyError" in output) == (1, True)
+        assert (code, "payment.vanished, is of a type that this program does not know" in output) == (1, True)
 
     def test_finds_an_explanation_that_ends_in_another_amount_or_is_missing(
         self, files: Files, capsys: pytest.CaptureFixture[str]
@@ -500,9 +566,64 @@ class TestVerifyWhatWasSigned:
             other = [dict(each) for each in explained]
             other[at]["amount"] = "1.01"
             forged = resealed({**files, "explanations.json": json.dumps(other).encode()}, unchanged, NEW)
-            assert f"explanations.json: {other[at]['title']} is ['1.01'" in said(forged, capsys)[1]
+            assert f"explanations.json: {other[at]['title']} 1 is 1.01, but" in booked(forged, capsys)[1]
             fewer = json.dumps(explained[:at] + explained[at + 1 :]).encode()
-            assert "explains nothing of" in said(resealed({**files, "explanations.json": fewer}, unchanged, NEW), capsys)[1]
+            assert "explains nothing of" in booked(resealed({**files, "explanations.json": fewer}, unchanged, NEW), capsys)[1]
+
+    @pytest.mark.parametrize(
+        ("name", "old", "new", "named"),
+        [
+            ("statement.json", b'"paid": "', b'"paid": "1', "statement.json: years 1: paid is"),
+            ("statement.json", b'"opening": "', b'"opening": "1', "statement.json: years 1: opening is"),
+            ("journal.beancount", b".00 GBP", b".01 GBP", "journal.beancount is not what"),
+            ("journal.beancount", b"2021-", b"2020-", "journal.beancount is not what"),
+            ("journal.beancount", b"\n\n", b"\n  Equity:Paid  1.00 GBP\n\n", "journal.beancount is not what"),
+        ],
+    )
+    def test_finds_other_books(
+        self, files: Files, capsys: pytest.CaptureFixture[str], *, name: str, old: bytes, new: bytes, named: str
+    ) -> None:
+        assert booked(resealed(files, unchanged, NEW), capsys)[0] == 0
+        forged = resealed(files, unchanged, NEW, puts={name: lambda told: told.replace(old, new, 1)})
+        assert said(forged, capsys)[0] == 0
+        code, output = booked(forged, capsys)
+        assert (code, named in output) == (1, True), output
+
+
+class TestVerifyOrder:
+    """Whoever signs entries that cannot have come one after the other is found out too."""
+
+    @pytest.mark.parametrize(
+        ("old", "new", "named"),
+        [
+            (rb'"version":2}', rb'"version":3}', "it is version 3 of "),
+            (rb"(?m)^(lcl1 5 )\S+", rb"\g<1>1999-12-31T00:00:00.000000Z", "it was recorded before entry 4"),
+            (rb'("type":")claim.submitted(","version")', rb"\g<1>claim.answered\g<2>", "it contradicts itself"),
+        ],
+    )
+    def test_finds_entries_in_another_order(
+        self, files: Files, capsys: pytest.CaptureFixture[str], old: bytes, new: bytes, named: str
+    ) -> None:
+        whole = resealed(files, unchanged, NEW)
+        changed = re.sub(old, new, whole["entries.txt"], count=1)
+        code, output = said(resealed({**whole, "entries.txt": changed}, kept, NEW), capsys)
+        assert (code, named in output) == (1, True), output
+
+    def test_finds_positions_in_another_order(self, files: Files) -> None:
+        first, second, *_ = entries_of(resealed(files, unchanged, NEW))
+        header, state, _ = second.split(b"\n")
+        again = header.replace(b"lcl1 2 ", b"lcl1 1 ") + b"\n" + state + b"\n"
+        with pytest.raises(AssertionError, match="it was recorded before entry 1"):
+            verify.entries(first + again, AWARD)
+
+    def test_finds_a_stream_of_another_award(self, files: Files) -> None:
+        first = entries_of(files)[0]
+        with pytest.raises(AssertionError, match="it contradicts itself"):
+            verify.entries(first.replace(f'"award/{AWARD}'.encode(), b'"award/INDIGO-POJ-0001'), AWARD)
+
+
+def kept(_: str, __: dict[str, Any]) -> None:
+    """Changes nothing of what entries say, but they are of no events that there are."""
 
 
 class TestVerifyAnything:
@@ -513,6 +634,14 @@ class TestVerifyAnything:
         (tmp_path / "pack.zip").write_bytes(contents)
         assert verify.main([str(tmp_path / "pack.zip")]) == 1
         assert capsys.readouterr().out.startswith("FAIL: the pack cannot be read: ")
+
+    def test_that_unpacks_to_more_than_any_pack_has(
+        self, told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pack.zip").write_bytes(told.packs[AWARD])
+        monkeypatch.setattr(verify, "MOST_BYTES", len(told.packs[AWARD]))
+        assert verify.main([str(tmp_path / "pack.zip")]) == 1
+        assert capsys.readouterr().out == "FAIL: the pack unpacks to more than any pack has\n"
 
     def test_that_is_not_there(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert verify.main([str(tmp_path / "pack.zip")]) == 1
@@ -552,14 +681,15 @@ class TestVerifyAnyHistory:
                 return Remembering()
 
             def teardown(self) -> None:
-                again, ground = verify.Award(), self.ground
+                ground = self.ground
                 assert isinstance(ground, Remembering)
+                again = verify.Award(ground.entries)
                 for entry in ground.entries:
                     again.take(entry)
-                again.finish()
                 sums: Counter[str] = Counter()
-                for account, _, amount in again.posted:
-                    sums[account] += amount
+                for entry in ground.entries:
+                    for account, _, amount in verify.postings(entry.type, entry.event):
+                        sums["|".join(account)] += amount
                 recorded = {"|".join(part or "" for part in account): amount for account, amount in self.journal.sums.items()}
                 assert {account: amount for account, amount in sums.items() if amount} == {
                     account: int(amount) for account, amount in recorded.items() if amount
