@@ -15,6 +15,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -181,12 +182,11 @@ class Outgoing:
     def __init__(self, rules: Rules, limits: Limits, tls: ssl.SSLContext, resolve: Resolve | None = None) -> None:
         self._rules = rules
         self._limits = limits
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=self._limits.connections,
-            keepalive_expiry=KEEP_S,
-            network_backend=_Pinned(rules, resolve or resolved),
-        )
+        self._tls = tls
+        self._backend = _Pinned(rules, resolve or resolved)
+        self._pool = self._made()
+        self._calls = Counter[httpcore.AsyncConnectionPool]()
+        """How many calls are under way by a pool."""
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body, as JSON; whatever goes wrong is told in the answer."""
@@ -201,13 +201,32 @@ class Outgoing:
         return Answer(status, told, failure, round((time.monotonic() - begun) * 1_000), again)
 
     async def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, str | None]:
-        """Gives the status, the beginning of the body, and what `Retry-After` says."""
+        """Gives the status, the beginning of the body, and what `Retry-After` says.
+
+        A call that is given up may leave a connection in its pool that is neither open nor closed, and takes its place for ever
+        (https://github.com/encode/httpcore/issues/1093). So further calls get another pool, and the last of this one closes it.
+        """
+        pool = self._pool
+        self._calls[pool] += 1
+        try:
+            return await self._send_by(pool, url, body, headers)
+        except (asyncio.CancelledError, httpcore.PoolTimeout):
+            if pool is self._pool:
+                self._pool = self._made()
+            raise
+        finally:
+            self._calls[pool] -= 1
+            if pool is not self._pool and not self._calls[pool]:
+                del self._calls[pool]
+                await pool.aclose()
+
+    async def _send_by(
+        self, pool: httpcore.AsyncConnectionPool, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, str | None]:
         parts = urlsplit(url)
         sent = {"Host": parts.netloc, "Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
         timeouts = {"connect": self._limits.connect_s, "pool": self._limits.whole_s}
-        async with self._pool.stream(
-            "POST", url, headers=list(sent.items()), content=body, extensions={"timeout": timeouts}
-        ) as answer:
+        async with pool.stream("POST", url, headers=list(sent.items()), content=body, extensions={"timeout": timeouts}) as answer:
             again = next((value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"), None)
             told = bytearray()
             async for chunk in answer.aiter_stream():
@@ -215,6 +234,14 @@ class Outgoing:
                 if len(told) >= self._limits.answer_bytes:
                     break
             return answer.status, bytes(told), again
+
+    def _made(self) -> httpcore.AsyncConnectionPool:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._tls,
+            max_connections=self._limits.connections,
+            keepalive_expiry=KEEP_S,
+            network_backend=self._backend,
+        )
 
     async def close(self) -> None:
         """End the connections."""

@@ -221,6 +221,32 @@ class TestPost:
         assert (answer.status, answer.failure) == (None, "no answer in time")
         assert time.monotonic() - begun < 2
 
+    async def test_goes_on_after_calls_that_were_given_up_before_they_were_connected(self) -> None:
+        """A connection that is neither open nor closed must not take its place in the pool for ever."""
+        async with listening(saying(OK)) as port, Outgoing(HERE, Limits(whole_s=2.0, connections=1), tls()) as outgoing:
+            url = f"http://127.0.0.1:{port}/"
+            calls = [asyncio.create_task(outgoing.post(url, b"{}", {})) for _ in range(3)]
+            await asyncio.sleep(0)
+            for each in calls:
+                each.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            answers = [await outgoing.post(url, b"{}", {}) for _ in range(3)]
+        assert [each.status for each in answers] == [200, 200, 200]
+
+    async def test_lets_end_what_is_under_way_beside_a_call_that_is_given_up(self) -> None:
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(9 if b"/never" in head else 0.5)
+            writer.write(OK)
+            await writer.drain()
+
+        async with listening(late) as port, Outgoing(HERE, Limits(whole_s=0.8), tls()) as outgoing:
+            never = asyncio.create_task(outgoing.post(f"http://127.0.0.1:{port}/never", b"{}", {}))
+            await asyncio.sleep(0.5)
+            answer = await outgoing.post(f"http://127.0.0.1:{port}/late", b"{}", {})
+            assert (await never).failure == "no answer in time"
+        assert (answer.status, answer.body) == (200, b"thank")
+
     async def test_tells_that_the_connection_was_cut(self) -> None:
         async with listening(saying(b"")) as port:
             answer = await call(f"http://127.0.0.1:{port}/")
