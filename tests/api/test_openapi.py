@@ -30,7 +30,7 @@ from tests.profiles import CI
 
 T = TypeVar("T")
 
-EXAMPLES: Final = 40 if CI else 8
+EXAMPLES: Final = 16 if CI else 8
 CHECKS: Final[list[CheckFunction]] = [
     checks.status_code_conformance,
     checks.content_type_conformance,

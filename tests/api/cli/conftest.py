@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,10 +44,11 @@ def command(*arguments: str) -> list[str]:
 
 
 def from_nothing(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run `lcledger` as everybody does, in a process that begins from nothing, and wait for its end."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, timeout=120, env=environment(**more), cwd=TOP
-    )
+    """Run `lcledger` as everybody does, in a process that begins from nothing, anywhere, and wait for its end."""
+    with TemporaryDirectory() as elsewhere:
+        return subprocess.run(
+            command(*arguments), capture_output=True, text=True, check=False, timeout=120, env=environment(**more), cwd=elsewhere
+        )
 
 
 def lcledger(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -73,6 +74,12 @@ class Played:
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """The demo, run twice; a copy of what it left for this process of the tests, as commands write down what they tell."""
+    kept = played_once(tmp_path_factory)
+    return replace(kept, folder=copied(kept.folder, tmp_path_factory.mktemp("demo") / "ledger"))
+
+
+def played_once(everywhere: pytest.TempPathFactory) -> Played:
+    """The demo, run twice, for all processes of the tests; nobody may change it."""
 
     def play(folder: Path) -> None:
         said, took = [], []
@@ -84,9 +91,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             said.append(done.stdout)
         (folder / "played.json").write_text(json.dumps([*said, *took]), "utf-8")
 
-    kept = made_once(tmp_path_factory, "demo", play)
-    folder = copied(kept / "ledger", tmp_path_factory.mktemp("demo") / "ledger")
-    return Played(folder, *json.loads((kept / "played.json").read_text("utf-8")))
+    kept = made_once(everywhere, "demo", play)
+    return Played(kept / "ledger", *json.loads((kept / "played.json").read_text("utf-8")))
 
 
 def run(*arguments: str) -> Any:

@@ -49,8 +49,10 @@ def expect_grounds(report: Any, database: str, *contenders: str) -> None:
 class TestAppend:
     tiny = ("bench", "append", "--rounds", "1", "--seconds", "0.05", "--writers", "1", "--writers", "3")
 
-    def test_measures_ours_beside_the_library_and_the_floor(self, tmp_path: Path) -> None:
-        report = answer(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path))
+    def test_measures_ours_beside_the_library_and_the_floor_and_tells_each_line_beside_the_answer(self, tmp_path: Path) -> None:
+        done = run(*self.tiny, "--on", "sqlite", "--folder", str(tmp_path), "--json")
+        assert done.exit_code == 0, done.output
+        report = orjson.loads(done.stdout)
         expect_grounds(report, "sqlite", "ours", "library", "floor")
         assert [line["work"] for line in report["lines"]] == [
             "1 thread, 1 event each", "3 threads, 1 event each", "1 coroutine, 1 event each", "3 coroutines, 1 event each",
@@ -61,6 +63,9 @@ class TestAppend:
             assert set(line["ratios"]) == {"ours / library", "ours / floor"}
             assert min(line["medians"].values()) > 0
         assert line_of(report, "1 thread, 100 events each")["remark"] == "100.0 entries a commit"
+        told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+        assert told == [f"sqlite, {line['work']}" for line in report["lines"]]
+        assert re.search(r"3 threads, 1 event each: ours [\d.,]+, floor [\d.,]+, library [\d.,]+ entries/s", done.stderr)
         assert list(tmp_path.iterdir()) == []
 
     def test_measures_on_postgresql_in_databases_of_its_own(self, postgres_server: postgres.Server) -> None:
@@ -74,18 +79,11 @@ class TestAppend:
             assert connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lcledger_bench%'").fetchall() == []
 
     def test_shows_people_a_table(self) -> None:
-        done = run(*self.tiny, "--on", "sqlite")
+        done = run(*self.tiny, "--on", "sqlite", "--seconds", "0.01", "--writers", "3")
         assert done.exit_code == 0, done.output
         assert "3 coroutines, 1 event each" in done.stdout
         assert "ours / floor" in done.stdout
         assert "sqlite, library: journal_mode=wal, synchronous=2" in done.stdout
-
-    def test_tells_each_line_as_it_is_measured_beside_the_answer(self) -> None:
-        done = run(*self.tiny, "--on", "sqlite", "--json")
-        assert done.exit_code == 0, done.output
-        told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
-        assert told == [f"sqlite, {line['work']}" for line in orjson.loads(done.stdout)["lines"]]
-        assert re.search(r"3 threads, 1 event each: ours [\d.,]+, floor [\d.,]+, library [\d.,]+ entries/s", done.stderr)
 
     def test_refuses_postgresql_unless_it_is_said_which(self) -> None:
         done = run(*self.tiny)
