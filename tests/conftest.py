@@ -1,8 +1,6 @@
 """What many tests stand on: databases to keep a ledger in."""
 
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,9 +8,6 @@ from sqlalchemy import make_url
 
 from ledger import schema, store
 from tests import postgres, profiles  # noqa: F401 (profiles are loaded for Hypothesis)
-
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment] # httpx looks for it on the disk at every request to an application
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

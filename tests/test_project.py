@@ -79,7 +79,7 @@ class TestChecks:
 
     def test_try_as_hard_as_ci_says(self) -> None:
         assert hypothesis_settings.default is not None
-        assert hypothesis_settings.default.max_examples == (2_000 if CI else 100)
+        assert hypothesis_settings.default.max_examples == (1_000 if CI else 100)
 
 
 def reads_environment(source: str) -> Iterator[int]:

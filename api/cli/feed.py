@@ -1,5 +1,6 @@
 """`feed`: what happens under the awards that a key opens, after a position, and as it comes."""
 
+import asyncio
 import sys
 from typing import Annotated, Any, Final
 
@@ -11,7 +12,8 @@ from api.cli.asking import Looking, looks
 from api.cli.screen import say, under_way
 
 _PAGE: Final = 200
-_WAIT_S: Final = 30
+_WAIT_S: Final = 2
+"""How long it waits at once: whoever interrupts it waits no longer than that."""
 _SECONDS: Final = len("2026-11-26T03:58:11")
 
 
@@ -51,6 +53,9 @@ def feed(
                 _tell(each, as_json=looking.as_json)
             sys.stdout.flush()
             before, heard = heard, page["next"]
+            if (here := asyncio.current_task()) and here.cancelling():
+                # What waits within the service may have answered all the same.
+                raise asyncio.CancelledError
             if heard == before and not follow:
                 return
 

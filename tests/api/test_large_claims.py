@@ -1,13 +1,12 @@
 """A claim of 5,000 lines, each with its participant, its evidence and two payers, sent to a process that serves."""
 
-import time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.api import server, story
-from tests.api.server import Place
+from tests.api.server import Place, Serving
 from tests.api.story import AWARD, KIRKLEES, TOP_UP, Service
 
 pytestmark = pytest.mark.long
@@ -47,19 +46,19 @@ class TestAClaimOf5000Lines:
             async with server.asked(place, serving) as service:
                 await story.gather(service)
                 await story.agree_award(service, **server.STILL_OPEN)
-                as_json = await self._goes_through(service, "2021-Q3", json=story.claim("2021-Q3", _lines(0)))
+                as_json = await self._goes_through(serving, service, "2021-Q3", json=story.claim("2021-Q3", _lines(0)))
                 query = {"claim": "2021-Q4", "period_first": "2021-07-01", "period_last": "2021-12-31"}
                 csv = {"Content-Type": "text/csv"}
-                as_csv = await self._goes_through(service, "2021-Q4", params=query, content=_csv(LINES), headers=csv)
+                as_csv = await self._goes_through(serving, service, "2021-Q4", params=query, content=_csv(LINES), headers=csv)
                 await self._is_read_back(service)
-                assert min(as_json, as_csv) < SECONDS  # The better of two: other tests run on the same cores.
+                assert min(as_json, as_csv) < SECONDS  # Of one core.
                 assert serving.peak_mib < MIB
 
-    async def _goes_through(self, service: Service, reference: str, **sent: Any) -> float:
-        begun = time.perf_counter()
+    async def _goes_through(self, serving: Serving, service: Service, reference: str, **sent: Any) -> float:
+        begun = serving.cpu_s
         await service.cora.does(f"/v1/awards/{AWARD}/claims", **sent)
         await service.vera.does(f"/v1/awards/{AWARD}/claims/{reference}/verification", {"others": "accepted"})
-        return time.perf_counter() - begun
+        return serving.cpu_s - begun
 
     async def _is_read_back(self, service: Service) -> None:
         for reference, assessment in (("2021-Q3", 1), ("2021-Q4", 2)):

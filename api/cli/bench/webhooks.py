@@ -43,6 +43,8 @@ _P50_MS: Final = 50
 _P99_MS: Final = 250
 _MS: Final = 1_000
 _GIVEN_UP_S: Final = 120
+_LOOK_S: Final = 0.2
+"""How often it is looked whether all is sent: looking takes of the core that sends."""
 _ANSWER: Final = b"HTTP/1.1 204 Taken\r\n\r\n"
 _POSITION: Final = re.compile(rb'"position":(\d+)')
 
@@ -186,7 +188,7 @@ class _Arena:
         while self._taken() < count:
             if monotonic() > until:
                 raise TimeoutError(f"only {self._taken():,} of {count:,} were sent")
-            sleep(0.02)
+            sleep(_LOOK_S)
 
 
 # The receiver ---------------------------------------------------------------------------------------------------------
