@@ -11,7 +11,7 @@ library, for whoever wants to attach a projection of their own; `crowd` commits 
 `roots` works the whole log out anew, `backup` keeps it in a file, `inspection` names whatever does not hold in a database, both
 from a `snapshot`. `recheck` decides everything again from what was recorded. `published_head` tells others how far the log
 went, `disclosures` keep who was told what, and `alone` lets one of several processes do something. `durable_file` writes files
-that last. `yardsticks` are what the log is measured beside.
+that last, `garbage` has Python look for it later. `yardsticks` are what the log is measured beside.
 
 Imported: `domain`, SQLAlchemy, alembic, cryptography, orjson, `eventsourcing`. Not imported: `projections`, `api`, anything
 that speaks HTTP or reads the environment.

@@ -1,6 +1,5 @@
 """Following: entries in batches, folded in memory, written with how far they go in one transaction."""
 
-import gc
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 
 from ledger.entry import Registry, Seen
 from ledger.failures import Unavailable
+from ledger.garbage import not_looked_for, nothing_old
 from ledger.ledger import Ledger
 from ledger.log import Log
 from projections.folding import Folding, folding
@@ -29,15 +29,8 @@ def sparing_what_stays() -> Iterator[None]:
 
     What a batch makes goes by itself when it is done. Python would look through all of it several times meanwhile.
     """
-    enabled = gc.isenabled()
-    gc.freeze()
-    gc.disable()
-    try:
+    with nothing_old(), not_looked_for():
         yield
-    finally:
-        if enabled:
-            gc.enable()
-        gc.unfreeze()
 
 
 class Source(Protocol):

@@ -4,16 +4,14 @@
 common, `proposals` what those have that two persons do, `screen` how they speak.
 """
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from api.cli.screen import REFUSED, complain
+from ledger.garbage import not_looked_for
 
 _ABOUT: Final = """\
 A ledger of outcomes awards: from an award's terms to a settled payment.
@@ -127,17 +125,6 @@ def _assemble() -> None:
         noun.install(app)
 
 
-@contextmanager
-def _not_looking_for_garbage() -> Iterator[None]:
-    """What is imported stays: Python would look through all of it, again and again, for a fifth of the time that it takes."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-with _not_looking_for_garbage():
+# What is imported stays: Python would look through all of it, again and again, for a fifth of the time that it takes.
+with not_looked_for():
     _assemble()

@@ -1,14 +1,14 @@
 """Turns and ratios: whatever is compared is measured in turns in one run, as machines are not the same from minute to minute."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from statistics import median
 from typing import Final
 
 from api.cli.screen import bar
+from ledger.garbage import nothing_old
 
 OURS: Final = "ours"
 LIBRARY: Final = "library"
@@ -58,7 +58,9 @@ def take_turns(rounds: int, contenders: Mapping[str, Contender], *, warm_up: boo
     A terminal is shown whose turn it is.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    with _nothing_old(), bar(still=True) as progress:
+    gc.collect()
+    # Looking for garbage in what was there before takes longer than many turns do, and holds up those that follow.
+    with nothing_old(), bar(still=True) as progress:
         turns = progress.add_task("Turns", total=(rounds + warm_up) * len(contenders))
         for number in range(rounds + warm_up):
             for name, work in contenders.items():
@@ -69,17 +71,6 @@ def take_turns(rounds: int, contenders: Mapping[str, Contender], *, warm_up: boo
                     samples[name].append(figure)
                 progress.advance(turns)
     return samples
-
-
-@contextmanager
-def _nothing_old() -> Iterator[None]:
-    """Nobody looks for garbage in what was there before: that takes longer than many turns do, and holds up those that follow."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _told(number: int, rounds: int) -> str:
