@@ -1,8 +1,9 @@
 """Audit packs: one zip with everything that was recorded of an award, its proof, and a program that checks it elsewhere.
 
-A pack is of the last signed checkpoint up to a position, and the same bytes whenever it is made again with the same key: names
-are in order, times are none. It has only what the award's own entries say, so that it tells nothing of any other award, and only
-commitments to what stands in the vault. What it is made of is worked out from the log itself, so that it waits for no read model.
+A pack is of the last signed checkpoint up to a position, and the same bytes whenever this release makes it again: names are in
+order, times are none, and what was signed for it first is kept, so that another key that signs the log later changes nothing. It
+has only what the award's own entries say, so that it tells nothing of any other award, and only commitments to what stands in the
+vault. What it is made of is worked out from the log itself, so that it waits for no read model.
 """
 
 import base64
@@ -24,12 +25,13 @@ from domain.journal import journal
 from domain.money import Money
 from domain.payment import PaymentFellDue, PaymentMoved, PaymentNettedOff
 from domain.postings import Account, sums
-from ledger import award_heads, notes
+from ledger import award_heads, pack_signatures
 from ledger.checkpoints import Checkpoints, Signed
 from ledger.entry import Entry, Row, decode
 from ledger.ledger import Ledger
 from ledger.log import Damaged
 from ledger.notes import Signer, Verifier
+from ledger.pack_signatures import KEYS
 from projections.statements import statement
 from projections.trails import row_of
 
@@ -45,6 +47,7 @@ BETWEEN: Final = f"\n{'-' * 100}\n\n"
 """Stands between explanations that people read."""
 
 _Row = Iterable[object]
+Files = dict[str, bytes]
 
 
 def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, signer: Signer) -> bytes | None:
@@ -52,30 +55,36 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
 
     Raises `KeyIsAnother`, and `Damaged` if the log is not what was sealed.
     """
-    head = award_heads.sign(ledger, checkpoints, award, signed, signer)
+    head = award_heads.to_sign(ledger, checkpoints, award, signed, signer)
     if head is None:
         return None
+    headed = pack_signatures.first(ledger, signed.origin, signer, lambda _: head.text)
     rows = _rows(ledger, award, signed.size)
     entries = [decode(row, ledger.registry) for row in rows]
     before = _before(checkpoints, signed.size)
     explained = list(explanations(ledger, award, entries, signed.size))
     files = {
         "README.txt": (_HERE / "README.txt").read_bytes(),
-        "award-head.txt": head.encode(),
+        "award-head.txt": headed.note.encode(),
         "books.py": (_HERE / "books.py").read_bytes(),
         "checkpoint.txt": signed.note.encode(),
         "checkpoints.json": _written([each.note for each in before]),
         "explanations.json": _written([each.told for each in explained]),
         "explanations.txt": BETWEEN.join(each.text for each in explained).encode(),
         "entries.txt": b"".join(_stored(row) for row in rows),
-        "keys.txt": "".join(f"{word}\n" for word in _keys(checkpoints, signed, signer)).encode(),
         "proof.txt": _proof(checkpoints, rows, [each.size for each in before], signed.size),
         "terms.json": _written(_terms(entries)),
         "verify.py": (_HERE / "verify.py").read_bytes(),
         **_figures(award, entries, signed.size),
         **_tables(entries),
     }
-    return _zipped(files | {"manifest.txt": _manifest(files, signed, award, signer).encode()})
+    known = _keys(checkpoints, signed, headed.key)
+
+    def keyed(key: bytes) -> Files:
+        return files | {KEYS: "".join(f"{word}\n" for word in dict.fromkeys([*known, _word(signed, key)])).encode()}
+
+    listed = pack_signatures.first(ledger, signed.origin, signer, lambda key: _manifest(keyed(key), signed, award))
+    return _zipped(keyed(listed.key) | {"manifest.txt": listed.note.encode()})
 
 
 # What is proved -------------------------------------------------------------------------------------------------------
@@ -112,21 +121,24 @@ def _before(checkpoints: Checkpoints, size: int) -> list[Signed]:
     return list(days.values())
 
 
-def _keys(checkpoints: Checkpoints, signed: Signed, signer: Signer) -> list[str]:
-    """The keys that signed checkpoints up to this one, in order, and the one that signs the pack."""
+def _keys(checkpoints: Checkpoints, signed: Signed, heads: bytes) -> list[str]:
+    """The keys that signed checkpoints up to this one, in order, and the one that signed the award head."""
     signings = checkpoints.signings()
     words = [each.verifier.vkey for each in signings if each.first is not None and each.first <= signed.size]
-    return list(dict.fromkeys([*words, Verifier(signed.origin, signer.public).vkey]))
+    return [*words, _word(signed, heads)]
 
 
-def _manifest(files: dict[str, bytes], signed: Signed, award: str, signer: Signer) -> str:
-    """The hash of every file, signed, so that a change is found also in what is there for people only."""
+def _word(signed: Signed, key: bytes) -> str:
+    return Verifier(signed.origin, key).vkey
+
+
+def _manifest(files: Files, signed: Signed, award: str) -> str:
+    """The hash of every file, to be signed, so that a change is found also in what is there for people only."""
     hashes = "".join(f"{sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    text = f"{HEADING}\n{signed.origin}\n{award}\n{signed.size}\n{hashes}"
-    return notes.written(text, [signer.sign(signed.origin, text)])
+    return f"{HEADING}\n{signed.origin}\n{award}\n{signed.size}\n{hashes}"
 
 
-def _zipped(files: dict[str, bytes]) -> bytes:
+def _zipped(files: Files) -> bytes:
     out = BytesIO()
     with zipfile.ZipFile(out, "w") as packed:
         for name in sorted(files):

@@ -61,7 +61,16 @@ class AwardHead:
 def sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, signer: Signer) -> str | None:
     """The head of an award as of a checkpoint, signed; nothing if the award had no entries then.
 
-    The last entry is proved to be under the checkpoint's root before it is signed. Raises `KeyIsAnother`, `Damaged`.
+    Raises `KeyIsAnother`, `Damaged`.
+    """
+    head = to_sign(ledger, checkpoints, award, signed, signer)
+    return None if head is None else notes.written(head.text, [signer.sign(signed.origin, head.text)])
+
+
+def to_sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, signer: Signer) -> AwardHead | None:
+    """The head of an award as of a checkpoint, of which the last entry is proved to be under the checkpoint's root.
+
+    Nothing if the award had no entries then. Raises `KeyIsAnother` if this is not the key to sign it, and `Damaged`.
     """
     if signer.public != checkpoints.key():
         raise KeyIsAnother(KeyIsAnother.__doc__)
@@ -70,5 +79,4 @@ def sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
         return None
     position, entries, leaf = tip
     checkpoints.tree.inclusion(position - 1, signed.size, checkpoints.root_of(signed))
-    head = AwardHead(signed.origin, award, entries, leaf, signed.size)
-    return notes.written(head.text, [signer.sign(signed.origin, head.text)])
+    return AwardHead(signed.origin, award, entries, leaf, signed.size)

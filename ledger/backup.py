@@ -26,7 +26,7 @@ from domain.webhook import Reason, State, Webhook
 from ledger import durable_file, failures, merkle
 from ledger.entry import NO_LEAF, Registry, Row, draft, place, row_of, written
 from ledger.facts import Folder, Streams
-from ledger.log import CHECKPOINT, COSIGNATURE, ENTRY, HEAD, PARTICIPANT, RECEIPT, TEXT, Log, Turn
+from ledger.log import CHECKPOINT, COSIGNATURE, ENTRY, HEAD, PACK_SIGNATURE, PARTICIPANT, RECEIPT, TEXT, Log, Turn
 from ledger.roots import Roots, Seal, walk
 from ledger.snapshot import Snapshot, snapshot
 from ledger.states import States
@@ -45,11 +45,14 @@ _BESIDE: Final = {
     "participants": PARTICIPANT,
     "checkpoints": CHECKPOINT,
     "cosignatures": COSIGNATURE,
+    "pack_signatures": PACK_SIGNATURE,
 }
 """The tables beside the log, with their columns."""
-_KEYS: Final = {"receipts": 2, "vault_key": 1, "texts": 1, "participants": 2, "checkpoints": 1, "cosignatures": 2}
+_KEYS: Final = {
+    "receipts": 2, "vault_key": 1, "texts": 1, "participants": 2, "checkpoints": 1, "cosignatures": 2, "pack_signatures": 1,
+}  # fmt: skip
 """How many columns of each, from the first on, are its key."""
-_SIGNED: Final = frozenset({"checkpoints", "cosignatures"})
+_SIGNED: Final = frozenset({"checkpoints", "cosignatures", "pack_signatures"})
 _COLUMNS: Final = {"entries": ENTRY, "heads": HEAD, **_BESIDE}
 
 Progress = Callable[[int, int], None]

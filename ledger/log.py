@@ -188,6 +188,7 @@ CHECKPOINT: Final = (
     ("size", "bigint"), ("origin", "text"), ("root", "bytea"), ("key", "bytea"), ("note", "text"), ("made_at", "text"),
 )  # fmt: skip
 COSIGNATURE: Final = (("size", "bigint"), ("witness", "text"), ("line", "text"), ("made_at", "text"))
+PACK_SIGNATURE: Final = (("subject", "text"), ("key", "bytea"), ("note", "text"))
 
 
 class Reads:
@@ -434,6 +435,11 @@ class Reads:
     def cosigned(self, witness: str) -> int:
         """The size of the last checkpoint that a witness cosigned; 0 if it cosigned none."""
         return int(self._rows("SELECT coalesce(max(size), 0) FROM cosignatures WHERE witness = ?", witness)[0][0])
+
+    def pack_signature(self, subject: str) -> tuple[bytes, str] | None:
+        """The key by which something was signed for a pack first, and the note."""
+        found = self._rows("SELECT key, note FROM pack_signatures WHERE subject = ?", subject)
+        return (bytes(found[0][0]), found[0][1]) if found else None
 
     def tracked(self, follower: str) -> int | None:
         """How far a follower of the `eventsourcing` library has come."""

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, inspect
 from ledger import failures, store
 from ledger.lock_file import LockFile
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The last step of the migrations that this release brings."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 BESIDE: Final[Mapping[store.Part, str]] = {"disclosures": "0001", "deliveries": "0002"}
@@ -34,6 +34,7 @@ _SQLITE_TRIGGERS: Final = frozenset({
     "checkpoints_never_change", "checkpoints_never_vanish", "checkpoints_go_on",
     "cosignatures_never_change", "cosignatures_never_vanish", "cosignatures_replace_nothing",
     "subtrees_never_change", "subtrees_never_vanish", "subtrees_replace_nothing",
+    "pack_signatures_never_change", "pack_signatures_never_vanish", "pack_signatures_replace_nothing",
 })  # fmt: skip
 _POSTGRESQL_TRIGGERS: Final = frozenset(name for name in _SQLITE_TRIGGERS if not name.endswith("_replace_nothing"))
 _ROLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]{0,62}")
@@ -42,7 +43,7 @@ _GRANTS: Final = """
 GRANT USAGE ON SCHEMA log TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA log TO {role};
 GRANT INSERT ON log.entries, log.heads, log.receipts, log.vault_key, log.texts, log.participants, log.tracking TO {role};
-GRANT INSERT ON log.checkpoints, log.cosignatures, log.subtrees TO {role};
+GRANT INSERT ON log.checkpoints, log.cosignatures, log.subtrees, log.pack_signatures TO {role};
 GRANT UPDATE, DELETE ON log.texts, log.participants, log.tracking TO {role};
 GRANT USAGE, CREATE ON SCHEMA views TO {role};
 GRANT USAGE ON SCHEMA disclosures TO {role};

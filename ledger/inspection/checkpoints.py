@@ -11,10 +11,12 @@ from ledger.checkpoints import LEAF_DIGITS, Checkpoint, Signed
 from ledger.entry import Registry, reader
 from ledger.inspection.findings import Findings
 from ledger.notes import COSIGNATURE, Line, NoteIsWrong, Verifier
+from ledger.pack_signatures import subject_of
 from ledger.snapshot import Snapshot
 
 _AT_ONCE: Final = 500
 _SAID: Final = "SELECT position, state, leaf FROM entries WHERE stream = ? ORDER BY position"
+_PACKED: Final = "SELECT subject, key, note FROM pack_signatures WHERE subject > ? ORDER BY subject LIMIT ?"
 _ORPHANS: Final = "SELECT size, witness FROM cosignatures WHERE size NOT IN (SELECT size FROM checkpoints) ORDER BY size"
 
 
@@ -54,6 +56,7 @@ class Checkpoints:
             if (text := self._signed(signed, keys)) is not None:
                 self._cosigned(signed.size, text)
             self.held(roots, signed.size, signed.root, "a checkpoint was signed")
+        self._packed({key for _, key in keys})
         for size, witness in self._reads.ask(_ORPHANS):
             self._findings.note("checkpoint", size, f"it is missing, though {witness} cosigned it")
 
@@ -149,7 +152,30 @@ class Checkpoints:
             if not its_own:
                 self._findings.note("cosignature", size, f"the line of {witness} is none of its over this checkpoint")
 
+    def _packed(self, known: set[bytes]) -> None:
+        """What was signed for audit packs was signed by a key of the log, and stands where its text is looked for."""
+        after = ""
+        while rows := self._reads.ask(_PACKED, after, _AT_ONCE):
+            after = rows[-1][0]
+            for subject, key, note in rows:
+                self._findings.count("pack signatures")
+                if (fault := _fault_of_pack(subject, bytes(key), note, known)) is not None:
+                    self._findings.note("pack signature", None, f"{subject[:LEAF_DIGITS]}: {fault}")
+
     def _origin(self, size: int) -> str | None:
         begun = max((restored.head.size + 1 for _, restored in self._restores if restored.head.size < size), default=1)
         leaf = self._reads.leaf_at(begun)
         return None if leaf is None else leaf.hex()[:LEAF_DIGITS]
+
+
+def _fault_of_pack(subject: str, key: bytes, note: str, known: set[bytes]) -> str | None:
+    """What is wrong with what was signed for a pack, if anything is."""
+    try:
+        text, _ = notes.parsed(note)
+        _, origin, *_ = text.split("\n")
+        notes.opened(note, [Verifier(origin, key)])
+    except (NoteIsWrong, ValueError) as wrong:
+        return f"it is not as it was signed: {wrong}"
+    if key not in known:
+        return "it is signed by a key that was never the log's: it is forged"
+    return None if subject_of(text) == subject else "it stands in the place of another text"

@@ -748,6 +748,42 @@ class TestRoute:
         for as_of in (first, first + 1):
             assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={as_of}")).content == before
 
+    async def test_stays_the_same_when_another_key_signs_the_log(
+        self, service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await story.submit(service)
+        state, first = service.app.state, sign(service)
+        old = signing.signer(service.settings, state.checkpoints)
+        before = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        await service.first.does("/v1/log/keys", everything.new_key(service, old))
+        assert slug(await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (503, "log-is-not-signed")
+        monkeypatch.setattr(signing, "signer", lambda *_: NEW)
+        await story.verify(service)
+        last = state.checkpoints.sign(NEW, old)
+        assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={first}")).content == before
+        after = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        words = {each: Verifier(last.origin, each.public).vkey for each in (old, NEW)}
+        for made, by, code in ((before, old, 0), (before, NEW, 1), (after, NEW, 0)):
+            assert said(unpacked(made), capsys, "--key", words[by])[0] == code
+        assert unpacked(before)["keys.txt"].decode().split() == [words[old]]
+        assert unpacked(after)["keys.txt"].decode().split() == [words[old], words[NEW]]
+
+    async def test_is_signed_by_the_new_key_for_good_where_the_old_one_never_did(
+        self, service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state, first = service.app.state, sign(service)
+        old, third = signing.signer(service.settings, state.checkpoints), Signer(b"\x33" * 32)
+        await service.first.does("/v1/log/keys", everything.new_key(service, old))
+        address = f"/v1/awards/{AWARD}/audit-pack?as_of={first}"
+        monkeypatch.setattr(signing, "signer", lambda *_: NEW)
+        made = (await service.audrey.get(address)).content
+        monkeypatch.setattr(state.checkpoints, "key", lambda: third.public)
+        monkeypatch.setattr(signing, "signer", lambda *_: third)
+        assert (await service.audrey.get(address)).content == made
+        files = unpacked(made)
+        assert len(files["keys.txt"].split()) == 2
+        assert said(files, capsys)[0] == 0
+
     async def test_has_a_checkpoint_of_each_day_and_the_proof_that_they_are_of_one_history(
         self, service: Service, capsys: pytest.CaptureFixture[str]
     ) -> None:

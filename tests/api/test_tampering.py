@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine
 
+from api import packing
 from api.cli.inspection import everything as look_over
 from api.settings import Settings
 from domain import party
@@ -50,8 +51,9 @@ KEY = bytes(range(100, 132))
 OURS, FORGERS = Signer(bytes(SEED_BYTES)), Signer(b"\x55" * SEED_BYTES)
 WITNESS = Signer(b"\x77" * SEED_BYTES)
 OURS_BEFORE = Signer(bytes(range(SEED_BYTES)))
-TABLES = ("entries", "heads", "receipts", "checkpoints", "cosignatures", "subtrees")
-FORGET = tuple(f"DELETE FROM {table}" for table in ("checkpoints", "cosignatures", "subtrees"))
+SIGNED = ("checkpoints", "cosignatures", "subtrees", "pack_signatures")
+TABLES = ("entries", "heads", "receipts", *SIGNED)
+FORGET = tuple(f"DELETE FROM {table}" for table in SIGNED)
 """What else would tell of another history."""
 COLUMNS = "position, stream, version, type, recorded_at, award, award_sequence, header, state, leaf"
 
@@ -79,6 +81,7 @@ async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
         signed = await asyncio.to_thread(state.checkpoints.sign, OURS)
         line = WITNESS.cosign("witness.example", signed.checkpoint.text, 1_700_000_000)
         await asyncio.to_thread(state.checkpoints.cosign, signed, Verifier("witness.example", WITNESS.public, COSIGNATURE), line)
+        await asyncio.to_thread(packing.pack, state.ledger, state.checkpoints, story.AWARD, signed, OURS)
         head = state.ledger.head()
         await state.views.wait(head.size, 30)
         return head.size, head.root
@@ -446,6 +449,23 @@ def cosign_with_the_key_of_the_log(tampering: Tampering) -> None:
         tampering.say(connection, "UPDATE cosignatures SET witness = ?, line = ? WHERE size = ?", witness, line, size)
 
 
+def change_what_was_signed_for_a_pack(tampering: Tampering) -> None:
+    tampering.do("UPDATE pack_signatures SET note = replace(note, 'award-head/v1\n', 'award-head/v1\nmore\n')")
+
+
+def forge_what_was_signed_for_a_pack(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        for subject, note in connection.exec_driver_sql("SELECT subject, note FROM pack_signatures").fetchall():
+            text, _ = notes.parsed(note)
+            forged = notes.written(text, [FORGERS.sign(text.split("\n")[1], text)])
+            sql = "UPDATE pack_signatures SET key = ?, note = ? WHERE subject = ?"
+            tampering.say(connection, sql, FORGERS.public, forged, subject)
+
+
+def exchange_what_was_signed_for_packs(tampering: Tampering) -> None:
+    tampering.do("UPDATE pack_signatures SET subject = '0' || subject")
+
+
 def change_the_root_of_a_subtree(tampering: Tampering) -> None:
     with tampering.free() as connection:
         tampering.say(connection, "UPDATE subtrees SET root = ? WHERE height = 8 AND number = 0", b"\x66" * 32)
@@ -534,6 +554,9 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (change_a_cosignature, r"cosignature \d+: the line of witness.example\S+ is none of its over this checkpoint"),
     (invent_a_witness, r"cosignature \d+: the line of a-commissioner\+00000000\+nothing is none of its"),
     (cosign_with_the_key_of_the_log, r"cosignature \d+: the line of \S+ is none of its over this checkpoint"),
+    (change_what_was_signed_for_a_pack, r"pack signature: \w{16}: it is not as it was signed"),
+    (forge_what_was_signed_for_a_pack, r"pack signature: \w{16}: it is signed by a key that was never the log's"),
+    (exchange_what_was_signed_for_packs, r"pack signature: \w{16}: it stands in the place of another text"),
     (change_the_root_of_a_subtree, r"subtree 0: of height 8: its root is not that of what is below it"),
     (invent_a_subtree, r"subtree 0: of height 16: the log has not all of what is below it"),
     (spoil_a_fingerprint, r"receipt \d+: of \S+ by \S+: its fingerprint is none"),
@@ -554,7 +577,16 @@ class TestVerify:
         assert (found.faults, found.left_out) == ([], [])
         assert (found.size, found.root) == (whole.size, whole.root)
         assert found.counts["entries"] == whole.size
-        assert {"heads", "receipts", "texts", "participants", "checkpoints", "cosignatures", "subtrees"} < found.counts.keys()
+        assert {
+            "heads",
+            "receipts",
+            "texts",
+            "participants",
+            "checkpoints",
+            "cosignatures",
+            "subtrees",
+            "pack signatures",
+        } < found.counts.keys()
 
     @pytest.mark.parametrize(("deed", "named"), DEEDS, ids=[deed.__name__ for deed, _ in DEEDS])
     def test_names(self, tampering: Tampering, deed: Callable[[Tampering], None], named: str) -> None:
