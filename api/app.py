@@ -52,6 +52,7 @@ from api.commands import OwnWrites
 from api.openapi import refused_with
 from api.readings import NotModified
 from api.settings import Settings, vault_key
+from api.witnesses import Asking
 from ledger.checkpoints import Checkpoints
 from ledger.disclosures import Disclosures
 from ledger.ledger import Ledger
@@ -123,6 +124,7 @@ def create_app(
     async def life(app: FastAPI) -> AsyncIterator[None]:
         opened = await asyncio.to_thread(_open, settings, ledger, views, clock)
         app.state.checkpoints = Checkpoints(opened[0], settings.log_name)
+        app.state.asking = Asking(settings.known_witnesses, opened[0].now)
         app.state.ledger, app.state.views, app.state.disclosures, app.state.deliveries = opened
         app.state.registering = asyncio.Lock()  # One webhook is registered after the other.
         app.state.metrics.watch(opened[0], opened[2])

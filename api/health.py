@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import logs
+from api.witnesses import Refusal
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
 from projections.deliveries import Deliveries, State
@@ -42,6 +43,12 @@ class Witness(BaseModel):
 
     name: str
     cosigned: Annotated[int, Field(description="Of how many entries the last checkpoint is that it cosigned; 0: none is")]
+    refused_at: Annotated[
+        datetime | None, Field(description="When it was asked last and did not cosign; nothing once it does again")
+    ] = None
+    refusal: Annotated[
+        str | None, Field(description="Why it did not, in its words or ours; told by the process that asks it, as of its start")
+    ] = None
 
 
 class Ready(BaseModel):
@@ -58,7 +65,7 @@ class Ready(BaseModel):
     checkpoint: Annotated[
         int | None, Field(description="How many entries the last signed checkpoint is of; nothing: none is")
     ] = None
-    witnesses: Annotated[tuple[Witness, ...], Field(description="Why one does not cosign is in the service's log")] = ()
+    witnesses: tuple[Witness, ...] = ()
     webhooks_failing: Annotated[int, Field(description="Webhooks that did not take the last that they were sent")] = 0
     webhooks_parked: Annotated[
         int, Field(description="Deliveries that were not taken at their last try; `GET /v1/webhooks` says whose")
@@ -121,12 +128,18 @@ def _look(state: Any) -> Ready:
         views_lag=max(position - views_position, 0),
         models=models,
         checkpoint=checkpoint and checkpoint.size,
-        witnesses=tuple(Witness(name=name, cosigned=size) for name, size in cosigned.items()),
+        witnesses=tuple(_witness(name, size, state.asking.refusals.get(name)) for name, size in cosigned.items()),
         webhooks_failing=failing,
         webhooks_parked=parked,
         disclosures_waiting=state.disclosures.waiting,
         disclosures_failing=state.disclosures.failing,
     )
+
+
+def _witness(name: str, cosigned: int, refusal: Refusal | None) -> Witness:
+    if refusal is None:
+        return Witness(name=name, cosigned=cosigned)
+    return Witness(name=name, cosigned=cosigned, refused_at=refusal.at, refusal=refusal.why)
 
 
 def _untaken(deliveries: Deliveries) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from api import logs
 from api.settings import NotSetUp, Settings, signing_key
-from api.witnesses import asking
+from api.witnesses import Asking
 from ledger.checkpoints import Checkpointing, Checkpoints
 from ledger.notes import Signer
 
@@ -17,9 +17,9 @@ def signer(ours: Settings, checkpoints: Checkpoints) -> Signer:
     return Signer(seed)
 
 
-def checkpointing(ours: Settings, checkpoints: Checkpoints) -> Checkpointing | None:
-    """What signs while the service runs; nothing where no key is set."""
+def checkpointing(ours: Settings, checkpoints: Checkpoints, asking: Asking) -> Checkpointing | None:
+    """What signs while the service runs, and has witnesses asked; nothing where no key is set."""
     if not ours.embedded and ours.signing_key is None:
         log.warning("no checkpoint is signed, as no LCLEDGER_SIGNING_KEY_FILE is set")
         return None
-    return Checkpointing(checkpoints, lambda: signer(ours, checkpoints), ours.checkpoint_every_s, asking(ours.known_witnesses))
+    return Checkpointing(checkpoints, lambda: signer(ours, checkpoints), ours.checkpoint_every_s, asking)

@@ -1,8 +1,9 @@
 """Witnesses: asked to cosign our checkpoints (C2SP tlog-witness), and one of our own, for the logs of others."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -102,16 +103,26 @@ async def _body(chunks: AsyncIterator[bytes]) -> bytes | None:
     return body
 
 
-def asking(witnesses: Sequence[KnownWitness]) -> Callable[[Checkpoints], None]:
-    """What asks witnesses whenever a checkpoint is signed, and complains once of each that does not cosign."""
-    complaints: dict[str, str] = {}
+class Refusal(NamedTuple):
+    """Why a witness did not cosign the last checkpoint, and when it was asked."""
 
-    def ask_them(checkpoints: Checkpoints) -> None:
-        failed = ask_all(witnesses, checkpoints)
+    at: datetime
+    why: str
+
+
+class Asking:
+    """Asks witnesses whenever a checkpoint is signed, and complains once of each that does not cosign."""
+
+    def __init__(self, witnesses: Sequence[KnownWitness], now: Callable[[], datetime]) -> None:
+        self.refusals: Mapping[str, Refusal] = {}
+        """What each said last, by its name, until it cosigns again. Known to the process that asks, as of its start."""
+        self._witnesses = witnesses
+        self._now = now
+
+    def __call__(self, checkpoints: Checkpoints) -> None:
+        """Have all of them cosign the last checkpoint, and remember who did not."""
+        before, failed = self.refusals, ask_all(self._witnesses, checkpoints)
+        self.refusals = {name: Refusal(self._now(), why) for name, why in failed.items()}
         for name, why in failed.items():
-            if complaints.get(name) != why:
+            if name not in before or before[name].why != why:
                 log.error("a witness does not cosign", witness=name, why=why)
-        complaints.clear()
-        complaints.update(failed)
-
-    return ask_them

@@ -23,6 +23,7 @@ from api.cli.screen import REFUSED, complaints
 from api.delivering import Delivering, manner
 from api.identity import FIRST_KEY_FILE, first_administrator
 from api.settings import Settings, settings, vault_key
+from ledger.checkpoints import Checkpointing
 from ledger.ledger import Ledger
 from ledger.log import Clock
 from ledger.published_head import PublishedHead, Publishing
@@ -212,11 +213,16 @@ async def running(ours: Settings, *, clock: Clock | None = None, serving: bool =
         publishing = Publishing(ledger, PublishedHead(ours.published_head_file)) if serving else nullcontext()
         with publishing:
             async with app.router.lifespan_context(app):
-                app.state.checkpointing = checkpointing = signing.checkpointing(ours, app.state.checkpoints) if serving else None
+                app.state.checkpointing = checkpointing = _signing(ours, app) if serving else None
                 with checkpointing or nullcontext(), delivering(ours, app) if serving and ours.embedded else nullcontext():
                     yield app
     finally:
         await asyncio.to_thread(ledger.close)
+
+
+def _signing(ours: Settings, app: FastAPI) -> Checkpointing | None:
+    """What signs while the application runs, and has witnesses asked."""
+    return signing.checkpointing(ours, app.state.checkpoints, app.state.asking)
 
 
 def delivering(ours: Settings, app: FastAPI) -> Delivering:

@@ -1,5 +1,6 @@
 """A witness in a process of its own holds a log to its history."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -8,7 +9,9 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import orjson
@@ -141,19 +144,73 @@ class TestWitness:
         assert not (tmp_path / "witness").exists()
 
 
+@contextmanager
+def answering(answers: list[tuple[int, str]]) -> Iterator[int]:
+    """A server on a port that answers whatever stands first, to everybody."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # (its library has it so)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
 class TestWhoeverLooksAfterTheService:
     async def test_is_told_how_far_each_witness_cosigned(self, tmp_path: Path) -> None:
         verifier = Verifier("investor.test/w", LOG.public, notes.COSIGNATURE)
         async with story.serving(tmp_path, witnesses=f"{verifier.vkey} http://127.0.0.1:1") as service:
             checkpoints = service.app.state.checkpoints
             signed = checkpoints.sign(LOG)
-            assert (await service.nobody.reads("/v1/health/ready"))["witnesses"] == [{"name": "investor.test/w", "cosigned": 0}]
+            nothing = {"cosigned": 0, "refused_at": None, "refusal": None}
+            assert (await service.nobody.reads("/v1/health/ready"))["witnesses"] == [{"name": "investor.test/w", **nothing}]
             text = notes.parsed(signed.note)[0]
             checkpoints.cosign(signed, verifier, LOG.cosign(verifier.name, text, 1))
             assert (await service.nobody.reads("/v1/health/ready"))["witnesses"][0]["cosigned"] == signed.size
             metrics = (await service.first.get("/v1/metrics")).text
             assert f'lcledger_witness_cosigned{{witness="investor.test/w"}} {float(signed.size)}' in metrics
             assert f"lcledger_checkpoint {float(signed.size)}" in metrics
+
+    async def test_is_told_why_a_witness_does_not_cosign_until_it_does(self, tmp_path: Path) -> None:
+        verifier, answers = Verifier("investor.test/w", LOG.public, notes.COSIGNATURE), [(403, "unknown log\n")]
+        with answering(answers) as port:
+            async with story.serving(tmp_path, witnesses=f"{verifier.vkey} http://127.0.0.1:{port}") as service:
+                state = service.app.state
+                signed = state.checkpoints.sign(LOG)
+
+                async def told() -> tuple[object, object, str | None]:
+                    await asyncio.to_thread(state.asking, state.checkpoints)
+                    (witness,) = (await service.nobody.reads("/v1/health/ready"))["witnesses"]
+                    return witness["cosigned"], witness["refusal"], witness["refused_at"] and witness["refused_at"][:16]
+
+                assert await told() == (0, "it answered 403: unknown log", "2021-10-01T09:00")
+                service.clock.forward(minutes=1)
+                assert await told() == (0, "it answered 403: unknown log", "2021-10-01T09:01")
+                answers[0] = (200, str(LOG.cosign(verifier.name, signed.checkpoint.text, 1)))
+                assert await told() == (signed.size, None, None)
+
+    def test_is_told_once_of_each_reason(self, ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+        verifier, answers = Verifier("investor.test/w", LOG.public, notes.COSIGNATURE), [(403, "unknown log\n")]
+        with answering(answers) as port:
+            asking = witnesses.Asking([KnownWitness(verifier, f"http://127.0.0.1:{port}")], ledger.now)
+            for answer in ((403, "unknown log\n"), (403, "unknown log\n"), (500, "\n")):
+                answers[0] = answer
+                asking(Checkpoints(ledger))
+        asking(Checkpoints(ledger))
+        assert asking.refusals["investor.test/w"].why.startswith("it cannot be reached: ")
+        assert caplog.text.count("a witness does not cosign") == 3
 
 
 class TestSettings:
