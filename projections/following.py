@@ -45,13 +45,20 @@ class Source(Protocol):
         """The events that are known."""
 
 
+class Rows(Protocol):
+    """Where the rows are that models have: their tables, or what is about to be written there too."""
+
+    def fetch(self, connection: Connection | None, standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
+        """The stored rows of streams."""
+
+
 def fold(
-    tables: Tables, source: Source, standings: Sequence[Standing], entries: range, connection: Connection | None = None
+    rows: Rows, source: Source, standings: Sequence[Standing], entries: range, connection: Connection | None = None
 ) -> list[Folding[Any]]:
     """Take each model through the entries of some positions. Nothing is written; one that fails stops, and the others go on."""
 
     def before(standing: Standing, streams: Collection[str]) -> dict[str, Stored]:
-        return tables.fetch(connection, standing, streams)
+        return rows.fetch(connection, standing, streams)
 
     foldings = [folding(standing, before) for standing in standings]
     known, unknown = _read(source, foldings, entries)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import parent_process
@@ -11,7 +12,7 @@ import pytest
 
 from domain.money import Money
 from ledger.ledger import Ledger
-from projections import abreast, following
+from projections import abreast, following, rebuilding
 from projections import views as views_module
 from projections.claims import ClaimsProjection
 from projections.models import Tables
@@ -254,6 +255,58 @@ class TestRebuild:
         assert views.rebuild(lambda done, total: told.append((done, total))) == views.position
         assert (rows_of(views), digests(views)) == followed
         assert told[-1] == (views.position, views.position)
+
+    def test_folds_a_batch_on_what_is_still_being_written(
+        self, story: Story, views: Views, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On PostgreSQL; SQLite's batch is written when the next one begins."""
+        story.whole()
+        views.catch_up()
+        followed, sqlite = (rows_of(views), digests(views)), views._tables.sql.sqlite
+        folded, write, next_one = rebuilding._folded, rebuilding._write, threading.Event()
+        size, written_after_the_next_was_folded = views.position, []
+
+        def fold(*given: Any) -> Any:
+            made = folded(*given)
+            next_one.set()
+            return made
+
+        def write_late(tables: Tables, batch: Any) -> None:
+            next_one.clear()
+            if batch[0][0].now.position < size:
+                written_after_the_next_was_folded.append(next_one.wait(0 if sqlite else 10))
+            write(tables, batch)
+
+        monkeypatch.setattr(rebuilding, "_AT_ONCE", -(-size // 4))
+        monkeypatch.setattr(rebuilding, "_folded", fold)
+        monkeypatch.setattr(rebuilding, "_write", write_late)
+        views.rebuild()
+        assert (rows_of(views), digests(views)) == followed
+        assert written_after_the_next_was_folded == [not sqlite] * 3
+
+    @pytest.mark.parametrize("fails", [1, 2, 3])
+    def test_raises_what_failed_while_it_was_written(
+        self, story: Story, views: Views, monkeypatch: pytest.MonkeyPatch, fails: int
+    ) -> None:
+        story.whole()
+        views.catch_up()
+        before, write, batches = rows_of(views), rebuilding._write, []
+
+        def fail(*given: Any) -> None:
+            batches.append(given)
+            if len(batches) == fails:
+                raise OSError("the disk is full")
+            write(*given)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rebuilding, "_AT_ONCE", -(-views.position // 3))
+            patched.setattr(rebuilding, "_write", fail)
+            with pytest.raises(OSError, match="the disk is full"):
+                views.rebuild()
+        assert len(batches) == fails
+        assert rows_of(views) == before
+        views.rebuild()
+        assert (rows_of(views), views._tables.leftovers()) == (before, [])
 
     def test_mends_what_was_changed(self, story: Story, views: Views) -> None:
         story.whole()
