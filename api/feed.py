@@ -143,9 +143,7 @@ async def page(
         found = await _page(asked, wanted, None, limit)
     asked.response.headers["Ledger-Position"] = str(found.looked)
     note(rows=len(found.rows))
-    checkpoints: Checkpoints = request.app.state.checkpoints
-    signed = await run_in_threadpool(checkpoints.last, asked.as_of)
-    checkpoint = None if signed is None else TheCheckpoint.of(signed)
+    checkpoint = await _newest(request, asked.as_of)
     return Feed(rows=tuple(told(each) for each in found.rows), checkpoint=checkpoint, next=found.looked)
 
 
@@ -156,18 +154,29 @@ async def stream(
     """What happens, as it happens, as server-sent events.
 
     It ends after a while (`LCLEDGER_FEED_WAIT_S`). Clients then come again by themselves, and their key is looked at again.
+    The newest signed checkpoint comes as an event `checkpoint` (size and root, no id), whenever there is another one.
     """
-    until, rows = _until(request, _WAIT_MOST_S), 0
+    until, rows, before = _until(request, _WAIT_MOST_S), 0, None
     yield ServerSentEvent(retry=_AGAIN_MS)
     while True:
         found = await _page(asked, wanted, asked.as_of, LIMIT)
         for each in found.rows:
             yield ServerSentEvent(data=told(each), event=each.type, id=str(each.position))
+        if (checkpoint := await _newest(request, asked.as_of)) not in (None, before):
+            yield ServerSentEvent(data=checkpoint, event="checkpoint")
+            before = checkpoint
         rows += len(found.rows)
         note(rows=rows)
         wanted = wanted.model_copy(update={"after": found.looked})
         if found.looked == asked.as_of or not await _more(request, found.looked, until):
             return
+
+
+async def _newest(request: Request, as_of: int | None) -> TheCheckpoint | None:
+    """The newest checkpoint that is signed, by a position if one is given."""
+    checkpoints: Checkpoints = request.app.state.checkpoints
+    signed = await run_in_threadpool(checkpoints.last, as_of)
+    return None if signed is None else TheCheckpoint.of(signed)
 
 
 async def _page(asked: Reading, wanted: Wanted, upto: int | None, limit: int) -> Page:

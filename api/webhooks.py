@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -41,17 +40,19 @@ from domain.webhook import (
     WebhookRegistered,
     webhook_stream,
 )
+from ledger.alone import turn_of_all
 from ledger.ledger import Ledger
 from projections.deliveries import Deliveries, Queue
 from projections.deliveries import State as Waits
 from projections.notices import TOLD
-from projections.views import ViewsLag
 from projections.webhooks import WebhookRow
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 KEEPERS: Final = ADMINISTRATOR | {Role.INVESTOR}
 READERS: Final = OVERSEERS | {Role.INVESTOR}
+_REGISTERING: Final = 0x6C636C_08
+"""The key of the advisory lock under which one process registers a webhook on PostgreSQL: so none is one too many."""
 _ID_BYTES: Final = 8
 _HOUR_S: Final = 3_600
 _TAGS: Final = 10**9
@@ -249,7 +250,7 @@ async def register(new: Annotated[Registration, sent(Registration)], ask: TheAsk
         types=TOLD.keys(),
         addresses=_addresses(request),
     )
-    async with request.app.state.registering:
+    async with request.app.state.registering, turn_of_all(request.app.state.deliveries.engine, _REGISTERING):
         await _expect_room(ask, request)
         done = await ask.done(decide)
     named = next(each.event.webhook for each in done.entries if isinstance(each.event, WebhookRegistered))
@@ -335,11 +336,10 @@ async def remove(webhook: WebhookName, ask: TheAsk) -> Recorded:
 
 
 async def _expect_room(ask: Ask, request: Request) -> None:
-    """Refuse a party that has enough webhooks. In a process they are registered one by one; several may exceed it by one each."""
+    """Refuse a party that has enough webhooks, as the read models count them once they have heard of all that there are."""
     settings, views = request.app.state.settings, request.app.state.views
-    with suppress(ViewsLag):
-        head = await run_in_threadpool(ask.ledger.head)
-        await views.wait(head.size, settings.min_position_wait_s)
+    head = await run_in_threadpool(ask.ledger.head)
+    await views.wait(head.size, settings.min_position_wait_s)
     many = await run_in_threadpool(views.webhooks.many, ask.caller.party)
     if many >= settings.webhooks_most and not await run_in_threadpool(lambda: ask.spent):
         raise TooManyWebhooks(party=ask.caller.party, webhooks=many)

@@ -1,12 +1,16 @@
 """Of several processes that could do something, one does it, and the others stand by until it is gone."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures
+
+_LOOK_S: Final = 0.05
 
 
 @contextmanager
@@ -34,3 +38,20 @@ def alone(engine: Engine, key: int) -> Iterator[Callable[[], None] | None]:
                     connection.exec_driver_sql(f"SELECT pg_advisory_unlock({key})")
                 except SQLAlchemyError:  # The lock went with the connection; a pool must not keep one that still has it.
                     connection.invalidate()
+
+
+@asynccontextmanager
+async def turn_of_all(engine: Engine, key: int) -> AsyncIterator[None]:
+    """Do something while no other process does, by an advisory lock of PostgreSQL's under a key; waits until none does.
+
+    `Unavailable` if the database cannot be asked.
+    """
+    holding = alone(engine, key)
+    while await asyncio.to_thread(holding.__enter__) is None:
+        await asyncio.to_thread(holding.__exit__, None, None, None)
+        await asyncio.sleep(_LOOK_S)
+        holding = alone(engine, key)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(holding.__exit__, None, None, None)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -156,10 +157,9 @@ class Views:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                try:
-                    await asyncio.wait_for(told[1].wait(), min(left, _LOOK_S if hurry and not self._following else LOOK_EVERY_S))
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):  # `wait_for` of Python 3.11 loses a cancellation that comes with the event
+                    async with asyncio.timeout(min(left, _LOOK_S if hurry and not self._following else LOOK_EVERY_S)):
+                        await told[1].wait()
                 told[1].clear()
             return True
         finally:

@@ -124,6 +124,15 @@ class TestStream:
         assert [json.loads(each["data"]) for each in told[1:]] == whole[1:]
         assert told[-1]["event"] == "payment.approved"
 
+    async def test_tells_the_newest_checkpoint_that_is_signed(self, service: Service) -> None:
+        await story.submit(service)
+        signed = service.app.state.checkpoints.sign(signing.signer(service.settings, service.app.state.checkpoints))
+        answer = await service.ivo.get(f"{FEED}/stream")
+        told = [dict(line.split(": ", 1) for line in each.splitlines()) for each in answer.text.strip().split("\n\n")]
+        (checkpoint,) = [each for each in told if each.get("event") == "checkpoint"]
+        root = base64.b64encode(signed.root).decode()
+        assert (json.loads(checkpoint["data"]), "id" in checkpoint) == ({"size": signed.size, "root": root}, False)
+
     async def test_refuses_what_is_no_position(self, service: Service) -> None:
         answer = await service.ivo.get(f"{FEED}/stream", headers={"Last-Event-ID": "the last one"})
         assert slug(answer) == (400, "header-is-wrong")
