@@ -234,10 +234,8 @@ def _stated(asked: Reading, before: Award, made: AwardAssessed, position: int) -
 
 
 def _entries(asked: Reading, stream: Stream[Any]) -> Iterator[Entry]:
-    after = 0
-    while rows := asked.ledger.log.reads.rows(after, _AT_ONCE, stream=stream.name, upto=asked.position):
-        yield from (decode(row, asked.ledger.registry) for row in rows)
-        after = rows[-1].position
+    rows = asked.ledger.log.reads.walk(stream=stream.name, upto=asked.position, at_once=_AT_ONCE)
+    return (decode(row, asked.ledger.registry) for row in rows)
 
 
 def _about(asked: Reading, claim: Stream[Any], line: int, assessment: int) -> Iterator[Entry]:

@@ -15,12 +15,13 @@ from datetime import date
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from api.explaining import explanations
 from api.tables import table
 from domain.calendar import financial_year, last_day
 from domain.claim import ClaimLinesAssessed, ClaimLinesDecided, ClaimLinesListed, ClaimLinesReversed
+from domain.event import Event
 from domain.journal import journal
 from domain.money import Money
 from domain.payment import PaymentFellDue, PaymentMoved, PaymentNettedOff
@@ -59,7 +60,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
     if head is None:
         return None
     headed = pack_signatures.first(ledger, signed.origin, signer, lambda _: head.text)
-    rows = _rows(ledger, award, signed.size)
+    rows = list(ledger.log.reads.walk(award=award, upto=signed.size))
     entries = [decode(row, ledger.registry) for row in rows]
     before = _before(checkpoints, signed.size)
     explained = list(explanations(ledger, award, entries, signed.size))
@@ -75,7 +76,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
         "proof.txt": _proof(checkpoints, rows, [each.size for each in before], signed.size),
         "terms.json": _written(_terms(entries)),
         "verify.py": (_HERE / "verify.py").read_bytes(),
-        **_figures(award, entries, signed.size),
+        **figures(award, entries, signed.size),
         **_tables(entries),
     }
     known = _keys(checkpoints, signed, headed.key)
@@ -88,13 +89,6 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
 
 
 # What is proved -------------------------------------------------------------------------------------------------------
-
-
-def _rows(ledger: Ledger, award: str, size: int) -> list[Row]:
-    found: list[Row] = []
-    while rows := ledger.log.reads.rows(found[-1].position if found else 0, _AT_ONCE, award=award, upto=size):
-        found += rows
-    return found
 
 
 def _stored(row: Row) -> bytes:
@@ -151,7 +145,25 @@ def _zipped(files: Files) -> bytes:
 # What the entries come to ---------------------------------------------------------------------------------------------
 
 
-def _figures(award: str, entries: list[Entry], size: int) -> dict[str, bytes]:
+class Moving(Protocol):
+    """An entry, as far as it moves amounts."""
+
+    @property
+    def position(self) -> int:
+        """Where it stands in the log."""
+
+    @property
+    def stream(self) -> str:
+        """Of what it is."""
+
+    @property
+    def event(self) -> Event:
+        """What happened."""
+
+
+def figures(award: str, entries: Iterable[Moving], size: int) -> Files:
+    """The files with what an award's entries come to: balances at year ends, statement and journal."""
+    entries = list(entries)
     posted = [(account, amount) for entry in entries for account, amount in sums(entry.event).items()]
     ends = sorted({last_day(year) for (*_, of, on), _ in posted for year in (of, financial_year(on))})
     months: Counter[tuple[str, str]] = Counter()

@@ -133,23 +133,17 @@ class Folder:
 
     def _dated(self, stream: Stream[Any], upto: int | None) -> Iterator[tuple[tuple[Row, Event, PersonId], Event, date]]:
         """What happened, each with the London day on which it was recorded."""
-        for row in self._rows(stream, upto):
+        for row in self._reads.walk(stream=stream.name, upto=upto, at_once=_AT_ONCE):
             event, said = self._read(row.state)
             yield (row, event, PersonId(said["person"])), event, london_day(moment_of(row.recorded_at))
 
     def events(self, stream: Stream[Any]) -> Iterator[Event]:
         """What happened to a stream, in order."""
-        for row in self._rows(stream, None):
+        for row in self._reads.walk(stream=stream.name, at_once=_AT_ONCE):
             yield self._read(row.state)[0]
         for row in tuple(self._placed):
             if row.stream == stream.name:
                 yield self._read(row.state)[0]
-
-    def _rows(self, stream: Stream[Any], upto: int | None) -> Iterator[Row]:
-        after = 0
-        while rows := self._reads.rows(after, _AT_ONCE, stream=stream.name, upto=upto):
-            yield from rows
-            after = rows[-1].position
 
     def fold_all(self, streams: Iterable[Stream[Any]]) -> dict[str, Known[Any]]:
         """Many streams as they are now, in few statements."""

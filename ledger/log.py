@@ -311,6 +311,18 @@ class Reads:
         )
         return [Row._make((*row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9]))) for row in found]
 
+    def walk(
+        self, *, award: str | None = None, stream: str | None = None, upto: int | None = None, at_once: int = 1_000
+    ) -> Iterator[Row]:
+        """All entries in order of position, up to one if it is given; of an award or of a stream, if one is given.
+
+        They are read so many at once, so that no more are in memory than whoever asks keeps.
+        """
+        after = 0
+        while rows := self.rows(after, at_once, award=award, stream=stream, upto=upto):
+            yield from rows
+            after = rows[-1].position
+
     def seen(self, after: int, upto: int, passing: Iterable[str] = ()) -> list[Seen]:
         """Entries in order of position, after one and up to one, but for those of some types."""
         found = self._rows(

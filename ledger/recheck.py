@@ -170,14 +170,11 @@ class _Group(list[Recorded]):
 
 def _groups(reads: Reads, read: _Reader, size: int) -> Iterator[_Group]:
     group: list[_Read] = []
-    after = 0
-    while rows := reads.rows(after, _BATCH, upto=size):
-        for found in map(read, rows):
-            if group and group[-1].request != found.request:
-                yield _Group(group)
-                group = []
-            group.append(found)
-        after = rows[-1].position
+    for found in map(read, reads.walk(upto=size)):
+        if group and group[-1].request != found.request:
+            yield _Group(group)
+            group = []
+        group.append(found)
     if group:
         yield _Group(group)
 

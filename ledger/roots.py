@@ -66,18 +66,11 @@ def walk(reads: Reads, upto: int) -> Iterator[Row | Seal]:
     """The entries up to one, in order, and after the last one of each commit its head."""
     seals = _seals(reads)
     seal = next(seals, None)
-    for row in _rows(reads, upto):
+    for row in reads.walk(upto=upto):
         yield row
         while seal is not None and seal.size <= row.position:
             yield seal
             seal = next(seals, None)
-
-
-def _rows(reads: Reads, upto: int) -> Iterator[Row]:
-    after = 0
-    while rows := reads.rows(after, _AT_ONCE, upto=upto):
-        yield from rows
-        after = rows[-1].position
 
 
 def _seals(reads: Reads) -> Iterator[Seal]:

@@ -158,12 +158,10 @@ def _journal_differences(
 
 
 def _made(source: Source, standing: Standing, award: str) -> Iterator[Stored]:
-    model, after = standing.model, 0
-    while rows := source.reads.rows(after, BATCH_CATCHING_UP, award=award, upto=standing.position):
-        for row in rows:
-            if isinstance(model, Journal) and row.type in model.folds:
-                yield from model.made(Happened(row, source.registry))
-        after = rows[-1].position
+    model = standing.model
+    for row in source.reads.walk(award=award, upto=standing.position):
+        if isinstance(model, Journal) and row.type in model.folds:
+            yield from model.made(Happened(row, source.registry))
 
 
 def _stored(

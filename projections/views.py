@@ -281,10 +281,7 @@ class Views:
         return check(self._tables, Source(self._ledger.log.reads, self._ledger.registry), progress or _unheard)
 
     def _past(self, stream: str, as_of: int) -> Iterator[Happened]:
-        reads, after = self._ledger.log.reads, 0
-        while rows := reads.rows(after, BATCH_CATCHING_UP, stream=stream, upto=as_of):
-            yield from (Happened(row, self._ledger.registry) for row in rows)
-            after = rows[-1].position
+        return (Happened(row, self._ledger.registry) for row in self._ledger.log.reads.walk(stream=stream, upto=as_of))
 
     def close(self) -> None:
         """Close every connection; cancel `follow` before."""

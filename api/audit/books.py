@@ -19,10 +19,18 @@ import verify  # type: ignore[import-not-found]  # noqa: E402 (it lies beside th
 UNPAID = "due", "held", "approved", "in-run", "sent", "returned", "receivable.open"
 
 
-def statement(posted: Iterable[Any]) -> Iterator[dict[str, Any]]:
+def moved(entry: Any) -> Iterator[tuple[Any, str, int]]:
+    """What an entry moves, in all: of each account and day, but for those of which it moves nothing."""
+    sums = Counter[Any]()
+    for account, day, amount in verify.postings(entry.type, entry.event):
+        sums[account, day] += amount
+    return ((account, day, amount) for (account, day), amount in sums.items() if amount)
+
+
+def statement(found: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """By financial year of the effective date: what was owed, earned and paid, and owed in the end."""
     years, owed = defaultdict[str, Counter[str]](Counter), 0
-    for (stage, *_), day, amount in posted:
+    for (stage, *_), day, amount in (each for entry in found for each in moved(entry)):
         years[verify.year_of(day)]["curtailed" if stage.startswith("curtailed.") else stage] += amount
     for year, stages in sorted(years.items()):
         before, owed = owed, owed + sum(stages[stage] for stage in UNPAID)
@@ -37,7 +45,7 @@ def journal(found: Iterable[Any], award: str) -> Iterator[str]:
     opened = set[str]()
     for entry in found:
         days = defaultdict[str, Counter[str]](Counter)
-        for (stage, outcome, payer, year), day, amount in verify.postings(entry.type, entry.event):
+        for (stage, outcome, payer, year), day, amount in moved(entry):
             words = [re.sub("(^|[-_])([a-z])", lambda each: each[2].upper(), word) for word in stage.split(".")]
             named = [name.upper().replace(".", "dot").replace("_", "low") for name in (award, year, outcome or payer) if name]
             days[day][":".join(["Equity", *words, *named])] += amount
@@ -68,9 +76,9 @@ def amounts(found: Iterable[Any], lines: Iterable[Any]) -> Counter[str]:
     return sums
 
 
-def compare(files: Any, award: str, found: list[Any], state: Any, posted: list[Any]) -> str:
+def compare(files: Any, award: str, found: list[Any], state: Any, _posted: list[Any]) -> str:
     """All of it is what the entries come to; and what that was, in words."""
-    verify.same("statement.json: years", json.loads(files["statement.json"])["years"], list(statement(posted)))
+    verify.same("statement.json: years", json.loads(files["statement.json"])["years"], list(statement(found)))
     texts = files["journal.beancount"].decode(), "".join(journal(found, award))
     told, ours = (sorted(sorted(block.split("\n")) for block in text.split("\n\n")) for text in texts)  # In whatever order.
     verify.expect(told == ours, "journal.beancount is not what the entries come to")

@@ -471,7 +471,7 @@ def worked_out(files: Files, found: list[Entry]) -> tuple[Award, list[Posting], 
         for account, day, amount in posted:
             sums["|".join(account)] += amount if day <= end else 0
         ours = {account: pounds(amount) for account, amount in sums.items() if amount}
-        expect(ours == told.get(end), f"balances.json is not what the entries come to on {end}")
+        expect(ours == told.get(end, {}), f"balances.json is not what the entries come to on {end}")
     return award, posted, f"{len(award.lines):,} claimed lines and all that followed, {len(ends)} year ends"
 
 

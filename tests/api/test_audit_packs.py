@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from importlib import import_module
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -656,12 +656,21 @@ class TestVerifyAnything:
         assert done.stderr == "verify.py needs the package `cryptography`: python -m pip install cryptography\n"
 
 
+class Moved(NamedTuple):
+    """What happened, as a pack is made of it."""
+
+    position: int
+    stream: str
+    event: Event
+
+
 class Remembering(Memory):
     """Streams in memory, and what was recorded in them in its order, as a pack has it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.entries: list[verify.Entry] = []
+        self.moving: list[Moved] = []
 
     def play(self, command: Command, by: Actor) -> Sequence[Event]:
         made = self.facts.play(command, by.person)
@@ -669,6 +678,7 @@ class Remembering(Memory):
             for event in events if stream.name.startswith("award/") else ():
                 said = event.model_dump(mode="json", exclude_none=True)
                 self.entries.append(verify.Entry(len(self.entries) + 1, b"", stream.name, said["type"], said))
+                self.moving.append(Moved(len(self.entries), stream.name, event))
         return [event for events in made.values() for event in events]
 
 
@@ -683,21 +693,33 @@ class TestVerifyAnyHistory:
             def teardown(self) -> None:
                 ground = self.ground
                 assert isinstance(ground, Remembering)
-                again = verify.Award(ground.entries)
-                for entry in ground.entries:
-                    again.take(entry)
+                files: Any = packing.figures(ground.reference, ground.moving, len(ground.moving))
                 sums: Counter[str] = Counter()
-                for entry in ground.entries:
-                    for account, _, amount in verify.postings(entry.type, entry.event):
-                        sums["|".join(account)] += amount
+                for account, _, amount in verify.worked_out(files, ground.entries)[1]:
+                    sums["|".join(account)] += amount
                 recorded = {"|".join(part or "" for part in account): amount for account, amount in self.journal.sums.items()}
                 assert {account: amount for account, amount in sums.items() if amount} == {
                     account: int(amount) for account, amount in recorded.items() if amount
                 }
+                assert json.loads(files["statement.json"])["years"] == list(_written(books.statement(ground.entries)))
+                assert _blocks(files["journal.beancount"].decode()) == _blocks(
+                    "".join(books.journal(ground.entries, ground.reference))
+                )
                 super().teardown()
 
         histories = 60 if CI else 5
         assert len(play(Verified, histories, 50)) >= histories
+
+
+def _written(years: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
+    """Years as a statement has them, of what books.py works out in pence."""
+    for year in years:
+        yield {name: verify.pounds(told) if isinstance(told, int) else told for name, told in year.items()}
+
+
+def _blocks(journal: str) -> list[list[str]]:
+    """What stands in a journal, in whatever order."""
+    return sorted(sorted(block.split("\n")) for block in journal.split("\n\n"))
 
 
 class TestBothDatabases:
