@@ -123,10 +123,10 @@ def keys(told: str) -> dict[str, bytes]:
 def signed(what: str, note: bytes, known: dict[str, bytes]) -> list[str]:
     """C2SP signed-note: the lines of a note that a known key signed. Its first line or its second names the log."""
     text, _, lines = note.decode().rpartition("\n\n")
-    said = text.split("\n")
-    for _, name, encoded in (line.split(" ") for line in lines.splitlines()):
+    said, (*signatures, end) = text.split("\n"), lines.split("\n")
+    for dash, name, encoded in (line.split(" ") for line in signatures):
         told = base64.b64decode(encoded, validate=True)
-        for word, public in known.items():
+        for word, public in known.items() if (dash, end) == ("—", "") else ():
             if word.startswith(f"{name}+{told[:4].hex()}+") and name in said[:2] and base64.b64encode(told) == encoded.encode():
                 try:
                     Ed25519PublicKey.from_public_bytes(public).verify(told[4:], f"{text}\n".encode())

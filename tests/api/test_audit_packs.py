@@ -292,6 +292,15 @@ class TestVerify:
         forged = files[name][:line] + b"x" + files[name][line + 1 :]
         assert said({**files, name: forged}, capsys)[1].startswith(f"FAIL: {name}")
 
+    @pytest.mark.parametrize(("old", "new"), [("\n— ", "\n—x "), ("\n— ", "\n- "), ("=\n", "="), ("=\n", "=\nx"), ("=\n", "=\r")])
+    def test_finds_a_line_that_is_no_signature(
+        self, files: Files, capsys: pytest.CaptureFixture[str], old: str, new: str
+    ) -> None:
+        note = files["manifest.txt"].decode()
+        assert note.endswith("=\n")
+        forged = new.join(note.rsplit(old, 1)).encode()
+        assert said({**files, "manifest.txt": forged}, capsys)[1].startswith("FAIL: manifest.txt")
+
     def test_finds_another_log_s_head_and_checkpoint(self, told: Told, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
         other = unpacked(told.packs[everything.OPENED])
         code, output = said({**files, "award-head.txt": other["award-head.txt"]}, capsys)
