@@ -16,6 +16,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from api.failing_webhooks import FailingWebhook, failing_webhooks
 from api.identity import Caller
 from api.problems import HeaderIsWrong, RequestIsWrong
 from api.readings import EVERYBODY, LIMIT, Limit, MomentIsAhead, Reading, TheHistory, question
@@ -82,6 +83,9 @@ class Feed(BaseModel):
 
     rows: tuple[ToldNotice, ...]
     checkpoint: TheCheckpoint | None = Field(description="The newest that is signed: what it covers is proved by its note")
+    failing_webhooks: tuple[FailingWebhook, ...] = Field(
+        description="Those of the key's party that do not take what they are told, as they are now"
+    )
     next: int = Field(description="Give it as `after` to go on: all there is up to this position has been told")
 
 
@@ -143,8 +147,12 @@ async def page(
         found = await _page(asked, wanted, None, limit)
     asked.response.headers["Ledger-Position"] = str(found.looked)
     note(rows=len(found.rows))
-    checkpoint = await _newest(request, asked.as_of)
-    return Feed(rows=tuple(told(each) for each in found.rows), checkpoint=checkpoint, next=found.looked)
+    return Feed(
+        rows=tuple(told(each) for each in found.rows),
+        checkpoint=await _newest(request, asked.as_of),
+        failing_webhooks=await failing_webhooks(request.app.state, asked),
+        next=found.looked,
+    )
 
 
 @router.get("/stream", response_class=EventSourceResponse, **question(EVERYBODY, NoSuchAward))
@@ -154,9 +162,11 @@ async def stream(
     """What happens, as it happens, as server-sent events.
 
     It ends after a while (`LCLEDGER_FEED_WAIT_S`). Clients then come again by themselves, and their key is looked at again.
-    The newest signed checkpoint comes as an event `checkpoint` (size and root, no id), whenever there is another one.
+    The newest signed checkpoint comes as an event `checkpoint` (size and root, no id), whenever there is another one, and as an
+    event `failing-webhooks` those of the key's party that do not take what they are told, whenever they are others.
     """
     until, rows, before = _until(request, _WAIT_MOST_S), 0, None
+    failed: tuple[FailingWebhook, ...] = ()
     yield ServerSentEvent(retry=_AGAIN_MS)
     while True:
         found = await _page(asked, wanted, asked.as_of, LIMIT)
@@ -165,6 +175,9 @@ async def stream(
         if (checkpoint := await _newest(request, asked.as_of)) not in (None, before):
             yield ServerSentEvent(data=checkpoint, event="checkpoint")
             before = checkpoint
+        if (failing := await failing_webhooks(request.app.state, asked)) != failed:
+            yield ServerSentEvent(data=failing, event="failing-webhooks")
+            failed = failing
         rows += len(found.rows)
         note(rows=rows)
         wanted = wanted.model_copy(update={"after": found.looked})

@@ -162,16 +162,21 @@ class Webhooks(Listing[WebhookRow]):
         ((found,),) = self._tables.ask(asked, (party, str(State.REMOVED)))
         return int(found)
 
+    def of_party(self, party: str) -> tuple[WebhookRow, ...]:
+        """The webhooks of a party that are told, or were and are disabled."""
+        states = frozenset({str(State.ENABLED), str(State.DISABLED)})
+        return tuple(self._all({"state": states, "party": party}))
+
     def told(self) -> tuple[Told, ...]:
         """The webhooks that are to be told now: those that are enabled, but for those whose key opens nothing any more."""
-        rows = tuple(self._enabled())
+        rows = tuple(self._all({"state": str(State.ENABLED)}))
         keys = self._keys.named({row.key for row in rows if row.key is not None})
         return tuple(told for row in rows if (told := _told(row, keys)) is not None)
 
-    def _enabled(self) -> Iterator[WebhookRow]:
+    def _all(self, where: Mapping[str, Any]) -> Iterator[WebhookRow]:
         after: str | None = None
         while True:
-            found = self.page(after, _AT_ONCE, state=State.ENABLED)
+            found = self._page(where, after, _AT_ONCE, None)
             yield from found.rows
             if (after := found.after) is None:
                 return

@@ -9,7 +9,7 @@ import typer
 
 from api.cli.access import Access, Json, act
 from api.cli.asking import Looking, looks
-from api.cli.screen import say, under_way
+from api.cli.screen import complain, say, under_way
 
 _PAGE: Final = 200
 _WAIT_S: Final = 2
@@ -42,16 +42,17 @@ def feed(
       lcledger feed --after 1042
       lcledger feed --award OPEN-FOR-YOU --type 'payment.*' --follow --json
     """
-    heard = after
+    heard, failed = after, list[Json]()
 
     async def hear(me: Access) -> None:
-        nonlocal heard
+        nonlocal heard, failed
         wait = _WAIT_S if follow else 0
         while True:
             page: Any = await me.get("/feed", after=heard, award=award, type=kind, wait=wait, limit=_PAGE)
             for each in page["rows"]:
                 _tell(each, as_json=looking.as_json)
             sys.stdout.flush()
+            failed = _complain(page["failing_webhooks"], failed)
             before, heard = heard, page["next"]
             if (here := asyncio.current_task()) and here.cancelling():
                 # What waits within the service may have answered all the same.
@@ -66,6 +67,19 @@ def feed(
             raise
     if not looking.as_json:
         under_way(f"All there is up to position {heard:,} has been told: go on with --after {heard}")
+
+
+def _complain(failing: list[Json], before: list[Json]) -> list[Json]:
+    """Say of each webhook that does not take what it is told how it is, where it was not so before."""
+    for each in failing:
+        if each not in before:
+            how = (
+                each["reason"] and f"is disabled: {each['reason']}",
+                each["failing_since"] and f"has taken nothing since {each['failing_since'][:_SECONDS].replace('T', ' ')}",
+                each["parked"] and f"has {each['parked']} parked",
+            )
+            complain(f"The webhook {each['webhook']} ({each['host']}) {', '.join(filter(None, how))}")
+    return failing
 
 
 def _tell(told: Json, *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """What webhooks were sent is told to those who manage them, and is sent again when they ask."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,12 +8,25 @@ from typing import Any, Final
 import pytest_asyncio
 
 from api.deliveries import tried
-from projections.deliveries import Attempt, Coming, Outcome, State
+from api.delivering import ITSELF
+from domain.webhook import Reason, webhook_stream
+from ledger.ledger import Request
+from projections.deliveries import Attempt, Coming, Deliveries, Outcome, State
 from tests.api import story
 from tests.api.receiver import receiving
-from tests.api.story import AWARD, Service, slug
+from tests.api.story import AWARD, INVESTOR, Service, slug
 
 AT: Final = "2021-11-05T10:00:00.000000Z"
+
+
+def queue_and_park(deliveries: Deliveries, webhook: str, now: datetime) -> None:
+    """Queue two deliveries for a webhook, and park the first."""
+    deliveries.begin(webhook, 2)
+    coming = [Coming(each, AWARD, "payment.settled", bytes([each])) for each in (3, 5)]
+    first, _ = deliveries.put({webhook: coming}, 2, 5, body=tried, now=now)
+    attempt = Attempt(webhook, 1, 1, AT, 500, None, 31, "out of order")
+    parked = first._replace(state=State.PARKED, attempts=1, tries=1, ended_at=AT)
+    deliveries.record([Outcome(attempt, parked, first.due_at)])
 
 
 class Told:
@@ -24,13 +38,17 @@ class Told:
         self.deliveries = service.app.state.deliveries
 
     def queue(self) -> None:
-        now = self.service.app.state.ledger.now()
-        self.deliveries.begin(self.webhook, 2)
-        coming = [Coming(each, AWARD, "payment.settled", bytes([each])) for each in (3, 5)]
-        first, _ = self.deliveries.put({self.webhook: coming}, 2, 5, body=tried, now=now)
-        attempt = Attempt(self.webhook, 1, 1, AT, 500, None, 31, "out of order")
-        parked = first._replace(state=State.PARKED, attempts=1, tries=1, ended_at=AT)
-        self.deliveries.record([Outcome(attempt, parked, first.due_at)])
+        queue_and_park(self.deliveries, self.webhook, self.service.app.state.ledger.now())
+
+    def deliver(self) -> None:
+        for each in self.deliveries.waiting(self.webhook):
+            attempt = Attempt(self.webhook, each.sequence, each.attempts + 1, AT, 200, None, 31, "")
+            self.deliveries.record([Outcome(attempt, each._replace(state=State.DELIVERED, ended_at=AT), each.due_at)])
+
+    async def failing(self) -> Any:
+        state = self.service.app.state  # The feed does not wait for the read models.
+        await state.views.wait(state.ledger.head().size)
+        return (await self.service.ivo.reads("/v1/feed"))["failing_webhooks"]
 
     def waiting(self) -> list[int]:
         return [each.sequence for each in self.deliveries.waiting(self.webhook)]
@@ -42,6 +60,44 @@ async def told(service: Service) -> AsyncIterator[Told]:
         made: Any = await service.ivo.does("/v1/webhooks", {"url": receiver.url})
         await service.ivo.does(f"/v1/webhooks/{made['webhook']}/challenge")
     yield Told(service, made["webhook"])
+
+
+class TestTheParty:
+    """Whoever is not reached by a webhook hears of that beside the feed."""
+
+    async def test_hears_of_what_fails_beside_the_feed_for_as_long_as_it_does(self, told: Told) -> None:
+        ivo = told.service.ivo
+        assert (await ivo.reads("/v1/feed"))["failing_webhooks"] == []
+        told.queue()
+        failing = {
+            "webhook": told.webhook,
+            "host": "127.0.0.1",
+            "reason": None,
+            "failing_since": "2021-11-05T10:00:00Z",
+            "parked": 1,
+        }
+        assert await told.failing() == [failing]
+        (event,) = [each for each in (await ivo.get("/v1/feed/stream")).text.split("\n\n") if "failing-webhooks" in each]
+        assert json.loads(event.partition("data: ")[2]) == [failing]
+        assert (await ivo.reads("/v1/feed", params={"as_of": 5}))["failing_webhooks"] == []
+        await ivo.post(f"{told.address}/deliveries/1/resend")
+        told.deliver()
+        assert await told.failing() == []
+
+    async def test_hears_why_one_was_disabled_unless_somebody_asked_for_that(self, told: Told) -> None:
+        await told.service.ivo.does(f"{told.address}/disabling")
+        assert await told.failing() == []
+        await told.service.ivo.does(f"{told.address}/enabling")
+        assert await told.failing() == []
+        (row,) = told.service.app.state.views.webhooks.of_party(INVESTOR)
+        stream, ledger = webhook_stream(told.webhook), told.service.app.state.ledger
+        ledger.change_now(stream, lambda known: known.give_up(row.url, Reason.GONE, None), Request(ITSELF))
+        assert [each["reason"] for each in await told.failing()] == ["gone"]
+
+    async def test_alone_hears_of_it(self, told: Told) -> None:
+        told.queue()
+        for holder in (told.service.cora, told.service.first, told.service.audrey):
+            assert (await holder.reads("/v1/feed"))["failing_webhooks"] == []
 
 
 class TestPage:
@@ -117,9 +173,7 @@ class TestWhatIsKeptNoLonger:
     async def test_is_refused_with_from_where_on_all_is_kept(self, told: Told) -> None:
         told.queue()
         told.deliveries.resend(told.webhook, 1, told.service.app.state.ledger.now())
-        for each in told.deliveries.waiting(told.webhook):
-            attempt = Attempt(told.webhook, each.sequence, each.attempts + 1, AT, 200, None, 31, "")
-            told.deliveries.record([Outcome(attempt, each._replace(state=State.DELIVERED, ended_at=AT), each.due_at)])
+        told.deliver()
         told.deliveries.forget(datetime(2030, 1, 1, tzinfo=UTC), 10)
         for asked in ("deliveries/1/resend", "replay?from=2"):
             refused = await told.service.ivo.post(f"{told.address}/{asked}")

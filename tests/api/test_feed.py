@@ -74,6 +74,7 @@ class TestPage:
         assert (await service.ivo.reads(FEED, params={"after": after})) == {
             "rows": [],
             "checkpoint": None,
+            "failing_webhooks": [],
             "next": after,
         }
 

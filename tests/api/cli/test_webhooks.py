@@ -4,14 +4,20 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from api.cli import app
+from api.settings import Settings
+from projections.deliveries import Deliveries
 from tests.api.cli.conftest import OPEN, Played
 from tests.api.receiver import Receiver, gives_back, receiving
+from tests.api.test_deliveries import queue_and_park
 
 
 @pytest.fixture
@@ -66,6 +72,25 @@ class TestWebhooks:
         assert (code, "what else there was of it is gone" in said, "Reporting desk" in said) == (0, True, False)
         told = json.loads(run("show", webhook, "--json")[1])
         assert (told["state"], told["url"], told["awards"], told["rate_limit"]) == ("removed", None, [OPEN], 5)
+
+    def test_that_fail_are_told_beside_the_feed(
+        self, played: Played, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LCLEDGER_WEBHOOK_LOOPBACK", "true")
+
+        def run(*arguments: str) -> Result:
+            return CliRunner().invoke(app, [*arguments, "--data-dir", str(played.folder)])
+
+        webhook = run("webhooks", "add", receiver.url).output.strip().rpartition(" ")[2]
+        assert run("webhooks", "challenge", webhook).exit_code == 0
+        with closing(Deliveries.open(Settings(data_dir=played.folder).log_url)) as deliveries:
+            queue_and_park(deliveries, webhook, datetime.now(UTC))
+        done = run("feed", "--type", "award.agreed", "--json")
+        assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"award.agreed"}
+        how = "has taken nothing since 2021-11-05 10:00:00, has 1 parked"
+        assert done.stderr.strip() == f"✗ The webhook {webhook} (127.0.0.1) {how}"
+        assert run("webhooks", "remove", webhook).exit_code == 0
+        assert run("feed", "--type", "award.agreed", "--json").stderr == ""
 
     def test_go_to_no_other_machine_in_the_clear(self, played: Played) -> None:
         done = CliRunner().invoke(app, ["webhooks", "add", "http://notices.example.org/", "--data-dir", str(played.folder)])
