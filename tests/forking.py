@@ -63,6 +63,7 @@ def forked(arguments: Sequence[str], environment: Mapping[str, str], out: Path, 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
     os.environ.clear()
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell that starts the tests in the background has it ignored.
     os.chdir(TOP)
     for stream, file in ((1, out), (2, err)):
         with file.open("ab") as said:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from api.cli import app
@@ -78,7 +78,7 @@ class TestWebhooks:
     ) -> None:
         monkeypatch.setenv("LCLEDGER_WEBHOOK_LOOPBACK", "true")
 
-        def run(*arguments: str) -> Result:
+        def run(*arguments: str) -> Any:
             return CliRunner().invoke(app, [*arguments, "--data-dir", str(played.folder)])
 
         webhook = run("webhooks", "add", receiver.url).output.strip().rpartition(" ")[2]
