@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import failures
 
+T = TypeVar("T")
+G = TypeVarTuple("G")
 _LOOK_S: Final = 0.05
 
 
@@ -44,14 +46,37 @@ def alone(engine: Engine, key: int) -> Iterator[Callable[[], None] | None]:
 async def turn_of_all(engine: Engine, key: int) -> AsyncIterator[None]:
     """Do something while no other process does, by an advisory lock of PostgreSQL's under a key; waits until none does.
 
-    `Unavailable` if the database cannot be asked.
+    `Unavailable` if the database cannot be asked. Who is cancelled holds nothing any more once that is told.
     """
-    holding = alone(engine, key)
-    while await asyncio.to_thread(holding.__enter__) is None:
-        await asyncio.to_thread(holding.__exit__, None, None, None)
-        await asyncio.sleep(_LOOK_S)
+    while True:
         holding = alone(engine, key)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(holding.__exit__, None, None, None)
+        entering = _begun(holding.__enter__)
+        try:
+            await _ended(entering)
+            if entering.result() is not None:
+                yield
+                return
+        finally:
+            if entering.exception() is None:
+                leaving = _begun(holding.__exit__, None, None, None)
+                await _ended(leaving)
+                leaving.result()
+        await asyncio.sleep(_LOOK_S)
+
+
+def _begun(step: Callable[[*G], T], *given: *G) -> asyncio.Future[T]:
+    """A step that a thread takes. It is no task, as those are cancelled when a loop ends, and the thread would go on alone."""
+    return asyncio.get_running_loop().run_in_executor(None, step, *given)
+
+
+async def _ended(step: asyncio.Future[T]) -> None:
+    """Wait until a step has ended, well or not; whoever is cancelled meanwhile is so once it is known what is held."""
+    cancelled: asyncio.CancelledError | None = None
+    while not step.done():
+        try:
+            await asyncio.wait((step,))
+        except asyncio.CancelledError as told:
+            cancelled = told
+    if cancelled is not None:
+        step.exception()  # It is looked at, so that nobody is told that nobody did.
+        raise cancelled
