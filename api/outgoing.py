@@ -184,8 +184,12 @@ class Outgoing:
         self._tls = tls
         self._backend = _Pinned(rules, resolve or resolved)
         self._calls = asyncio.Semaphore(limits.connections)
-        self._idle: list[tuple[float, httpcore.AsyncHTTP11Connection]] = []
+        self._idle: list[tuple[float, _Connection]] = []
         """Connections that wait for a call, and until when they are kept, the one of the last call at the end."""
+        self._sweeping: asyncio.TimerHandle | None = None
+        """Ends those that were kept long enough, also if there is never another call."""
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body, as JSON; whatever goes wrong is told in the answer."""
@@ -206,15 +210,15 @@ class Outgoing:
         async with self._calls:
             connection = await self._kept(request.url.origin) or await self._connected(request.url.origin)
             try:
-                found = await self._answer(await connection.handle_async_request(request))
+                found = await self._answer(await connection.handle_async_request(request), connection)
             finally:
-                if connection.is_idle():
-                    self._idle.append((time.monotonic() + KEEP_S, connection))
+                if connection.is_idle() and connection.is_clean and not self._closed:
+                    self._keep(connection)
                 else:
                     await connection.aclose()
             return found
 
-    async def _answer(self, answer: httpcore.Response) -> tuple[int, bytes, str | None]:
+    async def _answer(self, answer: httpcore.Response, connection: "_Connection") -> tuple[int, bytes, str | None]:
         again = next((value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"), None)
         told = bytearray()
         try:
@@ -223,21 +227,36 @@ class Outgoing:
                 if len(told) >= self._limits.answer_bytes:
                     break
         finally:
+            connection.look_at_the_rest()
             await answer.aclose()
         return answer.status, bytes(told), again
 
-    async def _kept(self, origin: httpcore.Origin) -> httpcore.AsyncHTTP11Connection | None:
-        """A connection that waits for a call; those that were kept too long, lead elsewhere or were ended there are closed."""
-        while self._idle and self._idle[0][0] <= time.monotonic():
-            await self._idle.pop(0)[1].aclose()
+    def _keep(self, connection: "_Connection") -> None:
+        """Have a connection wait for the next call, but not for ever."""
+        self._idle.append((time.monotonic() + KEEP_S, connection))
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """End the connections that were kept long enough, and come again for those that were not yet."""
+        now, self._sweeping = time.monotonic(), None
+        while self._idle and self._idle[0][0] <= now:
+            ending = asyncio.create_task(self._idle.pop(0)[1].aclose())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        if self._idle:
+            self._sweeping = asyncio.get_running_loop().call_later(self._idle[0][0] - now, self._sweep)
+
+    async def _kept(self, origin: httpcore.Origin) -> "_Connection | None":
+        """A connection that waits for a call; those kept too long, that lead elsewhere, were ended or said more are closed."""
         while self._idle:
-            _, connection = self._idle.pop()
-            if connection.can_handle_request(origin) and not connection.has_expired():
+            until, connection = self._idle.pop()
+            if time.monotonic() < until and connection.can_handle_request(origin) and not connection.has_expired():
                 return connection
             await connection.aclose()
         return None
 
-    async def _connected(self, origin: httpcore.Origin) -> httpcore.AsyncHTTP11Connection:
+    async def _connected(self, origin: httpcore.Origin) -> "_Connection":
         """A new connection; `httpcore`'s own pool looks at all that it has at every call, which took half of the time of one."""
         host = origin.host.decode("ascii")
         stream = await self._backend.connect_tcp(host, origin.port, self._limits.connect_s)
@@ -247,18 +266,59 @@ class Outgoing:
             except BaseException:
                 await stream.aclose()
                 raise
-        return httpcore.AsyncHTTP11Connection(origin, stream)
+        return _Connection(origin, stream)
 
     async def close(self) -> None:
-        """End the connections that wait for a call."""
+        """End the connections that wait for a call; that of a call under way ends with it."""
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
         while self._idle:
             await self._idle.pop()[1].aclose()
+        while self._ending:
+            await asyncio.wait(self._ending)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
+
+
+class _Connection(httpcore.AsyncHTTP11Connection):
+    """One that knows whether it was said more than was asked for: that would count as the answer to the next call.
+
+    It may have come with the answer, and be known to what takes answers apart; it may have come with it in one segment, and wait
+    in what decrypts; or it came later, and whoever looks at the socket sees it.
+    """
+
+    def __init__(self, origin: httpcore.Origin, stream: httpcore.AsyncNetworkStream) -> None:
+        super().__init__(origin, stream)
+        self._stream = stream
+        self.is_clean = False
+
+    def look_at_the_rest(self) -> None:
+        """See whether the answer was all that came; to be asked before it is closed, as another one may begin then."""
+        # It is httpcore's own, and may go from there: who cannot look keeps no connection.
+        taken_apart = getattr(self, "_h11_state", None)
+        self.is_clean = getattr(taken_apart, "trailing_data", None) == (b"", False)
+
+    def has_expired(self) -> bool:
+        """Whether it is not to be used any more: it was ended at the other end, or something came that nobody asked for."""
+        return super().has_expired() or self._decrypts_more()
+
+    def _decrypts_more(self) -> bool:
+        decrypting: ssl.SSLObject | None = self._stream.get_extra_info("ssl_object")
+        if decrypting is None:
+            return False
+        try:
+            decrypting.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except (ssl.SSLError, OSError, ValueError):
+            return True
+        return True
 
 
 def tls() -> ssl.SSLContext:

@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
+import h11
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -304,6 +307,142 @@ class TestPost:
             assert "https://" in str((await outgoing.post(f"http://{HOOKS}/", b"{}", {})).failure)
 
 
+Speak = Callable[[asyncio.StreamWriter, int], Awaitable[None]]
+
+
+class Keeping:
+    """A server that keeps its connections: what it says to each call, and what became of them."""
+
+    def __init__(self, speak: Speak | None = None) -> None:
+        self._speak = speak
+        self.calls: list[int] = []
+        """Which connection each call came by."""
+        self.ended: list[int] = []
+        self._connections = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        connection = self._connections
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n{}")
+                self.calls.append(connection)
+                if self._speak is None:
+                    writer.write(OK)
+                else:
+                    await self._speak(writer, len(self.calls))
+                await writer.drain()
+        finally:
+            self.ended.append(connection)
+
+    async def until_ended(self, *connections: int) -> None:
+        async with asyncio.timeout(5):
+            while self.ended != [*connections]:  # noqa: ASYNC110 (the other end makes it so)
+                await asyncio.sleep(0.01)
+
+
+FAULT = b"HTTP/1.1 500 Fault\r\nContent-Length: 0\r\n\r\n"
+
+
+class TestConnection:
+    async def test_is_kept_for_the_next_call(self) -> None:
+        server = Keeping()
+        async with listening(server) as port, Outgoing(HERE, QUICK, tls()) as outgoing:
+            for _ in range(3):
+                assert (await outgoing.post(f"http://127.0.0.1:{port}/", b"{}", {})).good
+        assert server.calls == [1, 1, 1]
+
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("private", [True, False])
+    async def test_on_which_two_answers_came_is_not_used_again(self, tmp_path: Path, *, together: bool, private: bool) -> None:
+        """The second would be the answer to the next call, whatever becomes of that."""
+
+        async def twice(writer: asyncio.StreamWriter, number: int) -> None:
+            if number > 1:
+                writer.write(FAULT)
+            elif together:
+                writer.write(OK + OK)
+            else:  # One segment; over TLS two records in it, of which the second waits to be decrypted.
+                writer.writelines([OK, OK])
+
+        server = Keeping(twice)
+        async with calling(server, tmp_path, private=private) as (outgoing, url):
+            answers = [await outgoing.post(url, b"{}", {}) for _ in range(2)]
+        assert [each.status for each in answers] == [200, 500]
+        assert server.calls == [1, 2]
+
+    @pytest.mark.parametrize("private", [True, False])
+    async def test_on_which_something_came_after_the_answer_is_not_used_again(self, tmp_path: Path, *, private: bool) -> None:
+        async def late(writer: asyncio.StreamWriter, number: int) -> None:
+            writer.write(OK if number == 1 else FAULT)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.write(OK)
+
+        server = Keeping(late)
+        async with calling(server, tmp_path, private=private) as (outgoing, url):
+            first = await outgoing.post(url, b"{}", {})
+            await asyncio.sleep(0.3)
+            second = await outgoing.post(url, b"{}", {})
+        assert (first.status, second.status, server.calls) == (200, 500, [1, 2])
+
+    async def test_of_which_it_cannot_be_seen_what_came_is_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(h11.Connection, "trailing_data")
+        # What tells httpcore of the beginning of an upgraded connection is the only one else who looks at it.
+        monkeypatch.setattr(httpcore.AsyncHTTP11Connection, "_receive_response_headers", _without_the_rest)
+        server = Keeping()
+        async with listening(server) as port, Outgoing(HERE, QUICK, tls()) as outgoing:
+            for _ in range(2):
+                assert (await outgoing.post(f"http://127.0.0.1:{port}/", b"{}", {})).good
+        assert server.calls == [1, 2]
+
+    async def test_that_waits_is_ended_after_a_while_though_nobody_calls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("api.outgoing.KEEP_S", 0.2)
+
+        async def slowly(writer: asyncio.StreamWriter, number: int) -> None:
+            await asyncio.sleep(0.1 * number)
+            writer.write(OK)
+
+        server = Keeping(slowly)
+        async with listening(server) as port, Outgoing(HERE, QUICK, tls()) as outgoing:
+            url = f"http://127.0.0.1:{port}/"
+            await asyncio.gather(*(outgoing.post(url, b"{}", {}) for _ in range(3)))
+            await server.until_ended(1, 2, 3)
+            assert (await outgoing.post(url, b"{}", {})).good
+        assert server.calls == [1, 2, 3, 4]
+
+    async def test_of_a_call_that_outlives_the_closing_is_ended_after_it(self) -> None:
+        async def late(writer: asyncio.StreamWriter, _number: int) -> None:
+            await asyncio.sleep(0.2)
+            writer.write(OK)
+
+        server = Keeping(late)
+        async with listening(server) as port:
+            async with Outgoing(HERE, QUICK, tls()) as outgoing:
+                call = asyncio.create_task(outgoing.post(f"http://127.0.0.1:{port}/", b"{}", {}))
+                await asyncio.sleep(0.1)
+            assert (await call).good
+            await server.until_ended(1)
+
+
+@asynccontextmanager
+async def calling(server: Say, folder: Path, *, private: bool) -> AsyncIterator[tuple[Outgoing, str]]:
+    """What calls a server, and by which URL; privately over TLS."""
+    context, trusting = (certified(HOOKS, folder), trusted(folder)) if private else (None, tls())
+    async with listening(server, context) as port:
+        rules = Rules(ports=frozenset({port}), loopback=True)
+        url = f"https://{HOOKS}:{port}/" if private else f"http://127.0.0.1:{port}/"
+        names = Names(*[["127.0.0.1"]] * 5)
+        async with Outgoing(rules, QUICK, trusting, names) as outgoing:
+            yield outgoing, url
+
+
+async def _without_the_rest(of: Any, request: httpcore.Request) -> Any:
+    while not isinstance(event := await of._receive_event(), h11.Response):
+        pass
+    return b"HTTP/1.1", event.status_code, event.reason, event.headers.raw_items(), b""
+
+
 class TestCertificate:
     async def test_is_the_names_though_the_address_is_pinned(self, tmp_path: Path) -> None:
         told: list[str | None] = []
@@ -328,11 +467,14 @@ class TestCertificate:
         assert "certificate" in str(answer.failure)
 
     async def _call(self, url: str, folder: Path) -> Answer:
-        trusting = ssl.create_default_context(cafile=folder / "certificate.pem")
-        async with Outgoing(
-            Rules(ports=frozenset(range(1, 65_536)), loopback=True), QUICK, trusting, Names(["127.0.0.1"])
-        ) as out:
+        rules = Rules(ports=frozenset(range(1, 65_536)), loopback=True)
+        async with Outgoing(rules, QUICK, trusted(folder), Names(["127.0.0.1"])) as out:
             return await out.post(url, b"{}", {})
+
+
+def trusted(folder: Path) -> ssl.SSLContext:
+    """Whoever trusts the certificate that was made last."""
+    return ssl.create_default_context(cafile=folder / "certificate.pem")
 
 
 def certified(name: str, folder: Path) -> ssl.SSLContext:
