@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from hashlib import sha256
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,11 +51,10 @@ opening-position.figures-opened/years     other-payments > apportioned=other_pay
 payment.held/years  due > held          payment.hold-lifted/years  held > due       payment.approved/years  due > approved
 payment.sent/years  in-run > sent       payment.settled/years  sent > paid          payment.drawn-up/years  approved > in-run
 payment.stopped/years  {was} > due      payment.returned/years  {was} > returned    payment.reissued/years  returned > due
-payment.taken-off-run/years  in-run > approved   payment.netted-off/years  {was} > netted-off
-payment.report-confirmed/years  due > paid       receivable.opened/years  receivable.open > due
+payment.taken-off-run/years  in-run > approved  payment.netted-off/years  {was} > netted-off  payment.fell-due/  payment.reported/
+payment.report-confirmed/years  due > paid       receivable.opened/years  receivable.open > due  payment.report-withdrawn/
 receivable.recovered/years  {type} > receivable.open        receivable.written-off/years  {type} > receivable.open
 receivable.netted-off/years  {type} > receivable.open       receivable.write-off-proposed/  receivable.write-off-withdrawn/
-payment.fell-due/  payment.reported/  payment.report-withdrawn/
 """  # What a part of an entry moves from a stage to others: what it says under their names, or the one after =, or as `amount`.
 RULES, PARTS = defaultdict[str, list[tuple[Any, ...]]](list), defaultdict[str, list[str]](list)
 _rule = _source = ""
@@ -94,9 +93,8 @@ class Files(dict[str, bytes]):
 
     def __init__(self, place: Path) -> None:
         if place.is_dir():
-            super().__init__(
-                (each.relative_to(place).as_posix(), each.read_bytes()) for each in place.rglob("*") if each.is_file()
-            )
+            found = (each for each in place.rglob("*") if each.is_file())
+            super().__init__((each.relative_to(place).as_posix(), each.read_bytes()) for each in found)
             return
         with zipfile.ZipFile(place) as packed:
             expect(sum(each.file_size for each in packed.infolist()) < MOST_BYTES, "the pack unpacks to more than any pack has")
@@ -348,8 +346,11 @@ class Award:
                 values = {"accepted_value": more, "rejected_value": decided - valued - more - has["rejected"]}
                 values["deferred_value"] = -has["claimed"] - decided - has["deferred"]
                 return values | {"deferred": is_open - accepts - rejects}
-            case "claim.lines-restated":  # M9: at another price; of all stages together.
-                return {"claimed": worth(rate, line.quantity) + has["claimed"]}
+            case "claim.lines-restated":  # M9: at another price; of its stages what is accepted comes first, and undecided last.
+                stages = "awaiting", "declined", "rejected", "deferred", "undecided"
+                ends = [worth(rate, each) for each in accumulate((units[stage] for stage in stages), initial=Fraction(0))]
+                told = {stage: end - begin - has[stage] for stage, (begin, end) in zip(stages, pairwise(ends), strict=True)}
+                return told | {"claimed": worth(rate, line.quantity) + has["claimed"]}
             case "claim.lines-assessed":
                 return self.assessed(line, priced, rate)
             case _:
@@ -406,7 +407,7 @@ class Award:
         """M6: parts are those of the new sum, less those given before. M7: of its part a payer is allotted what it has left."""
         shares, left = {each["party"]: each["share"] for each in terms["payers"]}, dict[str, int]()
         had = self.parts.get(terms["key"], [0] * len(shares))
-        new = largest_remainder(sum(had) + amount, list(map(Fraction, shares.values())))
+        new = largest_remainder(after := sum(had) + amount, list(map(Fraction, shares.values())))
         parts = [max(now - old, 0) for now, old in zip(new, had, strict=True)]
         while sum(parts) > amount:
             parts[parts.index(max(parts))] -= 1
@@ -425,8 +426,7 @@ class Award:
         self.allotted.update(allotted)
         told = {"payer": list(shares), "share": list(shares.values()), "part": parts}
         told |= {"left": [each if each < ENDLESS else None for each in left.values()], "allotted": list(allotted.values())}
-        split = {"version": terms["version"], "before": sum(had), "after": sum(had) + amount}
-        return split | {"allotments": told, "unfunded": unfunded}
+        return {"version": terms["version"], "before": sum(had), "after": after, "allotments": told, "unfunded": unfunded}
 
 
 def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str]:

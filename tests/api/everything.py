@@ -36,6 +36,31 @@ async def happen(service: Service) -> None:
     await service.first.does("/v1/log/keys", new_key(service, Signer(bytes(range(SEED_BYTES)))))
 
 
+async def go_further(service: Service) -> None:
+    """What moves amounts in other ways: a payment is stopped, and returned; a claim is declined, one restated, and lapses."""
+    today = service.clock.now.date().isoformat()
+    await story.approve(service, 6)
+    await story.agree_details(service, account_number="55779912")
+    await story.approve(service, 6)
+    await story.draw_up(service, "KIR-2022-04", assessment=6)
+    await service.rhea.does("/v1/payment-runs/KIR-2022-04/release")
+    back = {"reason": "account-closed", "on": today}
+    await service.first.does(f"{IT}/payments/6/{KIRKLEES}/return", back)
+    for name in ("2022-Q2A", "2022-Q2B"):
+        lines = [story.line("SUPPORT", None, "24", on="2022-04-02")]
+        claim = {**story.claim(name, lines), "period": {"first": "2022-04-01", "last": "2022-06-30"}}
+        await service.cora.does(f"{IT}/claims", claim)
+    await story.verify(service, "2022-Q2A")
+    declined = {"decision": "declined", "reason": "duplicate"}
+    await service.cesar.does(f"{IT}/claims/2022-Q2A/certification", declined)
+    await service.vera.does(f"{IT}/claims/2022-Q2B/verification", {"others": "deferred"})
+    outcomes = [*story.TERMS["outcomes"][:2], {**story.TERMS["outcomes"][2], "price": "900.00"}]
+    terms = {**story.TERMS, "payers": PAYERS, "effective_from": "2022-04-01", "certification": True}
+    await service.first.does(f"{IT}/terms", {"terms": {**terms, "outcomes": outcomes}, **WHY})
+    await service.ada.does(f"{IT}/terms/5/agreement")
+    await service.first.does(f"{IT}/closing")
+
+
 def new_key(service: Service, old: Signer) -> dict[str, Any]:
     """Another key for the log, with what it and the present one sign of it; a checkpoint is signed before."""
     new = Signer(bytes(SEED_BYTES))

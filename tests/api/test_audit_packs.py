@@ -8,15 +8,15 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -25,18 +25,22 @@ from hypothesis import strategies as st
 from api import audit, packing, signing
 from api.audit import verify
 from api.cli.access import open_ledger, settings_with
-from domain.aggregate import Actor, Command
+from api.explaining import explanations
+from domain.aggregate import Actor, Command, PersonId, Stream
 from domain.event import Event
+from domain.person import Person
 from ledger import merkle, notes, proofs
 from ledger.award_heads import AwardHead
 from ledger.checkpoints import Checkpoint, Checkpoints
-from ledger.entry import Draft, place, row_of
+from ledger.entry import Draft, Entry, place, row_of
 from ledger.ledger import Ledger
 from ledger.notes import Signer, Verifier
 from tests.api import everything, server, story
 from tests.api.story import AWARD, Service, slug
+from tests.domain.given import commitment
 from tests.domain.histories import History, Memory, play
 from tests.profiles import CI
+from tests.reckoner import rework
 
 VERIFY = Path(audit.__file__).with_name("verify.py")
 BOOKS = VERIFY.with_name("books.py")
@@ -100,6 +104,7 @@ class Told:
     async def happen(self, **settings: Any) -> None:
         async with story.serving(self.folder, **settings) as service:
             await everything.happen(service)
+            await everything.go_further(service)
             checkpoints: Checkpoints = service.app.state.checkpoints
             signed = checkpoints.sign(NEW, OLD)
             for award in (AWARD, everything.OPENED, everything.ENDED):
@@ -504,6 +509,12 @@ def other_limit(of: str, event: dict[str, Any]) -> None:
             each["limit"] = "year_amount"
 
 
+def of_another_stage(of: str, event: dict[str, Any]) -> None:
+    """Has a price vary another stage than the one at which a line is, so that its stages come to what they did together."""
+    for line in event["lines"] if of == "claim.lines-restated" else ():
+        line["declined"], line["rejected"] = line["rejected"], line["declined"]
+
+
 def again(kind: str) -> Callable[[str, dict[str, Any]], None]:
     """Says the number of the first of a type once more in the next one."""
     numbers: list[int] = []
@@ -539,6 +550,9 @@ class TestVerifyWhatWasSigned:
             (amount_of("claim.lines-assessed", "lines", 0, "allotments", 1, "left"), ": allotments: left 2 is"),
             (amount_of("claim.lines-assessed", "lines", 0, "allotments", 0, "allotted"), ": allotments: allotted 1 is"),
             (amount_of("claim.lines-assessed", "lines", 0, "unfunded"), ": unfunded is"),
+            (amount_of("claim.lines-restated", "lines", 0, "claimed"), ": claimed is"),
+            (amount_of("claim.lines-restated", "lines", 0, "declined"), ": declined is"),
+            (of_another_stage, ": declined is"),
             (amount_of("claim.lines-reversed", "lines", 0, "worth"), ": worth is"),
             (other_limit, ": limits 1: limit is year_amount"),
             (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "part"), ": reversals: part 1 is"),
@@ -665,12 +679,8 @@ class TestVerifyAnything:
         assert done.stderr == "verify.py needs the package `cryptography`: python -m pip install cryptography\n"
 
 
-class Moved(NamedTuple):
-    """What happened, as a pack is made of it."""
-
-    position: int
-    stream: str
-    event: Event
+ON_RECORD = datetime(2022, 2, 14, 9, tzinfo=UTC)
+SOMEBODY = Person(person=PersonId("somebody"), party=story.KIRKLEES, name=commitment("Somebody"))
 
 
 class Remembering(Memory):
@@ -679,22 +689,29 @@ class Remembering(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.entries: list[verify.Entry] = []
-        self.moving: list[Moved] = []
+        self.recorded: list[Entry] = []
 
     def play(self, command: Command, by: Actor) -> Sequence[Event]:
         made = self.facts.play(command, by.person)
         for stream, events in made.items():
             for event in events if stream.name.startswith("award/") else ():
-                said = event.model_dump(mode="json", exclude_none=True)
-                self.entries.append(verify.Entry(len(self.entries) + 1, b"", stream.name, said["type"], said))
-                self.moving.append(Moved(len(self.entries), stream.name, event))
+                said, at = event.model_dump(mode="json", exclude_none=True), len(self.entries) + 1
+                self.entries.append(verify.Entry(at, b"", stream.name, said["type"], said))
+                of = (at, stream.name, 0, said["type"], ON_RECORD, self.reference, at, b"")
+                self.recorded.append(Entry(*of, by.person, None, None, event, b""))
         return [event for events in made.values() for event in events]
+
+    def load(self, stream: Stream[Any], _size: int) -> tuple[Any, int]:
+        """The state of a stream, as a ledger gives it; whoever acts is somebody."""
+        return (SOMEBODY if stream.of is Person else self.state(stream)), 0
 
 
 class TestVerifyAnyHistory:
     """It shares no code with the rules, and works out what they recorded, whatever happened under an award."""
 
-    def test_comes_to_what_was_recorded(self) -> None:
+    def test_comes_to_what_was_recorded_and_so_does_every_explanation(self) -> None:
+        explained = Counter[str]()
+
         class Verified(History):
             def prepared(self) -> Remembering:
                 return Remembering()
@@ -702,33 +719,29 @@ class TestVerifyAnyHistory:
             def teardown(self) -> None:
                 ground = self.ground
                 assert isinstance(ground, Remembering)
-                files: Any = packing.figures(ground.reference, ground.moving, len(ground.moving))
+                files: Any = packing.figures(ground.reference, ground.recorded, len(ground.recorded))
+                state, posted, _ = verify.worked_out(files, ground.entries)
                 sums: Counter[str] = Counter()
-                for account, _, amount in verify.worked_out(files, ground.entries)[1]:
+                for account, _, amount in posted:
                     sums["|".join(account)] += amount
                 recorded = {"|".join(part or "" for part in account): amount for account, amount in self.journal.sums.items()}
                 assert {account: amount for account, amount in sums.items() if amount} == {
                     account: int(amount) for account, amount in recorded.items() if amount
                 }
-                assert json.loads(files["statement.json"])["years"] == list(_written(books.statement(ground.entries)))
-                assert _blocks(files["journal.beancount"].decode()) == _blocks(
-                    "".join(books.journal(ground.entries, ground.reference))
+                told = list(explanations(cast("Ledger", ground), ground.reference, ground.recorded, len(ground.recorded)))
+                files["explanations.json"] = json.dumps([each.told for each in told]).encode()
+                said = books.compare(files, ground.reference, ground.entries, state, posted)
+                assert f"what {len(told):,} explanations end in" in said
+                for each in told:
+                    assert rework(each.explanation) == each.explanation.amount, each.text
+                explained.update(
+                    "claim" if "assessment" not in each.of else "payer" if "payer" in each.of else "line" for each in told
                 )
                 super().teardown()
 
         histories = 60 if CI else 5
         assert len(play(Verified, histories, 50)) >= histories
-
-
-def _written(years: Iterable[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    """Years as a statement has them, of what books.py works out in pence."""
-    for year in years:
-        yield {name: verify.pounds(told) if isinstance(told, int) else told for name, told in year.items()}
-
-
-def _blocks(journal: str) -> list[list[str]]:
-    """What stands in a journal, in whatever order."""
-    return sorted(sorted(block.split("\n")) for block in journal.split("\n\n"))
+        assert min(explained[of] for of in ("claim", "line", "payer")) > 0, "there was something to explain"
 
 
 class TestBothDatabases:

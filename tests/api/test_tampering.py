@@ -75,7 +75,7 @@ async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
     more: dict[str, Any] = {"database_url": database} if database else {}
     async with story.serving(folder, vault_key=base64.b64encode(KEY).decode(), **more) as service:
         await everything.happen(service)
-        await _further(service)
+        await everything.go_further(service)
         state = service.app.state
         await asyncio.to_thread(_register_many, state.ledger)
         signed = await asyncio.to_thread(state.checkpoints.sign, OURS)
@@ -85,31 +85,6 @@ async def _play(folder: Path, database: str | None) -> tuple[int, bytes]:
         head = state.ledger.head()
         await state.views.wait(head.size, 30)
         return head.size, head.root
-
-
-async def _further(service: story.Service) -> None:
-    """What moves amounts in other ways: a payment is stopped, and returned; a claim is declined, one restated, and lapses."""
-    it, today = everything.IT, service.clock.now.date().isoformat()
-    await story.approve(service, 6)
-    await story.agree_details(service, account_number="55779912")
-    await story.approve(service, 6)
-    await story.draw_up(service, "KIR-2022-04", assessment=6)
-    await service.rhea.does("/v1/payment-runs/KIR-2022-04/release")
-    back = {"reason": "account-closed", "on": today}
-    await service.first.does(f"{it}/payments/6/{story.KIRKLEES}/return", back)
-    for name in ("2022-Q2A", "2022-Q2B"):
-        lines = [story.line("SUPPORT", None, "24", on="2022-04-02")]
-        claim = {**story.claim(name, lines), "period": {"first": "2022-04-01", "last": "2022-06-30"}}
-        await service.cora.does(f"{it}/claims", claim)
-    await story.verify(service, "2022-Q2A")
-    declined = {"decision": "declined", "reason": "duplicate"}
-    await service.cesar.does(f"{it}/claims/2022-Q2A/certification", declined)
-    await service.vera.does(f"{it}/claims/2022-Q2B/verification", {"others": "deferred"})
-    outcomes = [*story.TERMS["outcomes"][:2], {**story.TERMS["outcomes"][2], "price": "900.00"}]
-    terms = {**story.TERMS, "payers": everything.PAYERS, "effective_from": "2022-04-01", "certification": True}
-    await service.first.does(f"{it}/terms", {"terms": {**terms, "outcomes": outcomes}, **everything.WHY})
-    await service.ada.does(f"{it}/terms/5/agreement")
-    await service.first.does(f"{it}/closing")
 
 
 _TABLES = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('log', 'views')"
