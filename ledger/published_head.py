@@ -70,6 +70,7 @@ class PublishedHead:
 
     def put(self, head: SealedHead) -> None:
         """Let this be the published head, whatever was before."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with durable_file.written(self.path, over=True) as out:
             out.write(head.model_dump_json(exclude_none=True).encode() + b"\n")
 

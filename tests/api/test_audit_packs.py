@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import import_module
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -769,6 +770,20 @@ def _copy(here: Ledger, there: Ledger, table: str) -> None:
             connection.exec_driver_sql(sql, row)
 
 
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def served(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service with an agreed award on either database; on PostgreSQL by a role that owns nothing of the log."""
+    if request.param == "sqlite":
+        on = {}
+    else:
+        secret = base64.b64encode(bytes(range(32))).decode()
+        on = {"database_url": request.getfixturevalue("service_url"), "vault_key": secret, "signing_key": secret}
+    async with story.serving(tmp_path / "served", **on) as service:
+        await story.gather(service)
+        await story.agree_award(service)
+        yield service
+
+
 class TestRoute:
     async def test_gives_a_zip_to_auditors_and_administrators(self, service: Service) -> None:
         await story.submit(service)
@@ -793,19 +808,19 @@ class TestRoute:
             assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={as_of}")).content == before
 
     async def test_stays_the_same_when_another_key_signs_the_log(
-        self, service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, served: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await story.submit(service)
-        state, first = service.app.state, sign(service)
-        old = signing.signer(service.settings, state.checkpoints)
-        before = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
-        await service.first.does("/v1/log/keys", everything.new_key(service, old))
-        assert slug(await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (503, "log-is-not-signed")
+        await story.submit(served)
+        state, first = served.app.state, sign(served)
+        old = signing.signer(served.settings, state.checkpoints)
+        before = (await served.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        await served.first.does("/v1/log/keys", everything.new_key(served, old))
+        assert slug(await served.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (503, "log-is-not-signed")
         monkeypatch.setattr(signing, "signer", lambda *_: NEW)
-        await story.verify(service)
+        await story.verify(served)
         last = state.checkpoints.sign(NEW, old)
-        assert (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={first}")).content == before
-        after = (await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
+        assert (await served.audrey.get(f"/v1/awards/{AWARD}/audit-pack?as_of={first}")).content == before
+        after = (await served.audrey.get(f"/v1/awards/{AWARD}/audit-pack")).content
         words = {each: Verifier(last.origin, each.public).vkey for each in (old, NEW)}
         for made, by, code in ((before, old, 0), (before, NEW, 1), (after, NEW, 0)):
             assert said(unpacked(made), capsys, "--key", words[by])[0] == code

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from api.cli import app
 from ledger import schema, store
 from tests import postgres
-from tests.api.cli.conftest import run, serving
+from tests.api.cli.conftest import OPEN, registration, run, serving
 
 VAULT_KEY = b64encode(b"thirty-two bytes of a test's key").decode()
 ROLE = "ledger_restorer"
@@ -41,6 +41,13 @@ class Place:
         done = self._run(*arguments, **more)
         assert done.exit_code == 1, done.output
         return " ".join(done.stderr.split())
+
+    def pack(self, file: Path, key: str | None = None, as_of: int | None = None) -> bytes:
+        """The audit pack of the award that is open."""
+        of = () if as_of is None else ("--as-of", str(as_of))
+        done = self._run("audit-pack", OPEN, "--output", str(file), "--key", key or self.key, *of)
+        assert done.exit_code == 0, done.output
+        return file.read_bytes()
 
     def _run(self, *arguments: str, **more: str) -> Any:
         return CliRunner().invoke(app, arguments, env={"LCLEDGER_DATA_DIR": str(self.folder), **self.more, **more})
@@ -143,6 +150,43 @@ class TestRestore:
             assert entry["event"]["lost"] == published
             assert entry["event"]["head"]["root"] == made["root"]
             assert entry["person"]
+
+    def test_keeps_packs_as_they_were_whichever_key_signs_the_log_since(
+        self, places: tuple[Place, Place], tmp_path: Path
+    ) -> None:
+        lost, restored = places
+        with serving(lost.folder, **lost.more) as (process, _):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        if lost.more:  # On PostgreSQL the signing key is whoever serves's to keep.
+            (tmp_path / "old.key").write_text(b64encode(bytes(range(32))).decode())
+            lost.more["LCLEDGER_SIGNING_KEY_FILE"] = str(tmp_path / "old.key")
+        lost.ask("import", "award", str(registration(tmp_path)))
+        first = lost.ask("log", "checkpoint")["size"]
+        before = lost.pack(tmp_path / "before.zip")
+        new = ("--new-key-file", str(tmp_path / "new.key"))
+        assert lost.ask("log", "rotate-key", *new)["size"] > first
+        if lost.more:
+            lost.more["LCLEDGER_SIGNING_KEY_FILE"] = str(tmp_path / "new.key")
+        last = lost.ask("log", "checkpoint")["size"]
+        after = lost.pack(tmp_path / "after.zip")
+        assert before != after
+        assert lost.pack(tmp_path / "again.zip", as_of=first) == before
+        made = lost.ask("backup", str(tmp_path / "ledger.lcledger"))
+
+        if lost.more:
+            restored.more["LCLEDGER_SIGNING_KEY_FILE"] = str(tmp_path / "new.key")
+        else:
+            restored.folder.mkdir()
+            shutil.copy(lost.folder / "vault.key", restored.folder)
+            shutil.copy(tmp_path / "new.key", restored.folder / "signing.key")
+        assert restored.ask("restore", made["file"], "--key", lost.key)["restored"]["size"] > last
+        for key in (new[1], str(tmp_path / "newest.key")):
+            restored.more["LCLEDGER_SIGNING_KEY_FILE"] = key
+            for as_of, pack in ((first, before), (last, after)):
+                assert restored.pack(tmp_path / "restored.zip", lost.key, as_of=as_of) == pack
+            if key == new[1]:
+                restored.ask("log", "rotate-key", "--new-key-file", str(tmp_path / "newest.key"), "--key", lost.key)
 
     def test_leaves_nothing_of_a_damaged_backup(self, served: Path, tmp_path: Path) -> None:
         file = tmp_path / "cut.lcledger"
