@@ -10,10 +10,15 @@ from domain.aggregate import Stream
 from domain.award import award_stream
 from domain.calendar import london_day
 from domain.claim import claim_stream
+from domain.clawback import clawback_stream
 from domain.money import Money
+from domain.other_payment import other_payment_stream
 from domain.payment import payment_stream
 from domain.postings import postings
+from domain.receivable import receivable_stream
+from domain.reconsideration import reconsideration_stream
 from domain.refusal import Absent
+from domain.run import run_stream
 from ledger import merkle
 from ledger.entry import moment_of
 from ledger.ledger import Ledger
@@ -22,6 +27,7 @@ from ledger.wire import Wire
 from projections.accruals import accrual, fund_accrual
 from projections.statements import fund_position, statement
 from projections.views import Views
+from tests.explaining import every_explanation
 
 ALL = 100_000
 
@@ -60,7 +66,7 @@ class Stopped:
         found = Counter[str]()
         for day in days:
             then, now = _Answers(self.whole, views, self.position, day), _Answers(self.ledger, self.views, None, day)
-            for each in _QUESTIONS:
+            for each in (*_QUESTIONS, *(_RECORDED if day is None else ())):
                 answer = each(now, award)
                 assert each(then, award) == answer, f"{each.__name__} as of {self.position}, on {day}"
                 found[each.__name__] += len(answer)
@@ -98,12 +104,25 @@ class _Answers:
         rows = self.views.payments.page(award, limit=ALL, **self.axes).rows
         return [(row, self._document(payment_stream(award, row.assessment, row.payer))) for row in rows]
 
-    def corrections(self, award: str) -> list[Any]:
-        lists = (self.views.clawbacks, self.views.receivables, self.views.reconsiderations, self.views.other_payments)
-        return [row for each in lists for row in each.page(award, limit=ALL, **self.axes).rows]
+    def clawbacks(self, award: str) -> list[Any]:
+        rows = self.views.clawbacks.page(award, limit=ALL, **self.axes).rows
+        return [(row, self._document(clawback_stream(award, row.clawback))) for row in rows]
+
+    def receivables(self, award: str) -> list[Any]:
+        rows = self.views.receivables.page(award, limit=ALL, **self.axes).rows
+        return [(row, self._document(receivable_stream(award, row.assessment, row.payer, row.payee))) for row in rows]
+
+    def reconsiderations(self, award: str) -> list[Any]:
+        rows = self.views.reconsiderations.page(award, limit=ALL, **self.axes).rows
+        return [(row, self._document(reconsideration_stream(award, row.reconsideration))) for row in rows]
+
+    def other_payments(self, award: str) -> list[Any]:
+        rows = self.views.other_payments.page(award, limit=ALL, **self.axes).rows
+        return [(row, self._document(other_payment_stream(award, row.other_payment))) for row in rows]
 
     def runs(self, _award: str) -> list[Any]:
-        return list(self.views.runs.page(limit=ALL, **self.axes).rows)
+        rows = self.views.runs.page(limit=ALL, **self.axes).rows
+        return [(row, self._document(run_stream(row.run))) for row in rows]
 
     def balances(self, award: str) -> list[Any]:
         return self._unless_absent(lambda: [self.views.balances.of(award, **self.axes)])
@@ -120,6 +139,27 @@ class _Answers:
 
         return self._unless_absent(told)
 
+    def differences(self, award: str) -> list[Any]:
+        """From when half of what happened under the award was recorded, as figures and as causes."""
+        upto = self.as_of or self.ledger.head().size
+        happened = self.ledger.log.reads.rows(0, ALL, award=award, upto=upto)
+        since = happened[len(happened) // 2].position if happened else 0
+        told = self.views.histories
+
+        def asked() -> list[Any]:
+            causes, _ = told.causes(award, since, upto, ALL, self.day)
+            return [*told.changes(award, since, upto, self.day), *causes]
+
+        return self._unless_absent(asked)
+
+    def explanations(self, award: str) -> list[Any]:
+        """Which are of what was recorded: they have one axis, as a trail has."""
+        upto = self.as_of or self.ledger.head().size
+        return self._unless_absent(lambda: list(every_explanation(lambda stream: self.ledger.load(stream, upto)[0], award)))
+
+    def trail(self, award: str) -> list[Any]:
+        return self.views.trail.page(award, 0, ALL, self.as_of)
+
     def _document(self, stream: Stream[Any]) -> list[Any]:
         return self._unless_absent(lambda: [self.ledger.load(stream, **self.axes)])
 
@@ -135,12 +175,18 @@ _QUESTIONS = (
     _Answers.awards,
     _Answers.claims,
     _Answers.payments,
-    _Answers.corrections,
+    _Answers.clawbacks,
+    _Answers.receivables,
+    _Answers.reconsiderations,
+    _Answers.other_payments,
     _Answers.runs,
     _Answers.balances,
     _Answers.accounts,
     _Answers.statements,
+    _Answers.differences,
 )
+_RECORDED = (_Answers.explanations, _Answers.trail)
+"""History has one axis, and is asked once."""
 
 
 def recorded_on(ledger: Ledger, position: int) -> date:

@@ -248,4 +248,6 @@ class TestAnyHistory:
                         compared.update(stopped.compare(views, self.reference, days))
 
             assert len(play(DatedHistory, STOPPED, STEPS)) >= STOPPED
-        assert min(compared[kind] for kind in ("claims", "payments", "steps")) > 0, "there was something to compare"
+        assert min(compared[kind] for kind in ("claims", "payments", "steps", "differences", "explanations", "trail")) > 0, (
+            "there was something to compare"
+        )
