@@ -25,6 +25,7 @@ from pydantic import Field
 from api import webhook_signatures
 from api.challenges import MEDIUM
 from api.deliveries import tried
+from api.failing_webhooks import enabled_at, fails_since
 from api.feed import NoticeContent, TheCheckpoint, ToldNotice, told
 from api.outgoing import AGENT, Answer, Limits, Outgoing, Rules, tls
 from api.settings import Settings
@@ -303,6 +304,7 @@ class Round:
             known.expect_well()
             if webhook not in wanted or known.has_ended:  # One that was disabled may be enabled again by now.
                 await self._lines.pop(webhook).end()
+                await asyncio.to_thread(self._deliveries.forget_failing, webhook)
         queues = await asyncio.to_thread(self._deliveries.queues)
         for webhook, each in wanted.items():
             if webhook not in queues:
@@ -368,8 +370,7 @@ class Round:
             number: (webhook_signatures.Secret.read(secret.symmetric), PrivateKey.read(secret.private))
             for number, secret in secrets.items()
         }
-        (enabled,) = self.ledger.log.reads.rows((row.enabled_at or row.first) - 1, 1)
-        return Known(texts.get(row.url), keys, datetime.fromisoformat(enabled.recorded_at))
+        return Known(texts.get(row.url), keys, enabled_at(self.ledger, row))
 
     # What goes.
 
@@ -668,7 +669,7 @@ class Line:
         if answer.good:
             self._failing_since = None
             return
-        self._failing_since = max(self._failing_since or now, self.known.enabled_at)
+        self._failing_since = fails_since(self._failing_since or now, self.known.enabled_at)
         failing_s = (now - self._failing_since).total_seconds()
         if answer.status == _GONE:
             await self._disable(row, Reason.GONE)

@@ -150,7 +150,7 @@ async def page(
     return Feed(
         rows=tuple(told(each) for each in found.rows),
         checkpoint=await _newest(request, asked.as_of),
-        failing_webhooks=await failing_webhooks(request.app.state, asked),
+        failing_webhooks=await failing_webhooks(request.app.state, asked) or (),
         next=found.looked,
     )
 
@@ -163,10 +163,11 @@ async def stream(
 
     It ends after a while (`LCLEDGER_FEED_WAIT_S`). Clients then come again by themselves, and their key is looked at again.
     The newest signed checkpoint comes as an event `checkpoint` (size and root, no id), whenever there is another one, and as an
-    event `failing-webhooks` those of the key's party that do not take what they are told, whenever they are others.
+    event `failing-webhooks` those of the key's party that do not take what they are told: at the beginning, also if there are
+    none, as some may have recovered since the last stream, and whenever they are others.
     """
     until, rows, before = _until(request, _WAIT_MOST_S), 0, None
-    failed: tuple[FailingWebhook, ...] = ()
+    failed: tuple[FailingWebhook, ...] | None = None
     yield ServerSentEvent(retry=_AGAIN_MS)
     while True:
         found = await _page(asked, wanted, asked.as_of, LIMIT)

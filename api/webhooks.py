@@ -1,7 +1,7 @@
 """Webhooks: the addresses at which somebody is told of what happens. Their secrets are shown once, to whoever makes them."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -181,7 +181,8 @@ def page(
         return asked.views.webhooks.page(start, asked.limited(limit), state=state, keeper=by, **asked.axes)
 
     found = paged(rows, after, lambda row: row)
-    return Page(rows=tuple(ToldWebhook.of(found.rows, asked, _queues(request, asked))), next=found.next)
+    queues = _queues(request, asked, [row.webhook for row in found.rows])
+    return Page(rows=tuple(ToldWebhook.of(found.rows, asked, queues)), next=found.next)
 
 
 @router.get("/{webhook}", **question(READERS, NoSuchWebhook, one=True))
@@ -190,20 +191,18 @@ def show(webhook: WebhookName, request: Request, asked: TheReading) -> ToldWebho
     found, version = asked.look(webhook_stream(webhook))
     if not keeper(asked.caller, OVERSEERS).keeps(found):
         raise NoSuchWebhook(name=webhook)
-    (told,) = ToldWebhook.of([found], asked, _queues(request, asked, webhook))
+    (told,) = ToldWebhook.of([found], asked, _queues(request, asked, [webhook]))
     asked.tag(f"{version}.{_standing(told)}")
     return told
 
 
-def _queues(request: Request, asked: Reading, webhook: str | None = None) -> dict[str, ToldQueue]:
-    """How webhooks, or one, take what they are told: as it is now, for whoever asks for now."""
+def _queues(request: Request, asked: Reading, webhooks: Collection[str]) -> dict[str, ToldQueue]:
+    """How webhooks take what they are told: as it is now, for whoever asks for now."""
     if asked.as_of is not None or asked.effective_on is not None:
         return {}
     deliveries: Deliveries = request.app.state.deliveries
-    one = None if webhook is None else deliveries.queue(webhook)
-    queues = deliveries.queues().values() if webhook is None else [one] if one is not None else []
-    counts = deliveries.counts(webhook)
-    return {each.webhook: ToldQueue.of(each, counts.get(each.webhook, {})) for each in queues}
+    queues, counts = deliveries.queues(), deliveries.counts(webhooks)
+    return {each: ToldQueue.of(queues[each], counts.get(each, {})) for each in webhooks if each in queues}
 
 
 def _standing(told: ToldWebhook) -> int:

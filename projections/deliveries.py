@@ -12,7 +12,7 @@ What was delivered long ago may go, in order of the sequence; what waits or is p
 Nothing that has gone is queued again: that would be under another number.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -296,7 +296,7 @@ class Deliveries:
             self._say(connection, sql, position, webhook)
 
     def forget_failing(self, webhook: str) -> None:
-        """Have a webhook that was disabled begin anew, should it be enabled again."""
+        """Have a webhook that is told nothing any more fail no more, and begin anew, should it be told again."""
         with self._turn() as connection:
             self._say(connection, "UPDATE queues SET failing_since = NULL WHERE webhook = ?", webhook)
 
@@ -398,13 +398,15 @@ class Deliveries:
         )
         return [Attempt(*row) for row in self._ask(sql, webhook, first, last)]
 
-    def counts(self, webhook: str | None = None) -> dict[str, dict[State, int]]:
-        """How many deliveries of each webhook, or of one, wait, and how many are parked."""
+    def counts(
+        self, webhooks: Collection[str] | None = None, states: Iterable[State] = (State.WAITING, State.PARKED)
+    ) -> dict[str, dict[State, int]]:
+        """How many deliveries of each webhook, or of some, wait, and how many are parked, or one of both."""
         found: dict[str, dict[State, int]] = {}
-        which, given = ("", ()) if webhook is None else (" AND webhook = ?", (webhook,))
-        for state in (State.WAITING, State.PARKED):
+        which = "" if webhooks is None else f" AND webhook IN ({', '.join('?' * len(webhooks))})"
+        for state in states if webhooks is None or webhooks else ():
             sql = f"SELECT webhook, count(*) FROM deliveries WHERE state = '{state}'{which} GROUP BY webhook"  # noqa: S608 (ours)
-            for named, count in self._ask(sql, *given):
+            for named, count in self._ask(sql, *(webhooks or ())):
                 found.setdefault(named, {})[state] = count
         return found
 

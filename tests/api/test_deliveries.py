@@ -14,7 +14,7 @@ from ledger.ledger import Request
 from projections.deliveries import Attempt, Coming, Deliveries, Outcome, State
 from tests.api import story
 from tests.api.receiver import receiving
-from tests.api.story import AWARD, INVESTOR, Service, slug
+from tests.api.story import AWARD, INVESTOR, Holder, Service, slug
 
 AT: Final = "2021-11-05T10:00:00.000000Z"
 
@@ -93,6 +93,32 @@ class TestTheParty:
         stream, ledger = webhook_stream(told.webhook), told.service.app.state.ledger
         ledger.change_now(stream, lambda known: known.give_up(row.url, Reason.GONE, None), Request(ITSELF))
         assert [each["reason"] for each in await told.failing()] == ["gone"]
+
+    async def test_hears_nothing_of_one_that_it_disabled_itself_and_counts_anew_from_when_it_is_enabled(self, told: Told) -> None:
+        told.queue()
+        await told.service.ivo.does(f"{told.address}/disabling")
+        assert await told.failing() == []
+        told.service.clock.forward(days=90)
+        before = told.service.clock.now
+        await told.service.ivo.does(f"{told.address}/enabling")
+        (failing,) = await told.failing()
+        since = datetime.fromisoformat(failing["failing_since"])
+        assert (failing["parked"], before < since < told.service.clock.now) == (1, True), "nothing was sent to it meanwhile"
+
+    async def test_hears_at_the_beginning_of_each_stream_also_that_nothing_fails(self, told: Told) -> None:
+        """What recovered between two streams would never be heard of."""
+
+        async def heard(holder: Holder, **asked: Any) -> list[Any]:
+            events = (await holder.get("/v1/feed/stream", params=asked)).text.split("\n\n")
+            return [json.loads(each.partition("data: ")[2]) for each in events if "event: failing-webhooks" in each]
+
+        told.queue()
+        failing = await told.failing()
+        assert (await heard(told.service.ivo), len(failing)) == ([failing], 1)
+        await told.service.ivo.delete(told.address)
+        assert await told.failing() == []
+        assert await heard(told.service.ivo) == [[]]
+        assert await heard(told.service.ivo, as_of=5) == await heard(told.service.cora) == [], "there is nothing to be told them"
 
     async def test_alone_hears_of_it(self, told: Told) -> None:
         told.queue()

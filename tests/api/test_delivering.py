@@ -499,6 +499,22 @@ class TestAtTheSameMoment:
             assert told.disabled("big") is None
             await until(lambda: told.disabled("big") is Reason.FAILING)
 
+    async def test_whoever_is_told_nothing_any_more_does_not_fail(self, told: Ground, desk: Desk) -> None:
+        told.register("big", f"{desk.url}/")
+        desk.answering = lambda _: b"500 Fault"
+
+        def fails() -> bool:
+            queue = told.deliveries.queue("big")
+            return queue is not None and queue.failing_since is not None
+
+        with told.delivering(LATER):
+            told.happen(KIRKLEES)
+            await until(fails)
+            told.disable("big")
+            await until(lambda: not fails())
+            told.enable("big")
+            await until(fails)
+
     async def test_nothing_goes_out_that_nothing_signs(self, told: Ground, desk: Desk) -> None:
         told.register("big", f"{desk.url}/")
         told.rotate("big", overlap=timedelta(0))

@@ -5,6 +5,8 @@ import base64
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -18,6 +20,7 @@ from projections.deliveries import Attempt, Coming, Outcome
 from projections.deliveries import State as Waits
 from tests.api import story
 from tests.api.receiver import Heard, Receiver, receiving
+from tests.api.server import Place, asked, forked
 from tests.api.story import AWARD, Holder, Service, slug
 
 WEBHOOKS: Final = "/v1/webhooks"
@@ -143,6 +146,20 @@ class TestRegister:
         service.app.state.settings = service.settings.model_copy(update={"webhooks_most": 2})
         answers = await asyncio.gather(*(service.ivo.post(WEBHOOKS, {"url": receiver.url}) for _ in range(5)))
         assert sorted(each.status_code for each in answers) == [201, 201, 409, 409, 409]
+
+    async def test_refuses_what_comes_to_two_processes_at_the_same_moment(
+        self, receiver: Receiver, tmp_path: Path, postgres_url: str
+    ) -> None:
+        more = {"webhooks_most": 3, "webhook_loopback": True}
+        doors = [Place(tmp_path / name, postgres_url, more=more) for name in ("front", "back")]
+        with forked(doors[0], "serve", "--port", "0") as front:
+            async with asked(doors[0], front) as service:
+                with forked(doors[1], "serve", "--port", "0") as back:
+                    async with httpx.AsyncClient(base_url=back.address, timeout=60) as http:
+                        holders = (service.first, replace(service.first, http=http))
+                        calls = [each.post(WEBHOOKS, {"url": receiver.url}) for _ in range(6) for each in holders]
+                        answers = await asyncio.gather(*calls)
+        assert sorted(each.status_code for each in answers) == [201] * 3 + [409] * 9
 
     async def test_keeps_what_is_secret_out_of_the_log(self, service: Service, receiver: Receiver) -> None:
         made = await registered(service.ivo, receiver, description="The reporting desk")

@@ -293,6 +293,20 @@ class TestReplay:
             deliveries.replay("nobody", 3, NOON)
 
 
+class TestCounts:
+    def test_are_of_all_or_of_some_webhooks_in_the_states_that_are_asked_for(self, deliveries: Deliveries) -> None:
+        first, _ = put(deliveries, 11, 12)
+        deliveries.record([outcome(first, State.PARKED, 500)])
+        deliveries.begin("GB-COH-08382711", 10)
+        deliveries.put({"GB-COH-08382711": coming(12)}, 10, 20, body=said, now=NOON)
+        both = {BIG_ISSUE: {State.WAITING: 1, State.PARKED: 1}, "GB-COH-08382711": {State.WAITING: 1}}
+        assert deliveries.counts() == both
+        assert deliveries.counts([*both, "nobody"]) == both
+        assert deliveries.counts([BIG_ISSUE]) == {BIG_ISSUE: both[BIG_ISSUE]}
+        assert deliveries.counts([*both], (State.PARKED,)) == {BIG_ISSUE: {State.PARKED: 1}}
+        assert deliveries.counts([]) == {}
+
+
 class TestRetryParked:
     def test_lets_what_was_parked_wait_again_and_nothing_else(self, deliveries: Deliveries) -> None:
         first, second, third = put(deliveries, 11, 12, 13)
