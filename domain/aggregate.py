@@ -85,6 +85,9 @@ class Facts(Protocol):
     def get(self, stream: Stream[S], /) -> S | None:
         """The state of a stream, or nothing if it has no events; that it has none is checked again too."""
 
+    def after(self, stream: Stream[S], events: Sequence[Event], by: PersonId, /) -> S:
+        """The state of a stream after one or more events that the decision adds to it as the deed of a person."""
+
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         """Say which streams will be read, so that they are read at once."""
 

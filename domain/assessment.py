@@ -517,15 +517,15 @@ class Sheet:
     # M7: what each payer is allotted, at most what is left of its maximum.
 
     def _allot(self, split: _Split, parts: Sequence[Money], received_on: date) -> tuple[tuple[Allotment, ...], Money]:
-        left = {payer.party: self._left(payer, received_on) for payer in split.payers}
-        pays = {payer.party: min(part, left[payer.party]) for payer, part in zip(split.payers, parts, strict=True)}
-        shortfalls = [part - pays[payer.party] for payer, part in zip(split.payers, parts, strict=True)]
-        for party, amount in pays.items():
-            self.allotted[party] = self.allotted.get(party, NOTHING) + amount
+        lefts = [self._left(payer, received_on) for payer in split.payers]
+        pays = list(map(min, parts, lefts))
+        shortfalls = [part - paid for part, paid in zip(parts, pays, strict=True)]
+        for payer, amount in zip(split.payers, pays, strict=True):
+            self.allotted[payer.party] = self.allotted.get(payer.party, NOTHING) + amount
         unfunded = total(shortfalls)
         if (residual := split.residual) and unfunded:
             taken = min(unfunded, self._left(residual, received_on))
-            pays[residual.party] += taken
+            pays[split.payers.index(residual)] += taken
             self.allotted[residual.party] += taken
             unfunded -= taken
         self.unfunded += unfunded
@@ -534,11 +534,11 @@ class Sheet:
                 payer=payer.party,
                 share=payer.share,
                 part=part,
-                left=None if left[payer.party] == _ENDLESS else left[payer.party],
+                left=None if left is _ENDLESS else left,
                 shortfall=short,
-                allotted=pays[payer.party],
+                allotted=paid,
             )
-            for payer, part, short in zip(split.payers, parts, shortfalls, strict=True)
+            for payer, part, left, short, paid in zip(split.payers, parts, lefts, shortfalls, pays, strict=True)
         )
         return allotments, unfunded
 

@@ -21,6 +21,9 @@ MOST: Final = 999_999_999_99
 MOST_UNITS: Final = 999_999_999_9999
 """The largest quantity that is taken in, in ten-thousandths; sums of many may be larger."""
 
+_WRITTEN: Final = 16_384
+"""How many texts are remembered for each kind of number."""
+
 _MONEY = re.compile(r"(-?)(0|[1-9][0-9]{0,15})\.([0-9]{2})", re.ASCII)
 _QUANTITY = re.compile(r"(-?)(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,4}))?", re.ASCII)
 _SHARE = re.compile(r"(0|[1-9][0-9]{0,11})(?:/([1-9][0-9]{0,11}))?", re.ASCII)
@@ -32,6 +35,11 @@ class _Exact(int):
     __slots__ = ()
     pattern: ClassVar[str]
     examples: ClassVar[tuple[str, ...]]
+    texts: ClassVar["_Texts"]
+    """How the amounts of the class are written that were written last."""
+
+    def __init_subclass__(cls) -> None:
+        cls.texts = _Texts(cls)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -39,7 +47,11 @@ class _Exact(int):
         raise NotImplementedError
 
     def __add__(self, other: int, /) -> Self:
-        return type(self)(int.__add__(self, other)) if other else self
+        if not other:
+            return self
+        of = type(self)
+        # Most sums begin with nothing, and what is there need not be made again.
+        return other if not self and type(other) is of else of(int.__add__(self, other))
 
     __radd__ = __add__
 
@@ -50,8 +62,7 @@ class _Exact(int):
         return type(self)(int.__neg__(self))
 
     def __str__(self) -> str:
-        """The same few amounts stand in each of a claim's thousands of lines; they are written once."""
-        return _written(self)
+        return self.texts[self]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -71,12 +82,28 @@ class _Exact(int):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json"),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.texts.__getitem__, when_used="json"),
         )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "pattern": cls.pattern, "examples": list(cls.examples)}
+
+
+class _Texts(dict[int, str]):
+    """Whole numbers as they are written outside. The same few stand in each of thousands of lines: they are written once.
+
+    What writes JSON looks here without a step of Python's, which takes longer than all else that it does for an amount.
+    """
+
+    def __init__(self, of: type[_Exact]) -> None:
+        self._of = of
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= _WRITTEN:
+            self.clear()
+        text = self[int(number)] = self._of(number)._written()  # noqa: SLF001 (it is of this module)
+        return text
 
 
 class Money(_Exact):
@@ -130,14 +157,6 @@ class Quantity(_Exact):
         whole, places = divmod(abs(int(self)), UNITS_A_WHOLE)
         decimals = f".{places:04d}".rstrip("0").rstrip(".")
         return f"{'-' if self < 0 else ''}{whole}{decimals}"
-
-
-_WRITTEN: Final = 16_384
-
-
-@lru_cache(_WRITTEN, typed=True)
-def _written(exact: _Exact) -> str:
-    return exact._written()  # noqa: SLF001 (it is of this module)
 
 
 NOTHING: Final = Money(0)

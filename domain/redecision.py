@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from domain import clawback, closing, obligation, opening_position, other_payment, payment, receivable, reconsideration, run
-from domain.aggregate import Actor, Commitment, Decision, PersonId, S, Stream, Token
+from domain.aggregate import Actor, Commitment, Decision, PersonId, S, Stream, Token, fold
 from domain.award import AwardAssessed, AwardClosedToClaims, AwardCompleted, TermsAgreed, TermsProposed
 from domain.bank_details import Account
 from domain.certification import Certificate, certify
@@ -124,6 +124,10 @@ class PastFacts:
     def get(self, stream: Stream[S], /) -> S | None:
         """The state of a stream, or nothing if it had no events."""
         return self._past.get(stream)
+
+    def after(self, stream: Stream[S], events: Sequence[Event], by: PersonId, /) -> S:
+        """The state of a stream after one or more events that the decision adds."""
+        return cast("S", fold(stream.of, ((event, by) for event in events), self.get(stream)))
 
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         """Streams are read one by one."""

@@ -81,7 +81,8 @@ class ParticipantLimitsBroken(Refused):
 
 def verify(facts: Facts, award: str, claim: str, verification: Verification, *, by: Actor, today: date) -> Decision:
     """Decide on the lines of a claim, or later on those that were deferred."""
-    under, on = facts[award_stream(award)], facts[claim_stream(award, claim)]
+    stream = claim_stream(award, claim)
+    under, on = facts[award_stream(award)], facts[stream]
     _expect_decidable(on, by)
     decided = _decide_lines(facts, on, verification, prices=Prices(under))
     recognised = _recognise(facts, under, on, decided, today)
@@ -96,10 +97,8 @@ def verify(facts: Facts, award: str, claim: str, verification: Verification, *, 
         *(ClaimLinesDecided(lines=chunk) for chunk in chunks(decided)),
         verified,
     )
-    after = on
-    for event in events:
-        after = Claim.evolve(after, event, by.person)
-    made: dict[Stream[Any], tuple[Event, ...]] = {claim_stream(award, claim): events}
+    after = facts.after(stream, events, by.person)
+    made: dict[Stream[Any], tuple[Event, ...]] = {stream: events}
     made.update((participant_stream(under.reference, token), each) for token, each in recognised.items())
     if after.awaits and under.agreement.on(today).terms.certification:
         return made

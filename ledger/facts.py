@@ -8,6 +8,7 @@ of it again.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, islice
+from operator import is_
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from domain.aggregate import Commitment, PersonId, S, Stream, Token, fold
@@ -201,6 +202,8 @@ class NotedFacts:
         """The tokens of those who were expected, by mark; nothing for those who are new."""
         self._awards_known: dict[str, Mapping[str, str] | int] = {}
         self._concealed: dict[str, str] = {}
+        self._after: dict[tuple[str, PersonId], tuple[tuple[Event, ...], Any]] = {}
+        """By stream and person, events that the decision adds and what the stream is after them."""
         self.known: dict[str, Known[Any]] = {}
         """Every stream that was read."""
         self.strangers: dict[str, Participant] = {}
@@ -226,6 +229,15 @@ class NotedFacts:
             found = self._shelf.known(stream) or self._folder.fold(stream, self._shelf.base(stream))
             self.known[stream.name] = found
         return cast("Known[S]", found)
+
+    def after(self, stream: Stream[S], events: Sequence[Event], by: PersonId, /) -> S:
+        """The state of a stream after one or more events that the decision adds to it; what was folded is not folded again."""
+        folded, state = self._after.get((stream.name, by)) or ((), self.get(stream))
+        if len(folded) > len(events) or not all(map(is_, folded, events)):
+            folded, state = (), self.get(stream)
+        state = fold(stream.of, ((event, by) for event in events[len(folded) :]), state)
+        self._after[stream.name, by] = tuple(events), state
+        return cast("S", state)
 
     @property
     def ahead(self) -> Mapping[str, Known[Any]]:

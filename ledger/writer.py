@@ -18,7 +18,7 @@ from threading import Condition, Lock, current_thread, main_thread
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
-from domain.aggregate import Actor, Command, Stream, fold
+from domain.aggregate import Actor, Command, Stream
 from domain.event import Event
 from domain.refusal import Invalid, Refused
 from ledger.crowd import MOST_GATHERING_S, linger, when_quiet
@@ -177,7 +177,7 @@ class Rules:
             before = facts.look(stream)
             made = [self._draft(stream, number, event, request) for number, event in enumerate(events, before.version + 1)]
             # Folded before it is recorded: an event that cannot be folded would make the stream unreadable for ever.
-            state = fold(stream.of, ((event, request.actor.person) for event in events), before.state)
+            state = facts.after(stream, events, request.actor.person)
             weight = before.weight + sum(len(drafted.state) for drafted in made)
             after[stream.name] = Known(state, before.version + len(events), weight)
             drafts += made

@@ -7,7 +7,7 @@ Several streams: `MemoryFacts`, a ledger without a log, on which whole histories
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from domain.aggregate import Aggregate, Command, Commitment, Decision, Facts, PersonId, Stream, Token, fold
 from domain.event import Event
@@ -56,6 +56,9 @@ class MemoryFacts:
 
     def prefetch(self, streams: Iterable[Stream[Any]], /) -> None:
         self.read.update(stream.name for stream in streams)
+
+    def after(self, stream: Stream[S], events: Sequence[Event], by: PersonId, /) -> S:
+        return cast("S", fold(stream.of, ((event, by) for event in events), self.get(stream)))
 
     def expect_participants(self, award: str, references: Iterable[str], /) -> None:
         """They are all at hand."""

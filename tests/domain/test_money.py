@@ -39,6 +39,15 @@ class TestMoney:
         assert [str(Quantity(40_000)), str(Money(40_000)), str(Quantity(40_000))] == ["4", "400.00", "4"]
         assert [str(Money(True)), str(Money(-5)), f"{Money(1_000)}"] == ["0.01", "-0.05", "10.00"]
 
+    def test_is_written_however_many_were_written_before(self) -> None:
+        many = range(0, 40_000_00, 100)
+        assert [str(Money(pence)) for pence in many] == [f"{pence // 100}.00" for pence in many]
+        assert len(Money.texts) < len(many), "what is remembered has a bound"
+
+    def test_nothing_and_something_are_what_something_is(self) -> None:
+        added = [Money(0) + Money(5), Money(5) + Money(0), Money(0) + 5, 5 + Money(0), Quantity(0) + Money(5)]
+        assert [(type(each), int(each)) for each in added] == [(Money, 5)] * 4 + [(Quantity, 5)]
+
     def test_adds_up_to_money(self) -> None:
         added = total(Money(amount) for amount in (1, -4, 2))
         assert (type(added), str(added), str(total([]))) == (Money, "-0.01", "0.00")

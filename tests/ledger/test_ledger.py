@@ -1,12 +1,15 @@
 """The facade: what goes in comes out, once, in order, and nothing else does."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
 from domain import party
-from domain.aggregate import Decision, Facts
+from domain.aggregate import Decision, Facts, PersonId
+from domain.event import Event
 from domain.money import Money
 from ledger import merkle
 from ledger.entry import NO_LEAF, leaf_of
@@ -44,6 +47,30 @@ class TestRecord:
     async def test_what_it_answers_is_what_is_stored(self, ledger: Ledger) -> None:
         recorded = await ledger.record(partial(open_pots, names=["Q1", "Q2", "Q3"]), ASKED)
         assert tuple(ledger.entries()) == recorded.entries
+
+    async def test_folds_what_it_looked_ahead_at_once(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        folded: list[str] = []
+        monkeypatch.setattr(Pot, "evolve", _told_to(folded.append))
+
+        def fill_twice(facts: Facts) -> Decision:
+            opened, filled = PotOpened(amount=Money(4)), PotFilled(amount=Money(1))
+            assert facts.after(pot("2021-Q3"), (opened,), KIRKLEES.person) == Pot(Money(4))
+            assert facts.after(pot("2021-Q3"), (opened, filled), KIRKLEES.person) == Pot(Money(5))
+            return {pot("2021-Q3"): (opened, filled, PotFilled(amount=Money(2)))}
+
+        await ledger.record(fill_twice, ASKED)
+        assert folded == ["pot.opened", "pot.filled", "pot.filled"]
+        assert ledger.load(pot("2021-Q3")) == (Pot(Money(7)), 3)
+
+    async def test_folds_anew_what_was_decided_otherwise_than_it_looked(self, ledger: Ledger) -> None:
+        def look_and_decide_otherwise(facts: Facts) -> Decision:
+            opened = PotOpened(amount=Money(4))
+            facts.after(pot("2021-Q3"), (opened, PotFilled(amount=Money(1))), KIRKLEES.person)
+            facts.after(pot("2021-Q4"), (opened, PotFilled(amount=Money(1))), KIRKLEES.person)
+            return {pot("2021-Q3"): (opened,), pot("2021-Q4"): (opened, PotFilled(amount=Money(2)))}
+
+        await ledger.record(look_and_decide_otherwise, ASKED)
+        assert [ledger.load(pot(name)) for name in ("2021-Q3", "2021-Q4")] == [(Pot(Money(4)), 1), (Pot(Money(6)), 2)]
 
     async def test_refuses_and_leaves_no_trace(self, ledger: Ledger) -> None:
         await ledger.record(open_pot, ASKED)
@@ -280,3 +307,14 @@ class TestFacts:
         await ledger.change(pot("2021-Q3"), lambda _: PotClosed(), ASKED)
         with pytest.raises(PotIsClosed):
             await ledger.change(pot("2021-Q3"), Pot.fill, ASKED)
+
+
+def _told_to(tell: Callable[[str], object]) -> Any:
+    """How a pot changes, with every event told."""
+    evolve = Pot.evolve.__func__  # type: ignore[attr-defined]
+
+    def told(of: type[Pot], state: Pot | None, event: Event, by: PersonId) -> Any:
+        tell(event.type)
+        return evolve(of, state, event, by)
+
+    return classmethod(told)
