@@ -295,7 +295,7 @@ class _Connection(httpcore.AsyncHTTP11Connection):
 
     def __init__(self, origin: httpcore.Origin, stream: httpcore.AsyncNetworkStream) -> None:
         super().__init__(origin, stream)
-        self._stream = stream
+        self._decrypting: ssl.SSLObject | None = stream.get_extra_info("ssl_object")  # Here, as it takes a while to be told.
         self.is_clean = False
 
     def look_at_the_rest(self) -> None:
@@ -309,11 +309,10 @@ class _Connection(httpcore.AsyncHTTP11Connection):
         return super().has_expired() or self._decrypts_more()
 
     def _decrypts_more(self) -> bool:
-        decrypting: ssl.SSLObject | None = self._stream.get_extra_info("ssl_object")
-        if decrypting is None:
+        if self._decrypting is None:
             return False
         try:
-            decrypting.read(1)
+            self._decrypting.read(1)
         except ssl.SSLWantReadError:
             return False
         except (ssl.SSLError, OSError, ValueError):
