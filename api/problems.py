@@ -27,6 +27,8 @@ _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FAILED: Final = 500
 _NOT_TAKEN: Final = 405
 _STATUS: Final = {Kind.INVALID: 422, Kind.NOT_ALLOWED: 403, Kind.ABSENT: 404, Kind.CONFLICT: 409}
+_MOMENTS: Final = ("as_of", "to", "effective_on")
+"""By which a question says as of when it is asked."""
 _WHERE_NOT: Final = frozenset({"body", "query", "header", "path"})
 log = logs.logger(__name__)
 
@@ -219,7 +221,9 @@ def install(app: FastAPI) -> None:
     """Have everything that goes wrong told as a problem."""
 
     @app.exception_handler(Refused)
-    async def refuse(_request: Request, refused: Refused) -> Response:
+    async def refuse(request: Request, refused: Refused) -> Response:
+        if refused.kind is Kind.ABSENT:  # What there is now may not have been there at the moment that is asked for.
+            refused.details.update({name: request.query_params[name] for name in _MOMENTS if name in request.query_params})
         return answer(refused)
 
     @app.exception_handler(RequestValidationError)

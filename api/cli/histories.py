@@ -36,6 +36,9 @@ def replay(looking: Looking, award: Award, *, begin: Begin = None, end: End = No
         return
     answer, people = found
     heads = [*_OF_ENTRIES, *_figures("figure", "before", "after", "change")]
+    if not answer["rows"]:
+        say(f"Nothing was recorded under {_span(answer)}.")
+        return
     rows = ((*_entry(step, people), *_lines(_changed(step["changes"], parts=parts), 4)) for step in answer["rows"])
     table(f"Replay of {_span(answer)}", heads, rows)
 
@@ -61,6 +64,9 @@ def difference(
     if (found := looking.found_whole(f"/awards/{award}/difference", **asked)) is None:
         return
     answer, people = found
+    if not (answer["changes"] or answer["rows"]):
+        say(f"Nothing that was recorded moved an amount of {_span(answer)}.")
+        return
     differing = _changed(answer["changes"], parts=parts)
     table(f"Difference of {_span(answer)}", _figures("figure", "before", "after", "difference"), differing)
     rows = ((*_entry(cause, people), *_lines(_moved(cause["moves"], parts=parts), 2)) for cause in answer["rows"])

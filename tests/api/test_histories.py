@@ -163,7 +163,9 @@ class TestBoth:
 
     @pytest.mark.parametrize("path", BOTH)
     async def test_know_no_award_that_was_not_there_by_then(self, paid: Service, path: str) -> None:
-        assert slug(await paid.audrey.get(path, params={"to": "1"})) == (404, "no-such-award")
+        refused = await paid.audrey.get(path, params={"to": "1"})
+        assert slug(refused) == (404, "no-such-award")
+        assert refused.json()["detail"] == f"There is no award of this reference (name: {AWARD}; to: 1)."
         assert slug(await paid.audrey.get(path.replace(AWARD, "INDIGO-POJ-9999"))) == (404, "no-such-award")
 
     @pytest.mark.parametrize("path", BOTH)

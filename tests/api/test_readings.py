@@ -34,7 +34,9 @@ class TestAsOf:
 
     async def test_goes_back_to_before_anything_was(self, service: Service) -> None:
         for earliest in ("0", "2000-01-01T00:00:00Z"):
-            assert slug(await service.audrey.get(f"/v1/awards/{AWARD}", params={"as_of": earliest})) == (404, "no-such-award")
+            refused = await service.audrey.get(f"/v1/awards/{AWARD}", params={"as_of": earliest})
+            assert slug(refused) == (404, "no-such-award")
+            assert refused.json()["details"] == {"name": AWARD, "as_of": earliest}
 
 
 class TestEffectiveOn:

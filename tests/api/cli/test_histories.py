@@ -57,6 +57,11 @@ class TestReplay:
         assert done.exit_code == 1
         assert "no award of this reference" in done.stderr
 
+    def test_says_that_nothing_was_recorded_in_between(self, agreed: tuple[str, ...]) -> None:
+        head = answer("replay", OPEN, *agreed)["end"]
+        shown = lines("replay", OPEN, "--from", str(head), *agreed)
+        assert shown == [f"Nothing was recorded under {OPEN}, after position {head} and up to {head}."]
+
 
 class TestDifference:
     def test_of_every_award_of_the_demo_is_what_its_causes_add_up_to(self, played: Played) -> None:
@@ -92,6 +97,11 @@ class TestDifference:
         assert f", in effect on {told['effective_on']}" in " ".join(
             lines("difference", OPEN, "--effective-on", "2024-06-30", *here)
         )
+
+    def test_says_that_nothing_differs(self, agreed: tuple[str, ...]) -> None:
+        head = answer("difference", OPEN, *agreed)["end"]
+        shown = lines("difference", OPEN, *agreed)
+        assert shown == [f"Nothing that was recorded moved an amount of {OPEN}, after position 0 and up to {head}."]
 
 
 class TestAwards:
