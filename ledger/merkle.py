@@ -25,6 +25,29 @@ def grow(frontier: list[bytes], size: int, leaf: bytes) -> None:
     frontier.append(leaf)
 
 
+def layers(frontier: list[bytes], size: int, leaves: list[bytes]) -> list[tuple[int, list[bytes]]]:
+    """What stands at each height, from the leaves up, when leaves are added to a frontier over `size`; quicker than one by one.
+
+    Of each height the nodes that are new, after that of the frontier if there is one, and the number of the first of them.
+    """
+    found, left, nodes, first = [], list(frontier), leaves, size
+    while left or nodes:
+        if first & 1:
+            nodes, first = [left.pop(), *nodes], first - 1
+        found.append((first, nodes))
+        pairs = iter(nodes)
+        nodes = [sha256(b"\1" + one + two).digest() for one, two in zip(pairs, pairs, strict=False)]  # A last one may be single.
+        first >>= 1
+    return found
+
+
+def frontier_at(layers: list[tuple[int, list[bytes]]], size: int) -> list[bytes]:
+    """The frontier over as many leaves as there were when layers were made, or some of those that were added."""
+    found = [nodes[(size >> height) - 1 - first] for height, (first, nodes) in enumerate(layers) if size >> height & 1]
+    found.reverse()
+    return found
+
+
 def root_of(frontier: list[bytes]) -> bytes:
     """The root over everything that a frontier stands for."""
     if not frontier:

@@ -17,21 +17,32 @@ class Snapshot(Reads):
         """The rows that answer a statement, as the driver has them."""
         return self._rows(sql, *parameters)
 
-    def batches(self, sql: str, after: int, at_once: int) -> Iterator[Rows]:
+    @property
+    def sqlite(self) -> bool:
+        """Whether the database works in this process."""
+        return self._sql.sqlite
+
+    def batches(self, sql: str, after: int, at_once: int, beside: str) -> Iterator[tuple[Rows, Rows]]:
         """Rows in order, so many at once, of a statement that takes the number after which they come and how many.
 
+        With each batch comes what a statement `beside` gives, which takes the number after which the batch begins, and its last.
         PostgreSQL finds the next ones while somebody looks at some; SQLite works in this process, and could not.
         """
-        if self._sql.sqlite:
-            while rows := self.ask(sql, after, at_once):
-                after = rows[-1][0]
-                yield rows
+
+        def read(after: int) -> tuple[Rows, Rows]:
+            rows = self.ask(sql, after, at_once)
+            return rows, self.ask(beside, after, rows[-1][0]) if rows else []
+
+        if self.sqlite:
+            while (batch := read(after))[0]:
+                after = batch[0][-1][0]
+                yield batch
             return
         with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as ahead:
-            coming = ahead.submit(self.ask, sql, after, at_once)
-            while rows := coming.result():
-                coming = ahead.submit(self.ask, sql, rows[-1][0], at_once)
-                yield rows
+            coming = ahead.submit(read, after)
+            while (batch := coming.result())[0]:
+                coming = ahead.submit(read, batch[0][-1][0])
+                yield batch
 
 
 @contextmanager

@@ -5,6 +5,7 @@ columns, header and state are compared with one another. Where the tree does not
 if the head is whole in itself: so one fault does not hide the next one.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -14,17 +15,9 @@ import orjson
 from ledger import merkle
 from ledger.entry import NO_LEAF, PREFIX, award_named
 from ledger.inspection.findings import Findings
+from ledger.inspection.runs import BEFORE_ALL, HEADS, Run, runs
 from ledger.snapshot import Snapshot
 
-AT_ONCE: Final = 250
-"""Rows of a batch: what is looked at while PostgreSQL sends the next ones, and small enough to stay in the processor's cache."""
-_BEFORE_ALL: Final = -(2**62)
-_HASHED: Final = "SELECT position, header, state, leaf FROM entries WHERE position > ? ORDER BY position LIMIT ?"
-_WHOLE: Final = (
-    "SELECT position, header, state, leaf, stream, version, type, recorded_at, award, award_sequence FROM entries "
-    "WHERE position > ? ORDER BY position LIMIT ?"
-)
-_HEADS: Final = "SELECT size, frontier, root, recorded_at FROM heads WHERE size > ? AND size <= ? ORDER BY size"
 _NO_LEAF: Final = NO_LEAF.hex()
 _SHOWN: Final = 60
 
@@ -43,6 +36,7 @@ class Entries:
         self.roots: dict[int, bytes] = {0: merkle.EMPTY_ROOT}
         self._findings = findings
         self._marked = frozenset(marked)
+        self._marks = sorted(self._marked)
         self._columns = _Columns(findings) if columns else None
         self._frontier: list[bytes] | None = []
         """What the tree is grown from; nothing where entries are missing, up to the next head."""
@@ -52,36 +46,57 @@ class Entries:
         """The size of the last head."""
 
     def go(self, reads: Snapshot, look: Look, progress: Callable[[int, int], None]) -> None:
-        """Go from the beginning to the end."""
-        findings, after = self._findings, _BEFORE_ALL
+        """Go from the beginning to the end; with `columns`, somebody else looks at each run too."""
+        findings = self._findings
         head = reads.head()
         findings.size, findings.root = (head[0], head[2]) if head else (0, merkle.EMPTY_ROOT)
-        sql = _WHOLE if self._columns else _HASHED
-        for rows in reads.batches(sql, after, AT_ONCE):
-            last = rows[-1][0]
-            self._pass(rows, reads.ask(_HEADS, after, last))
-            look(rows)
-            findings.count("entries", len(rows))
-            after = last
+        last = BEFORE_ALL
+        for run, heads in runs(reads, columns=self._columns is not None):
+            findings.count("entries", self._pass(run, heads, reads, look))
+            last = run.last
             progress(last, findings.size)
-        for size, *_ in reads.ask(_HEADS, after, 2**62):
+        for size, *_ in reads.ask(HEADS, last, 2**62):
             findings.note("head", size, f"it seals {size} entries, but the log ends at entry {self._size}")
         if self._sealed < self._size:
             findings.note("entry", self._sealed + 1, f"no head seals it and what follows: the last one is of {self._sealed}")
 
-    def _pass(self, rows: Sequence[Row], heads: Sequence[Row]) -> None:
-        leaves = self._leaves(rows)
+    def _pass(self, run: Run, heads: Sequence[Row], reads: Snapshot, look: Look) -> int:
+        """Go past a run, row by row where it is not whole, to say why; gives how many entries it has."""
         before = self._sealed
-        self._grow(rows, leaves, heads)
+        leaves: Sequence[bytes | None]
+        whole = run.leaves(self._size)
+        if whole is not None and self._goes_on(whole, heads):
+            leaves = whole
+        else:
+            rows = run.rows(reads)
+            leaves = self._leaves(rows)
+            self._grow(rows, leaves, heads)
         if self._columns is not None:
+            rows = run.rows(reads)
             self._columns.compare(rows, leaves, {before: None} | {head[0]: head[3] for head in heads})
+            look(rows)
+        return len(leaves)
+
+    def _goes_on(self, leaves: list[bytes], heads: Sequence[Row]) -> bool:
+        """Put leaves that follow into the tree, if it comes to every head's root; if not, `_grow` says where it does not."""
+        if self._frontier is None:
+            return False
+        layers, end = merkle.layers(self._frontier, self._size, leaves), self._size + len(leaves)
+        for size, frontier, root, _ in heads:
+            own = merkle.frontier_at(layers, size) if size > self._size else []
+            if not own or merkle.packed(own) != frontier or merkle.root_of(own) != root:
+                return False
+        for size in self._marks[bisect_right(self._marks, self._size) : bisect_right(self._marks, end)]:
+            self.roots[size] = merkle.root_of(merkle.frontier_at(layers, size))
+        self._frontier, self._size = merkle.frontier_at(layers, end), end
+        self._findings.count("heads", len(heads))
+        if heads:
+            self._sealed = heads[-1][0]
+        return True
 
     def _leaves(self, rows: Sequence[Row]) -> list[bytes | None]:
         """The leaves that the stored bytes make; nothing for what are no bytes."""
-        try:
-            made: list[bytes | None] = [sha256(b"\0" + row[1] + row[2]).digest() for row in rows]
-        except TypeError:
-            made = [_leaf(row) for row in rows]
+        made = [_leaf(row) for row in rows]
         if made != [row[3] for row in rows]:
             for row, leaf in zip(rows, made, strict=True):
                 if leaf != row[3]:

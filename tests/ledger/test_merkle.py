@@ -54,3 +54,16 @@ def test_grows_on_from_what_was_stored(size: int, more: int) -> None:
             frontier = merkle.unpacked(merkle.packed(frontier))
         merkle.grow(frontier, number, leaf)
     assert merkle.root_of(frontier) == by_the_book(leaves)
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.data())
+def test_has_every_frontier_on_the_way_when_many_leaves_are_added_at_once(size: int, more: int, chosen: st.DataObject) -> None:
+    leaves = [sha256(bytes([number])).digest() for number in range(size + more)]
+    frontier: list[bytes] = []
+    for number, leaf in enumerate(leaves[:size]):
+        merkle.grow(frontier, number, leaf)
+    layers = merkle.layers(frontier, size, leaves[size:])
+    end = chosen.draw(st.integers(size, size + more))
+    for number, leaf in enumerate(leaves[size:end], size):
+        merkle.grow(frontier, number, leaf)
+    assert merkle.frontier_at(layers, end) == frontier
