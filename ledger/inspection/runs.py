@@ -1,15 +1,12 @@
 """Runs of entries as hashes need them, as cheaply as each database gives them: every stored byte is hashed here.
 
 SQLite works in this process and gives rows. A row that comes over a connection costs as much as hashing it does, so PostgreSQL is
-asked to join the bytes of a run into one value, with the length of each entry: nothing that it works out is taken for what is
-stored but where one entry ends and the next begins, and that is what it says of rows too. A run only ever says that its entries
-are whole; where one is not, whoever looks reads the rows.
+asked for all entries of a run in one: a list of positions, one of what is hashed, one of leaves. A run only ever says that its
+entries are whole; where one is not, whoever looks reads the rows.
 """
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import accumulate, pairwise
-from struct import pack, unpack
 from typing import Any, Final, Protocol
 
 from ledger.snapshot import Snapshot
@@ -17,8 +14,8 @@ from ledger.wire import Rows
 
 _AT_ONCE: Final = 250
 """Rows of a batch: what is looked at while PostgreSQL sends the next ones, and small enough to stay in the processor's cache."""
-_JOINED_AT_ONCE: Final = 500
-"""Entries that are joined: a few hundred kilobytes, and never more than entries of 60 KiB make."""
+_TOGETHER_AT_ONCE: Final = 500
+"""Entries of a run that comes in one: a few hundred kilobytes, and 30 MB if each of them is as long as one can be."""
 BEFORE_ALL: Final = -(2**62)
 HEADS: Final = "SELECT size, frontier, root, recorded_at FROM heads WHERE size > ? AND size <= ? ORDER BY size"
 _ROWS: Final = "SELECT position, header, state, leaf FROM entries WHERE position > ? ORDER BY position LIMIT ?"
@@ -27,18 +24,11 @@ _WITH_COLUMNS: Final = (
     "WHERE position > ? ORDER BY position LIMIT ?"
 )
 _ROWS_UPTO: Final = "SELECT position, header, state, leaf FROM entries WHERE position > ? AND position <= ? ORDER BY position"
-_JOINED: Final = (
-    "SELECT max(position), min(position), string_agg(int8send(position), ''), "
-    "string_agg(int4send(octet_length(header) + octet_length(state)), ''), string_agg(header || state, ''), "
-    "string_agg(leaf, ''), bool_and(octet_length(leaf) = 32 AND header IS NOT NULL AND state IS NOT NULL) "
+_TOGETHER: Final = (
+    "SELECT max(position), min(position), array_agg(position), array_agg(header || state), array_agg(leaf) "
     "FROM (SELECT position, header, state, leaf FROM entries WHERE position > ? ORDER BY position LIMIT ?) AS run "
     "HAVING count(*) > 0"
 )
-_TYPES: Final = (
-    "SELECT a.atttypid::regtype::text FROM pg_attribute a WHERE a.attrelid = 'entries'::regclass "
-    "AND a.attname IN ('header', 'leaf', 'position', 'state') AND NOT a.attisdropped ORDER BY a.attname"
-)
-_AS_MADE: Final = [("bytea",), ("bytea",), ("bigint",), ("bytea",)]
 
 
 class Run(Protocol):
@@ -59,12 +49,23 @@ class Run(Protocol):
 
 def runs(reads: Snapshot, *, columns: bool = False) -> Iterator[tuple[Run, Rows]]:
     """The log from its beginning, and with each run its heads."""
-    if not columns and not reads.sqlite and reads.ask(_TYPES) == _AS_MADE:  # What was made a text by somebody cannot be joined.
-        for (joined,), heads in reads.batches(_JOINED, BEFORE_ALL, _JOINED_AT_ONCE, HEADS):
-            yield _Joined(joined), heads
+    if not columns and not reads.sqlite:
+        for (together,), heads in reads.batches(_TOGETHER, BEFORE_ALL, _TOGETHER_AT_ONCE, HEADS):
+            yield _Together(together), heads
         return
     for rows, heads in reads.batches(_WITH_COLUMNS if columns else _ROWS, BEFORE_ALL, _AT_ONCE, HEADS):
         yield _Apart(rows), heads
+
+
+def _whole(run: "_Apart | _Together", positions: list[int], stored: list[bytes], size: int) -> list[bytes] | None:
+    """The leaves of a run, if its positions follow, and its leaves are those that are stored."""
+    if positions != [*range(size + 1, size + 1 + len(positions))]:
+        return None
+    try:
+        made = run.hashed()
+    except TypeError:  # Somebody put there what are no bytes.
+        return None
+    return made if made == stored else None
 
 
 class _Apart:
@@ -78,42 +79,24 @@ class _Apart:
         return [sha256(b"\0" + header + state).digest() for _, header, state, *_ in self._rows]
 
     def leaves(self, size: int) -> list[bytes] | None:
-        rows = self._rows
-        if [row[0] for row in rows] != [*range(size + 1, size + 1 + len(rows))]:
-            return None
-        try:
-            made = self.hashed()
-        except TypeError:  # SQLite keeps in a column whatever somebody puts there.
-            return None
-        return made if made == [row[3] for row in rows] else None
+        return _whole(self, [row[0] for row in self._rows], [row[3] for row in self._rows], size)
 
     def rows(self, _: Snapshot) -> Rows:
         return self._rows
 
 
-class _Joined:
-    """A run of which PostgreSQL joined the bytes."""
+class _Together:
+    """A run that came in one."""
 
-    def __init__(self, joined: Sequence[Any]) -> None:
+    def __init__(self, together: Sequence[Any]) -> None:
         self.last: int
-        self.last, self._first, self._positions, self._lengths, self._entries, self._leaves, self._is_complete = joined
+        self.last, self._first, self._positions, self._entries, self._leaves = together
 
     def hashed(self) -> list[bytes]:
-        entries = self._entries
-        return [sha256(b"\0" + entries[start:end]).digest() for start, end in pairwise(self._ends())]
+        return [sha256(b"\0" + entry).digest() for entry in self._entries]
 
     def leaves(self, size: int) -> list[bytes] | None:
-        many = len(self._positions) // 8
-        if not self._is_complete or self._positions != pack(f">{many}q", *range(size + 1, size + 1 + many)):
-            return None
-        if self._ends()[-1] != len(self._entries):
-            return None
-        made = self.hashed()
-        return made if b"".join(made) == self._leaves else None
+        return _whole(self, self._positions, self._leaves, size)
 
     def rows(self, reads: Snapshot) -> Rows:
         return reads.ask(_ROWS_UPTO, self._first - 1, self.last)
-
-    def _ends(self) -> list[int]:
-        """Where each entry ends, after the beginning of the first."""
-        return [*accumulate(unpack(f">{len(self._lengths) // 4}i", self._lengths), initial=0)]

@@ -48,14 +48,14 @@ def flip_a_byte(log: Log, connection: Connection) -> None:
 
 
 def cut_two_leaves_elsewhere(log: Log, connection: Connection) -> None:
-    """Joined, they are what they were."""
+    """One after the other, they are what they were."""
     one, two = log.reads.leaves(299, 301)
     for position, leaf in ((300, one + two[:1]), (301, two[1:])):
         say(log, connection, "UPDATE entries SET leaf = ? WHERE position = ?", leaf, position)
 
 
 def cut_two_entries_elsewhere(log: Log, connection: Connection) -> None:
-    """Joined, they are what they were."""
+    """One after the other, they are what they were."""
     one, two = log.reads.rows(299, 2)
     say(log, connection, "UPDATE entries SET state = ? WHERE position = 300", one.state + two.header[:1])
     say(log, connection, "UPDATE entries SET header = ? WHERE position = 301", two.header[1:])
@@ -125,7 +125,7 @@ class TestHashes:
         with unprotected(filled.log) as connection:
             deed(filled.log, connection)
         named = found(filled.log)
-        for kind in (runs._Apart, runs._Joined):
+        for kind in (runs._Apart, runs._Together):
             monkeypatch.setattr(kind, "leaves", lambda _run, _size: None)
         assert found(filled.log) == named
 
@@ -148,10 +148,10 @@ class TestRuns:
         assert [head for _, heads in gone for head in heads] == filled.log.reads.full_heads()
         assert len(gone) > 1
 
-    def test_are_bytes_that_postgresql_joined_where_it_can(self, filled: Ledger) -> None:
+    def test_come_in_one_where_each_row_would_cost(self, filled: Ledger) -> None:
         with snapshot(filled.log) as reads:
             kinds = {type(run) for run, _ in runs.runs(reads)}
-        assert kinds == {runs._Apart if filled.log.statements.sqlite else runs._Joined}
+        assert kinds == {runs._Apart if filled.log.statements.sqlite else runs._Together}
 
     def test_of_an_empty_log_are_none(self, opening: Opening) -> None:
         with snapshot(opening().log) as reads:
