@@ -1,17 +1,20 @@
 """The log and what is kept beside it, as they were at one moment, whoever writes meanwhile."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ledger import failures
-from ledger.log import Log, Reads
+from ledger.log import Log, Reads, Statements
 from ledger.wire import Rows, Wire
 
 
 class Snapshot(Reads):
     """What can be asked of the log as it was when it was first asked."""
+
+    def __init__(self, statements: Statements, wire: Wire) -> None:
+        super().__init__(statements, wire.ask)
+        self._wire = wire
 
     def ask(self, sql: str, *parameters: Any) -> Rows:
         """The rows that answer a statement, as the driver has them."""
@@ -22,27 +25,16 @@ class Snapshot(Reads):
         """Whether the database works in this process."""
         return self._sql.sqlite
 
-    def batches(self, sql: str, after: int, at_once: int, beside: str) -> Iterator[tuple[Rows, Rows]]:
-        """Rows in order, so many at once, of a statement that takes the number after which they come and how many.
+    def ahead(self) -> AbstractContextManager[object]:
+        """Within it PostgreSQL finds the next batch while somebody looks at one; SQLite works in this process, and could not."""
+        return self._wire.at_once()
 
-        With each batch comes what a statement `beside` gives, which takes the number after which the batch begins, and its last.
-        PostgreSQL finds the next ones while somebody looks at some; SQLite works in this process, and could not.
-        """
-
-        def read(after: int) -> tuple[Rows, Rows]:
-            rows = self.ask(sql, after, at_once)
-            return rows, self.ask(beside, after, rows[-1][0]) if rows else []
-
-        if self.sqlite:
-            while (batch := read(after))[0]:
-                after = batch[0][-1][0]
-                yield batch
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="reading-ahead") as ahead:
-            coming = ahead.submit(read, after)
-            while (batch := coming.result())[0]:
-                coming = ahead.submit(read, batch[0][-1][0])
-                yield batch
+    def batches(self, sql: str, after: int, at_once: int) -> Iterator[Rows]:
+        """Rows in order, so many at once, of a statement that takes the number after which they come and how many."""
+        coming = self._wire.send(self._sql(sql), (after, at_once))
+        while rows := coming():
+            coming = self._wire.send(self._sql(sql), (rows[-1][0], at_once))
+            yield rows
 
 
 @contextmanager
@@ -52,6 +44,6 @@ def snapshot(log: Log) -> Iterator[Snapshot]:
         begin = "BEGIN" if log.statements.sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         connection.exec_driver_sql(begin)
         try:
-            yield Snapshot(log.statements, Wire(connection).ask)
+            yield Snapshot(log.statements, Wire(connection))
         finally:
             connection.exec_driver_sql("ROLLBACK")

@@ -70,6 +70,13 @@ class Wire:
         """The rows that answer a statement."""
         return asked(self._say, sql, parameters, sqlite=self._sqlite)
 
+    def send(self, sql: str, parameters: tuple[Any, ...]) -> Callable[[], Rows]:
+        """Send a question; gives what tells its answer. Meanwhile PostgreSQL works it out, within `at_once`; SQLite waits."""
+        if self._sqlite:
+            return lambda: self.ask(sql, parameters)
+        told: Callable[[], Rows] = self._say.execute(sql, parameters, binary=True).fetchall
+        return told
+
     def say(self, statements: Iterable[tuple[str, Any]]) -> None:
         """Say statements; for SQLite with a list of parameters once for each of it."""
         for sql, parameters in statements:

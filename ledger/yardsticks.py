@@ -18,7 +18,7 @@ from sqlalchemy import URL
 
 from ledger import schema, store
 from ledger.entry import Row
-from ledger.inspection.runs import runs
+from ledger.inspection.runs import Runs
 from ledger.log import ENTRY, HEAD, Log, Statements
 from ledger.snapshot import snapshot
 
@@ -169,8 +169,8 @@ class Floor:
 
 def hashed(log: Log) -> int:
     """The least that verifying can cost: all stored bytes are read in as many runs, and hashed; how many entries they are."""
-    with snapshot(log) as reads:
-        return sum(len(run.hashed()) for run, _ in runs(reads))
+    with snapshot(log) as reads, reads.ahead():
+        return sum(len(run.hashed()) for run, _ in Runs(reads))
 
 
 # The library ------------------------------------------------------------------------------------------------------------

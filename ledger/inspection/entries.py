@@ -15,7 +15,7 @@ import orjson
 from ledger import merkle
 from ledger.entry import NO_LEAF, PREFIX, award_named
 from ledger.inspection.findings import Findings
-from ledger.inspection.runs import BEFORE_ALL, HEADS, Run, runs
+from ledger.inspection.runs import Run, Runs
 from ledger.snapshot import Snapshot
 
 _NO_LEAF: Final = NO_LEAF.hex()
@@ -50,13 +50,13 @@ class Entries:
         findings = self._findings
         head = reads.head()
         findings.size, findings.root = (head[0], head[2]) if head else (0, merkle.EMPTY_ROOT)
-        last = BEFORE_ALL
-        for run, heads in runs(reads, columns=self._columns is not None):
-            findings.count("entries", self._pass(run, heads, reads, look))
-            last = run.last
-            progress(last, findings.size)
-        for size, *_ in reads.ask(HEADS, last, 2**62):
-            findings.note("head", size, f"it seals {size} entries, but the log ends at entry {self._size}")
+        with reads.ahead():
+            runs = Runs(reads, columns=self._columns is not None)
+            for run, heads in runs:
+                findings.count("entries", self._pass(run, heads, reads, look))
+                progress(run.last, findings.size)
+            for size, *_ in runs.left():
+                findings.note("head", size, f"it seals {size} entries, but the log ends at entry {self._size}")
         if self._sealed < self._size:
             findings.note("entry", self._sealed + 1, f"no head seals it and what follows: the last one is of {self._sealed}")
 

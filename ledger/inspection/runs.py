@@ -16,8 +16,9 @@ _AT_ONCE: Final = 250
 """Rows of a batch: what is looked at while PostgreSQL sends the next ones, and small enough to stay in the processor's cache."""
 _TOGETHER_AT_ONCE: Final = 500
 """Entries of a run that comes in one: a few hundred kilobytes, and 30 MB if each of them is as long as one can be."""
-BEFORE_ALL: Final = -(2**62)
-HEADS: Final = "SELECT size, frontier, root, recorded_at FROM heads WHERE size > ? AND size <= ? ORDER BY size"
+_BEFORE_ALL: Final = -(2**62)
+_AFTER_ALL: Final = 2**63 - 1
+_HEADS: Final = "SELECT size, frontier, root, recorded_at FROM heads WHERE size > ? ORDER BY size LIMIT ?"
 _ROWS: Final = "SELECT position, header, state, leaf FROM entries WHERE position > ? ORDER BY position LIMIT ?"
 _WITH_COLUMNS: Final = (
     "SELECT position, header, state, leaf, stream, version, type, recorded_at, award, award_sequence FROM entries "
@@ -47,14 +48,35 @@ class Run(Protocol):
         """Each with position, header, state and leaf, as it stands; and with the other columns, if they were asked for."""
 
 
-def runs(reads: Snapshot, *, columns: bool = False) -> Iterator[tuple[Run, Rows]]:
-    """The log from its beginning, and with each run its heads."""
-    if not columns and not reads.sqlite:
-        for (together,), heads in reads.batches(_TOGETHER, BEFORE_ALL, _TOGETHER_AT_ONCE, HEADS):
-            yield _Together(together), heads
-        return
-    for rows, heads in reads.batches(_WITH_COLUMNS if columns else _ROWS, BEFORE_ALL, _AT_ONCE, HEADS):
-        yield _Apart(rows), heads
+class Runs:
+    """The log from its beginning in runs, each with its heads; afterwards `left` has the heads for which there are no entries.
+
+    Within `reads.ahead()` PostgreSQL finds the next run while somebody looks at one.
+    """
+
+    def __init__(self, reads: Snapshot, *, columns: bool = False) -> None:
+        self._heads = (head for heads in reads.batches(_HEADS, _BEFORE_ALL, _TOGETHER_AT_ONCE) for head in heads)
+        self._next = next(self._heads, None)
+        self._runs = _runs(reads, columns=columns)
+
+    def __iter__(self) -> Iterator[tuple[Run, Rows]]:
+        for run in self._runs:
+            yield run, [*self._upto(run.last)]
+
+    def left(self) -> Iterator[tuple[Any, ...]]:
+        """Heads beyond the last entry, when all runs have been gone through."""
+        return self._upto(_AFTER_ALL)
+
+    def _upto(self, size: int) -> Iterator[tuple[Any, ...]]:
+        while (head := self._next) is not None and head[0] <= size:
+            yield head
+            self._next = next(self._heads, None)
+
+
+def _runs(reads: Snapshot, *, columns: bool) -> Iterator[Run]:
+    if columns or reads.sqlite:
+        return map(_Apart, reads.batches(_WITH_COLUMNS if columns else _ROWS, _BEFORE_ALL, _AT_ONCE))
+    return (_Together(together) for (together,) in reads.batches(_TOGETHER, _BEFORE_ALL, _TOGETHER_AT_ONCE))
 
 
 def _whole(run: "_Apart | _Together", positions: list[int], stored: list[bytes], size: int) -> list[bytes] | None:

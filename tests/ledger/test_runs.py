@@ -142,17 +142,17 @@ class TestHashes:
 
 class TestRuns:
     def test_have_every_entry_and_every_head_once(self, filled: Ledger) -> None:
-        with snapshot(filled.log) as reads:
-            gone = [(run.hashed(), heads) for run, heads in runs.runs(reads)]
+        with snapshot(filled.log) as reads, reads.ahead():
+            gone = [(run.hashed(), heads) for run, heads in runs.Runs(reads)]
         assert [leaf for leaves, _ in gone for leaf in leaves] == filled.log.reads.leaves(0, ENTRIES)
         assert [head for _, heads in gone for head in heads] == filled.log.reads.full_heads()
         assert len(gone) > 1
 
     def test_come_in_one_where_each_row_would_cost(self, filled: Ledger) -> None:
         with snapshot(filled.log) as reads:
-            kinds = {type(run) for run, _ in runs.runs(reads)}
+            kinds = {type(run) for run, _ in runs.Runs(reads)}
         assert kinds == {runs._Apart if filled.log.statements.sqlite else runs._Together}
 
     def test_of_an_empty_log_are_none(self, opening: Opening) -> None:
         with snapshot(opening().log) as reads:
-            assert list(runs.runs(reads)) == []
+            assert list(runs.Runs(reads)) == []
