@@ -34,6 +34,9 @@ class TestPatroni:
         assert self.DCS["postgresql"]["parameters"][setting] == "on"
         assert {"data-checksums"} <= {each for each in PATRONI["bootstrap"]["initdb"] if isinstance(each, str)}
 
+    def test_makes_a_standby_without_waiting_for_a_checkpoint_that_takes_minutes(self) -> None:
+        assert {"checkpoint": "fast"} in PATRONI["postgresql"]["basebackup"]
+
     def test_gives_a_lease_in_which_it_can_be_renewed_twice(self) -> None:
         assert self.DCS["ttl"] >= self.DCS["loop_wait"] + 2 * self.DCS["retry_timeout"]
 
@@ -83,6 +86,26 @@ class TestCompose:
         assert done.returncode == 0, done.stdout + done.stderr
         copied = re.findall(r"^COPY (.+) \S+$", (HERE / "Dockerfile").read_text("utf-8"), re.MULTILINE)
         assert all((HERE / name).is_file() for names in copied for name in names.split())
+
+    def test_is_built_once_and_from_nothing_but_what_it_copies(self) -> None:
+        assert [name for name, service in SERVICES.items() if "build" in service] == ["etcd"]
+        copied = re.findall(r"^COPY (.+) \S+$", (HERE / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+        sent = [line for line in (HERE / ".dockerignore").read_text("utf-8").splitlines() if not line.startswith("#")]
+        assert sent == ["*", *(f"!{name}" for names in copied for name in names.split())]
+
+    def test_keeps_everything_in_volumes_that_have_names(self) -> None:
+        """What the image before has as a volume is kept as that; nothing is made in there when ours is built."""
+        image = (HERE / "Dockerfile").read_text("utf-8")
+        before = "/var/lib/postgresql"
+        assert re.findall(r"DATA_DIR=(\S+)", image) == [f"{before}/ledger"]
+        assert not any(before in step for step in re.findall(r"^RUN (?:.*\\\n)*.*$", image, re.MULTILINE))
+        volumes = {before, *re.findall(r'"(/var/lib/\w+)"', image)}
+        for name, kept in (("database", before), ("etcd", "/var/lib/etcd")):
+            assert SERVICES[name]["volumes"] == [f"{name}:{kept}"]
+            assert set(SERVICES[name]["tmpfs"]) == volumes - {kept}
+        for name in ("migrate", "worker"):
+            assert "/var/lib/lcledger:mode=1777" in SERVICES[name]["tmpfs"]
+        assert SERVICES["api"]["volumes"] == ["first-key:/var/lib/lcledger"]
 
 
 class TestDrill:
