@@ -120,3 +120,14 @@ class TestTheContainers:
         (folder,) = re.findall(r"LCLEDGER_DATA_DIR=(\S+)", IMAGE)
         assert f'VOLUME ["{folder}"]' in IMAGE
         assert f"first-key:{folder}" in SERVICES["api"]["volumes"]
+
+    @pytest.mark.parametrize("name", ["migrate", "worker"])
+    def test_leave_no_volume_behind_of_those_who_keep_nothing(self, name: str) -> None:
+        (folder,) = re.findall(r"LCLEDGER_DATA_DIR=(\S+)", IMAGE)
+        assert f"{folder}:mode=1777" in SERVICES[name]["tmpfs"], (
+            "the folder of the image is one user's only, that of a tmpfs root's"
+        )
+
+    def test_begin_with_a_folder_that_has_nothing_in_it(self) -> None:
+        assert "--no-create-home" in IMAGE, "a home begins with the files of a shell"
+        assert "install --directory --mode 0700 --owner ledger --group ledger /var/lib/lcledger" in IMAGE

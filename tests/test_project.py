@@ -262,6 +262,13 @@ class TestCompose:
         assert COMPOSE["networks"]["inside"] == {"internal": True}
         assert SERVICES["database"]["networks"] == ["inside"]
 
+    @pytest.mark.parametrize("name", ["api", "worker"])
+    def test_lets_out_whoever_may_be_the_one_that_sends_webhooks(self, name: str) -> None:
+        assert SERVICES[name]["networks"] == ["inside", "outside"]
+
+    def test_builds_its_image_once(self) -> None:
+        assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+
     def test_keeps_what_was_acknowledged(self) -> None:
         assert {"fsync=on", "synchronous_commit=on"} <= set(SERVICES["database"]["command"])
         assert "database:/var/lib/postgresql" in SERVICES["database"]["volumes"]
