@@ -54,6 +54,21 @@ app: Final = typer.Typer(
 )
 
 
+def _told_version(asked: bool) -> None:
+    if asked:
+        from api.app import VERSION
+
+        print(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def _before_all(
+    _version: bool = typer.Option(False, "--version", callback=_told_version, is_eager=True, help="Tell the release, and end."),
+) -> None:
+    pass
+
+
 def _assemble() -> None:
     from api.cli import (
         audit_packs,

@@ -85,6 +85,12 @@ class TestHelp:
         assert f"lcledger {' '.join(asked)} " in run(*asked, "--help").stdout.replace("│", "")
 
 
+class TestVersion:
+    def test_is_that_of_the_service_which_this_would_serve(self) -> None:
+        done = run("--version")
+        assert (done.exit_code, done.stdout.strip()) == (0, json.loads(run("openapi").stdout)["info"]["version"])
+
+
 class TestRefusals:
     def test_say_that_there_is_no_ledger(self, folder: Path) -> None:
         done = run("balances", "--all", "--key", "lcl_x", "--data-dir", str(folder))
