@@ -768,6 +768,26 @@ class Log:
         if size != last:
             raise Damaged(f"{Damaged.__doc__} ({size} and {last})")
 
+    @contextmanager
+    def reading(self) -> Iterator[Reads]:
+        """What can be asked of the log by one thread with several questions, each of which sees what there is then.
+
+        Whoever asks without it has the pool ask PostgreSQL before each question whether it is there.
+        """
+        with failures.told():
+            connection = self._taken_out()
+
+        def ask(sql: str, parameters: tuple[Any, ...]) -> Rows:
+            with failures.told():
+                return self._ask_on(connection, sql, parameters)
+
+        try:
+            yield Reads(self.statements, ask)
+        finally:
+            if connection.is_valid:
+                with failures.told():
+                    self._put_back(connection)
+
     def head(self) -> Head:
         """How far the log goes now."""
         found = self.reads.head()
@@ -826,14 +846,17 @@ class Log:
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told():
             connection = self._taken_out()
-            try:
-                rows = asked(connection.driver_connection, sql, parameters, sqlite=self.statements.sqlite)
-            except BaseException:
-                connection.invalidate()  # It may be lost: the next one who asks gets another.
-                connection.close()
-                raise
+            rows = self._ask_on(connection, sql, parameters)
             self._put_back(connection)
             return rows
+
+    def _ask_on(self, connection: PoolProxiedConnection, sql: str, parameters: tuple[Any, ...]) -> Rows:
+        try:
+            return asked(connection.driver_connection, sql, parameters, sqlite=self.statements.sqlite)
+        except BaseException:
+            connection.invalidate()  # It may be lost: the next one who asks gets another.
+            connection.close()
+            raise
 
     def _taken_out(self) -> PoolProxiedConnection:
         try:
