@@ -4,10 +4,11 @@ import random
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import PoolProxiedConnection
 
 from ledger import merkle, proofs
 from ledger.ledger import Ledger
-from ledger.log import Damaged
+from ledger.log import Damaged, Reads
 from ledger.proofs import verify_consistency, verify_inclusion
 from ledger.tree import NotInTree, Tree
 from tests.ledger.conftest import ENTRIES, Opening
@@ -83,6 +84,39 @@ class TestTree:
         with pytest.raises(Damaged, match="do not go on from 290"):
             tree.consistency(290, ENTRIES, root_of(leaves, 290), sha256(b"another").digest())
 
+    def test_proves_nothing_of_a_log_in_which_entries_are_missing(self, filled: Ledger) -> None:
+        tree, root = Tree(filled.log), filled.head().root
+        tamper(filled, "DELETE FROM entries WHERE position = 300", trigger="entries_never_vanish")
+        with pytest.raises(Damaged, match="of the entries 257 to 512 some are missing"):
+            tree.inclusion(300, ENTRIES, root)
+
+    def test_asks_on_one_connection(self, filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        tree, root, taken = Tree(filled.log), filled.head().root, list[PoolProxiedConnection]()
+        take = filled.log._taken_out
+
+        def count() -> PoolProxiedConnection:
+            taken.append(take())
+            return taken[-1]
+
+        monkeypatch.setattr(filled.log, "_taken_out", count)
+        tree.inclusion(299, ENTRIES, root)
+        assert len(taken) == 1
+
+    def test_remembers_what_is_asked_for_again_and_again(self, filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ledger.tree._MOST_REMEMBERED", 3)
+        tree, root, read = Tree(filled.log), filled.head().root, list[tuple[int, int, int]]()
+        make = tree._made
+
+        def count(reads: Reads, level: int, number: int, width: int) -> list[list[bytes]]:
+            read.append((level, number, width))
+            return make(reads, level, number, width)
+
+        monkeypatch.setattr(tree, "_made", count)
+        for index in (0, 299, 1, 300, 2, 301):
+            tree.inclusion(index, ENTRIES, root)
+        assert len(tree._remembered) == 3
+        assert [read.count(tile) for tile in ((0, 2, 188), (1, 0, 2))] == [1, 1]
+
     def test_has_no_more_than_the_log(self, filled: Ledger) -> None:
         tree = Tree(filled.log)
         for ask in (
@@ -99,9 +133,9 @@ class TestTree:
         assert Tree(ledger.log).grow(0, merkle.EMPTY_ROOT) == 0
 
 
-def tamper(ledger: Ledger, statement: str) -> None:
+def tamper(ledger: Ledger, statement: str, trigger: str = "entries_never_change") -> None:
     """Change what never changes."""
     with ledger.log.engine.connect() as connection:
         on = "" if connection.dialect.name == "sqlite" else " ON entries"
-        connection.exec_driver_sql(f"DROP TRIGGER entries_never_change{on}")
+        connection.exec_driver_sql(f"DROP TRIGGER {trigger if on == '' else 'entries_never_change'}{on}")
         connection.exec_driver_sql(statement)
