@@ -229,7 +229,8 @@ def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
     """On the first start register the operator's party and an administrator; the file that holds the key, or nothing.
 
     The key stands in a file before it means anything, and under its own name when it does, so that no crash can lose it. Of
-    several processes that start together one registers its key; the others drop theirs.
+    several processes that start together one registers its key; the others drop theirs. A key of another ledger that stands
+    there already is put aside, as it may be the only one by which that ledger can be restored.
     """
     file = settings.data_dir / FIRST_KEY_FILE
     if _has(ledger, party_stream(OPERATOR)):
@@ -251,6 +252,8 @@ def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
     except PartyExists:
         draft.unlink(missing_ok=True)
         return None
+    if file.exists():
+        file.replace(_aside(file))
     return draft.replace(file)
 
 
@@ -270,9 +273,13 @@ def _recover(ledger: Ledger, file: Path) -> None:
             draft.replace(file)
 
 
+def _aside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.{secrets.token_hex(_ID_BYTES)}")
+
+
 def _write_secret(file: Path, secret: str) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(_ID_BYTES)}")
+    draft = _aside(file)
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
         out.write(secret + "\n")
         out.flush()

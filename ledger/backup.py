@@ -293,6 +293,7 @@ def restore(
 ) -> SealedHead:
     """Restore a backup into an empty database, and record that it was (`log.restored`): all of it or nothing.
 
+    One that was only opened, with the same vault's key, is empty still: whatever runs opens it again when it was lost.
     Webhooks that were enabled are disabled by it: a copy must tell nobody what the log itself does.
 
     `by` tells, from what is restored, who does it. `published` is the head that was published last, as far as is known: the entry
@@ -300,7 +301,7 @@ def restore(
     `BackupDamaged`, `AnotherLog`, `WrongVaultKey`, and the refusals of `by`.
     """
     with log.turn() as turn:
-        _expect_empty(turn)
+        _expect_empty(turn, seals)
         restoring = _Restoring(turn, registry)
         reading = _Reading(file, progress, published)
         with failures.told():
@@ -318,11 +319,14 @@ class _Restoring:
 
     def __init__(self, turn: Turn, registry: Registry) -> None:
         self._turn = turn
+        self._vault_is_made = turn.checked() is not None
         self._wire = Wire(turn.connection)
         self._folder = Folder(turn, registry, States())
 
     def put(self, table: str, columns: _Columns, rows: list[tuple[Any, ...]]) -> None:
         """Write rows of a table."""
+        if table == "vault_key" and self._vault_is_made:
+            return
         self._wire.say(self._turn.statements.insertions(table, columns, rows))
 
     def load(self, stream: Stream[S], /) -> tuple[S, int]:
@@ -355,7 +359,9 @@ class _Restoring:
                 yield stream, webhook.disable(Reason.RESTORED)
 
 
-def _expect_empty(turn: Turn) -> None:
-    for table in _COLUMNS:
+def _expect_empty(turn: Turn, seals: Seals) -> None:
+    if turn.checked() not in {None, seals.checked}:
+        raise WrongVaultKey(WrongVaultKey.__doc__)
+    for table in _COLUMNS.keys() - {"vault_key"}:
         if turn.connection.exec_driver_sql(f"SELECT 1 FROM {table} LIMIT 1").first() is not None:  # noqa: S608 (our own names)
             raise NotEmpty(NotEmpty.__doc__)

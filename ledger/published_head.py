@@ -53,6 +53,12 @@ class PublishedHead:
         except ValidationError:
             raise HeadUnreadable(f"{HeadUnreadable.__doc__} ({self.path})") from None
 
+    def expect_in(self, ledger: Ledger) -> None:
+        """Raise `EntriesLost` if the last published head is not in the log; nothing is written anywhere."""
+        last = self.read()
+        if last is not None:
+            _expect_in(ledger, last, self.path)
+
     def publish(self, ledger: Ledger) -> SealedHead | None:
         """Publish the head of the log now, if it has entries; `EntriesLost` if the last published one is not in it."""
         head = ledger.head()

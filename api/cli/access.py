@@ -178,7 +178,11 @@ def _told(response: httpx.Response) -> Any:
 
 
 def open_ledger(ours: Settings, *, clock: Clock | None = None, serving: bool = False) -> Ledger:
-    """The ledger of the settings. Whoever serves makes its first administrator, and is alone with its files."""
+    """The ledger of the settings. Whoever serves makes its first administrator, and is alone with its files.
+
+    An empty log of which a head was published is no new ledger, but one that was lost: then nothing is made in it, so that it
+    can be restored into.
+    """
     ledger = Ledger.open(
         ours.log_url,
         vault_key=vault_key(ours),
@@ -188,6 +192,8 @@ def open_ledger(ours: Settings, *, clock: Clock | None = None, serving: bool = F
         most_of_one_person=ours.commands_per_person_most,
     )
     try:
+        if serving:
+            PublishedHead(ours.published_head_file).expect_in(ledger)
         if serving and (made := first_administrator(ledger, ours)):
             complaints().print(f"This is a new ledger. The key of its first administrator is in {made}")
     except BaseException:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,14 @@ class TestTheFirstStart:
         size = bare.app.state.ledger.head().size
         assert first_administrator(bare.app.state.ledger, bare.settings) is None
         assert bare.app.state.ledger.head().size == size
+
+    async def test_puts_the_key_of_another_ledger_aside(self, tmp_path: Path) -> None:
+        """It may be the only one by which that ledger can be restored."""
+        (tmp_path / FIRST_KEY_FILE).write_text("the lost ledger's")
+        async with story.serving(tmp_path) as service:
+            assert (await service.first.reads("/v1/me"))["roles"] == ["administrator"]
+        assert _keys_in(tmp_path) == {"the lost ledger's", service.first.secret}
+
+
+def _keys_in(folder: Path) -> set[str]:
+    return {file.read_text("utf-8").strip() for file in folder.glob(f"{FIRST_KEY_FILE}*")}

@@ -21,7 +21,7 @@ from ledger.entry import Registry
 from ledger.facts import Streams
 from ledger.ledger import Ledger, Request
 from ledger.log import Log
-from ledger.vault import Seals, WrongVaultKey
+from ledger.vault import Seals, Vault, WrongVaultKey
 from tests.ledger.conftest import VAULT_KEY, Clock, Opening
 from tests.ledger.pots import BRIDGE, KIRKLEES, POTS, Pot, nothing_to_balance, open_pot, pot
 
@@ -258,6 +258,18 @@ class TestRestore:
         with pytest.raises(NotEmpty):
             restore(begun.log, file)
         assert columns(begun.log) == before
+
+    def test_into_a_database_that_was_only_opened_goes(self, begun: Ledger, file: Path, empty: Log) -> None:
+        """As by a worker that begins again when the database was lost."""
+        backup.write(begun.log, file, no_progress)
+        Vault(empty, b"another key of thirty-two bytes or more").start()
+        with pytest.raises(WrongVaultKey):
+            restore(empty, file)
+        with empty.turn() as turn:
+            turn.connection.exec_driver_sql("DELETE FROM vault_key")
+        Vault(empty, VAULT_KEY).start()
+        assert restore(empty, file).size == begun.head().size + 1
+        assert empty.reads.checked() == begun.log.reads.checked()
 
     def test_under_another_vault_key_is_refused(self, begun: Ledger, file: Path, empty: Log) -> None:
         backup.write(begun.log, file, no_progress)

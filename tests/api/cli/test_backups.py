@@ -225,3 +225,24 @@ class TestServe:
         assert "`lcledger restore`" in said
         with sqlite3.connect(old / "ledger.sqlite3") as database:
             assert database.execute("SELECT max(position) FROM entries").fetchone() == (3,)
+
+    def test_makes_nothing_in_a_database_that_was_emptied_so_that_it_can_be_restored(
+        self, places: tuple[Place, Place], tmp_path: Path
+    ) -> None:
+        """The key that opens the backup stays where it is, too: a new administrator's would have taken its place."""
+        lost, other = places
+        with serving(lost.folder, **lost.more) as (process, address):
+            register(address, lost.key, 1)
+            made = lost.ask("backup", str(tmp_path / "ledger.lcledger"))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        key, emptied = lost.key, Place(lost.folder, other.more)
+        for file in lost.folder.glob("ledger*.sqlite3*"):
+            file.unlink()
+        for more in ((), ("--workers", "2")) if other.more else ((),):
+            assert "entries that others were told of are gone" in emptied.refused("serve", "--port", "0", *more)
+        assert emptied.key == key
+        done = emptied.ask("restore", made["file"])
+        assert (done["restored"]["size"], done["lost"]) == (made["size"] + 1, None)
+        with serving(emptied.folder, **emptied.more) as (_, address):
+            assert register(address, key, 2) == made["size"] + 2
