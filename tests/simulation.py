@@ -335,6 +335,7 @@ class _Lock:
         return True
 
     def release(self) -> None:
+        gate("lets go of a lock")  # What others do just before that, and find it held, must not be forgotten.
         self._held = False
 
     def __enter__(self) -> bool:

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import sleep
 from typing import Any
 
 import pytest
 
 from ledger.awaited import Awaited
+from tests.faults import until
 
 MANY = 16
 EACH = 100
@@ -56,6 +57,23 @@ class TestDo:
         refused = await asyncio.gather(many.do(0), many.do(0), return_exceptions=True)
         assert [(type(each), "full" in str(each)) for each in refused] == [(told, True), (told, True)]
         await many.do(1)
+
+    async def test_does_also_what_comes_between_the_last_look_and_the_end(self) -> None:
+        done, loop, late = list[int](), asyncio.get_running_loop(), list[Future[None]]()
+
+        class Looking(Awaited[int]):
+            def _batch(self) -> list[Any]:
+                batch = super()._batch()
+                if not batch and not late:
+                    late.append(asyncio.run_coroutine_threadsafe(self.do(2), loop))
+                    while not self._waiting:
+                        sleep(0.001)
+                return batch
+
+        await Looking(done.extend).do(1)
+        await until(lambda: bool(late))
+        await asyncio.wait_for(asyncio.wrap_future(late[0]), 10)
+        assert done == [1, 2]
 
     async def test_whoever_gives_up_leaves_the_others_to_go_on(self) -> None:
         go, done = threading.Event(), list[int]()

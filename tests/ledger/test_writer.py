@@ -422,6 +422,27 @@ class TestOverload:
         assert ledger.head().size == 3
 
 
+class TestNobodyIsForgotten:
+    def test_who_comes_between_the_last_look_and_the_end_of_the_writing_is_written_too(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who comes then finds somebody writing, and relies on that."""
+        writer, take, answers = ledger._writer, ledger._writer._take, list[Recorded | None]()
+
+        def come_late() -> list[Pending]:
+            batch = take()
+            if not batch and ledger.head().size == 1:
+                late = partial(open_pot, name="late")
+                writer.decide(writer.admit(Pending(late, ASKED, dry_run=False, answer=lambda told, _: answers.append(told))))
+                writer.write_what_waits()
+                assert answers == []
+            return batch
+
+        monkeypatch.setattr(writer, "_take", come_late)
+        ledger.record_now(open_pot, ASKED)
+        assert [told and told.last for told in answers] == [2]
+
+
 class TestClose:
     async def test_what_was_taken_in_is_finished(self, opening: Opening) -> None:
         ledger = opening()
