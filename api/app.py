@@ -70,6 +70,7 @@ _KNOWN = refused_with(
     problems.NotNow,
     problems.TooManyConnections,
     problems.DatabaseUnavailable,
+    problems.LogIsDamaged,
 )
 _ROUTERS: Final = (
     audit_packs,

@@ -59,8 +59,11 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
     head = award_heads.to_sign(ledger, checkpoints, award, signed, signer)
     if head is None:
         return None
-    headed = pack_signatures.first(ledger, signed.origin, signer, lambda _: head.text)
     rows = list(ledger.log.reads.walk(award=award, upto=signed.size))
+    if len(rows) != head.entries:
+        there = f"of {head.entries} entries of {award} there are {len(rows)}"
+        raise Damaged(f"the log is not what was sealed: {there}; `lcledger verify` says what is wrong")
+    headed = pack_signatures.first(ledger, signed.origin, signer, lambda _: head.text)
     entries = [decode(row, ledger.registry) for row in rows]
     before = _before(checkpoints, signed.size)
     explained = list(explanations(ledger, award, entries, signed.size))

@@ -17,6 +17,7 @@ from starlette.routing import Match
 from api import logs
 from domain.refusal import Fault, Kind, Refused
 from ledger.failures import OutcomeUnknown, Unavailable
+from ledger.log import Damaged
 from ledger.writer import Closed, Overloaded, TooManyOfOne, VersionHasMoved
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -109,6 +110,12 @@ class TooManyOfYours(TooManyRequests):
 
 class ServiceFailed(TurnedAway):
     """The service failed, which is a defect of it. What was asked may or may not be recorded: repeat it with the same key."""
+
+    status = 500
+
+
+class LogIsDamaged(TurnedAway):
+    """What is stored is not what was sealed: something other than the ledger wrote to the log. `lcledger verify` names it."""
 
     status = 500
 
@@ -265,6 +272,11 @@ def _install_ledger(app: FastAPI) -> None:
         log.warning("the database cannot be used", reason=failure.reason)
         request.app.state.metrics.database_failed(failure.reason)
         return answer((OutcomeNotKnown if isinstance(failure, OutcomeUnknown) else DatabaseUnavailable)(reason=failure.reason))
+
+    @app.exception_handler(Damaged)
+    async def tell_damage(_request: Request, damage: Damaged) -> Response:
+        log.error("the log is damaged", reason=str(damage))
+        return answer(LogIsDamaged())
 
     @app.exception_handler(Closed)
     async def refuse_closing(_request: Request, _refused: Closed) -> Response:

@@ -292,6 +292,24 @@ class TestVerify:
         code, output = said({**files, "entries.txt": b"".join(kept)}, capsys)
         assert (code, "one is missing" in output) == (1, True)
 
+    @pytest.mark.parametrize(
+        ("left", "named"),
+        [
+            (lambda entries: entries[:40] + entries[41:], "it says that it is number 42; one is missing"),
+            (lambda entries: entries[:-7], "its end is missing"),
+            (lambda entries: [each for each in entries if b"/clawback/CB-2" not in each], "one is missing"),
+            (lambda entries: [each for each in entries if b"/claim/2021-Q3" not in each], "one is missing"),
+            (lambda entries: [*entries[:4], entries[5], entries[4], *entries[6:]], "it says that it is number"),
+            (lambda entries: [*entries[:5], *entries[4:]], "it says that it is number"),
+        ],
+        ids=["an entry", "the tail", "a stream", "another stream", "two that are swapped", "one that is put in"],
+    )
+    def test_finds_what_is_missing_where_nothing_of_ours_is(
+        self, files: Files, far: Path, tmp_path: Path, left: Callable[[list[bytes]], list[bytes]], named: str
+    ) -> None:
+        code, output = verified({**files, "entries.txt": b"".join(left(entries_of(files)))}, far, tmp_path)
+        assert (code, output.startswith("FAIL: "), named in output) == (1, True, True), output
+
     @pytest.mark.parametrize("name", ["checkpoint.txt", "award-head.txt", "manifest.txt", "checkpoints.json"])
     def test_finds_what_was_signed_changed(self, files: Files, capsys: pytest.CaptureFixture[str], name: str) -> None:
         line = files[name].index(b"/") + 3
@@ -857,6 +875,15 @@ class TestRoute:
         told = [Checkpoint.read(notes.parsed(note)[0]).size for note in json.loads(files["checkpoints.json"])]
         assert (told[-3:], len(set(days))) == (days, 3)
         assert f"{len(told)} checkpoints of one history" in said(files, capsys)[1]
+
+    async def test_says_that_the_log_was_changed_outside_the_ledger(self, service: Service) -> None:
+        sign(service)
+        asked = f"/v1/awards/{AWARD}/audit-pack"
+        assert (await service.audrey.get(asked)).status_code == 200
+        with service.app.state.ledger.log.engine.connect() as connection:
+            connection.exec_driver_sql("DROP TRIGGER entries_never_vanish")
+            connection.exec_driver_sql(f"DELETE FROM entries WHERE award = '{AWARD}' AND award_sequence = 2")
+        assert slug(await service.audrey.get(asked)) == (500, "log-is-damaged")
 
     async def test_refuses_what_there_is_not(self, service: Service) -> None:
         assert slug(await service.audrey.get(f"/v1/awards/{AWARD}/audit-pack")) == (404, "no-checkpoint")

@@ -35,11 +35,11 @@ from domain.money import Money
 from domain.postings import sums
 from domain.redecision import STATED
 from ledger import merkle, notes, store
-from ledger.checkpoints import Checkpoint
+from ledger.checkpoints import Checkpoint, Checkpoints
 from ledger.entry import NO_LEAF, Draft, Row, place
 from ledger.inspection import Evidence, Findings, inspect, inspect_hashes
 from ledger.ledger import Ledger, Request
-from ledger.log import Log, Statements
+from ledger.log import Damaged, Log, Statements
 from ledger.notes import COSIGNATURE, SEED_BYTES, Signer, Verifier
 from ledger.recheck import Rechecked, recheck
 from ledger.tree import WIDTH
@@ -263,6 +263,32 @@ def append_an_entry(tampering: Tampering) -> None:
         "INSERT INTO entries SELECT position + 1, stream, version + 1, type, recorded_at, award, award_sequence + 1, header,"
         " state, leaf FROM entries WHERE position = (SELECT max(position) FROM entries)"
     )
+
+
+def take_the_tail_of_an_award_away(tampering: Tampering) -> None:
+    tampering.do(
+        f"DELETE FROM entries WHERE award = '{story.AWARD}' AND award_sequence > (SELECT max(award_sequence) - 7 FROM entries"
+        f" WHERE award = '{story.AWARD}')"
+    )
+
+
+def take_a_stream_away(tampering: Tampering) -> None:
+    tampering.do("DELETE FROM entries WHERE stream LIKE '%/clawback/CB-2'")
+
+
+def close_the_gaps_of_a_stream(tampering: Tampering) -> None:
+    """Takes it away, and numbers the award's other entries anew, columns and headers, each naming the one before it."""
+    kept = [row for row in tampering.rows() if row.award == story.AWARD and not row.stream.endswith("/clawback/CB-2")]
+    take_a_stream_away(tampering)
+    number, tip = 0, NO_LEAF
+    with tampering.free() as connection:
+        for row in kept:
+            number += 1
+            drafted = Draft(row.stream, row.version, row.type, row.state, row.award)
+            made = place(drafted, row.position, row.recorded_at, number, tip)
+            sql = "UPDATE entries SET award_sequence = ?, header = ?, leaf = ? WHERE position = ?"
+            tampering.say(connection, sql, number, made.header, made.leaf, row.position)
+            tip = made.leaf
 
 
 def renumber_an_entry(tampering: Tampering) -> None:
@@ -505,6 +531,9 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (swap_two_entries, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE + 1} in what was sealed"),
     (insert_an_entry, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE - 1} in what was sealed"),
     (append_an_entry, r"entry \d+: no head seals it"),
+    (take_the_tail_of_an_award_away, r"entry \d+: it is missing"),
+    (take_a_stream_away, r"entry \d+: it is missing"),
+    (close_the_gaps_of_a_stream, r"entry \d+: it is missing"),
     (renumber_an_entry, r"entry \d+: it is missing, and so is everything up to"),
     (rewrite_a_head, r"head \d+: the \d+ entries up to it lead to another root than it was sealed with"),
     (change_a_frontier, r"head \d+: its frontier is not that of its entries"),
@@ -585,6 +614,38 @@ class TestVerify:
         forged = notes.written(text, [FORGERS.sign("kirklees/0123456789abcdef", text)])
         (fault,) = tampering.found(notes=[forged]).faults
         assert fault.where == "given checkpoint"
+
+
+class TestPacks:
+    """Where entries were taken away, swapped or put in, no pack is made that could be checked: it is said why."""
+
+    @pytest.mark.parametrize(
+        "deed",
+        [
+            delete_an_entry,
+            delete_an_entry_and_close_the_gap,
+            swap_two_entries,
+            insert_an_entry,
+            append_an_entry,
+            take_the_tail_of_an_award_away,
+            take_a_stream_away,
+            close_the_gaps_of_a_stream,
+        ],
+    )
+    def test_are_made_of_no_other_log_than_the_one_that_was_sealed(
+        self, tampering: Tampering, deed: Callable[[Tampering], None]
+    ) -> None:
+        deed(tampering)
+        with pytest.raises(Damaged):
+            _packed(tampering)
+
+
+def _packed(tampering: Tampering) -> None:
+    with Ledger.open(tampering.settings.log_url, vault_key=KEY) as ledger:
+        checkpoints = Checkpoints(ledger)
+        signed = checkpoints.last()
+        assert signed is not None
+        packing.pack(ledger, checkpoints, story.AWARD, signed, OURS)
 
 
 class TestATailThatIsSealedAnew:

@@ -87,7 +87,7 @@ class TestTree:
     def test_proves_nothing_of_a_log_in_which_entries_are_missing(self, filled: Ledger) -> None:
         tree, root = Tree(filled.log), filled.head().root
         tamper(filled, "DELETE FROM entries WHERE position = 300", trigger="entries_never_vanish")
-        with pytest.raises(Damaged, match="of the entries 257 to 512 some are missing"):
+        with pytest.raises(Damaged, match="of the entries 257 to 512 some are missing; `lcledger verify` says what"):
             tree.inclusion(300, ENTRIES, root)
 
     def test_asks_on_one_connection(self, filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
