@@ -27,7 +27,7 @@ from ledger.wire import Wire
 from projections.accruals import accrual, fund_accrual
 from projections.statements import fund_position, statement
 from projections.views import Views
-from tests.explaining import every_explanation
+from tests.explaining import every_course, every_explanation
 
 ALL = 100_000
 
@@ -66,7 +66,7 @@ class Stopped:
         found = Counter[str]()
         for day in days:
             then, now = _Answers(self.whole, views, self.position, day), _Answers(self.ledger, self.views, None, day)
-            for each in (*_QUESTIONS, *(_RECORDED if day is None else ())):
+            for each in (*_QUESTIONS, *((_Answers.trail,) if day is None else ())):  # A trail is of one axis.
                 answer = each(now, award)
                 assert each(then, award) == answer, f"{each.__name__} as of {self.position}, on {day}"
                 found[each.__name__] += len(answer)
@@ -153,9 +153,12 @@ class _Answers:
         return self._unless_absent(asked)
 
     def explanations(self, award: str) -> list[Any]:
-        """Which are of what was recorded: they have one axis, as a trail has."""
         upto = self.as_of or self.ledger.head().size
-        return self._unless_absent(lambda: list(every_explanation(lambda stream: self.ledger.load(stream, upto)[0], award)))
+
+        def state(stream: Stream[Any]) -> Any:
+            return self.ledger.load(stream, upto, self.day)[0]
+
+        return self._unless_absent(lambda: [*every_explanation(state, award), *every_course(state, award)])
 
     def trail(self, award: str) -> list[Any]:
         return self.views.trail.page(award, 0, ALL, self.as_of)
@@ -184,9 +187,8 @@ _QUESTIONS = (
     _Answers.accounts,
     _Answers.statements,
     _Answers.differences,
+    _Answers.explanations,
 )
-_RECORDED = (_Answers.explanations, _Answers.trail)
-"""History has one axis, and is asked once."""
 
 
 def recorded_on(ledger: Ledger, position: int) -> date:
