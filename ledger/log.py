@@ -772,13 +772,21 @@ class Log:
     def reading(self) -> Iterator[Reads]:
         """What can be asked of the log by one thread with several questions, each of which sees what there is then.
 
-        Whoever asks without it has the pool ask PostgreSQL before each question whether it is there.
+        Before anybody else's question the pool asks PostgreSQL whether it is still there, which takes as long as a short answer.
+        Here a connection is kept that was good a while ago, and whoever is told nothing by it asks another one again.
         """
         with failures.told():
-            connection = self._taken_out()
+            connection, is_sure = self._at_hand_or_sure()
 
         def ask(sql: str, parameters: tuple[Any, ...]) -> Rows:
+            nonlocal connection, is_sure
             with failures.told():
+                try:
+                    return self._ask_on(connection, sql, parameters)
+                except Exception:
+                    if is_sure:
+                        raise
+                connection, is_sure = self.engine.raw_connection(), True
                 return self._ask_on(connection, sql, parameters)
 
         try:
@@ -845,9 +853,12 @@ class Log:
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told():
-            connection = self._taken_out()
+            connection = self._at_hand_or_sure()[0] if self.statements.sqlite else self.engine.raw_connection()
             rows = self._ask_on(connection, sql, parameters)
-            self._put_back(connection)
+            if self.statements.sqlite:
+                self._put_back(connection)
+            else:
+                connection.close()
             return rows
 
     def _ask_on(self, connection: PoolProxiedConnection, sql: str, parameters: tuple[Any, ...]) -> Rows:
@@ -858,15 +869,16 @@ class Log:
             connection.close()
             raise
 
-    def _taken_out(self) -> PoolProxiedConnection:
+    def _at_hand_or_sure(self) -> tuple[PoolProxiedConnection, bool]:
+        """A connection, and whether it is sure to be good."""
         try:
-            return self._at_hand.pop()
+            return self._at_hand.pop(), self.statements.sqlite
         except IndexError:
-            return self.engine.raw_connection()
+            return self.engine.raw_connection(), True
 
     def _put_back(self, connection: PoolProxiedConnection) -> None:
-        """Keep one or two at hand where the log is in this process: the pool takes longer than SQLite over most questions."""
-        if self.statements.sqlite and len(self._at_hand) < _MOST_AT_HAND:
+        """Keep one or two at hand: the pool takes longer than SQLite over most questions."""
+        if len(self._at_hand) < _MOST_AT_HAND:
             self._at_hand.append(connection)
         else:
             connection.close()

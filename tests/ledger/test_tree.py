@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import PoolProxiedConnection
 
-from ledger import merkle, proofs
+from ledger import merkle, proofs, store
 from ledger.ledger import Ledger
 from ledger.log import Damaged, Reads
 from ledger.proofs import verify_consistency, verify_inclusion
@@ -92,15 +92,33 @@ class TestTree:
 
     def test_asks_on_one_connection(self, filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         tree, root, taken = Tree(filled.log), filled.head().root, list[PoolProxiedConnection]()
-        take = filled.log._taken_out
+        take = filled.log._at_hand_or_sure
 
-        def count() -> PoolProxiedConnection:
-            taken.append(take())
-            return taken[-1]
+        def count() -> tuple[PoolProxiedConnection, bool]:
+            connection, is_sure = take()
+            taken.append(connection)
+            return connection, is_sure
 
-        monkeypatch.setattr(filled.log, "_taken_out", count)
+        monkeypatch.setattr(filled.log, "_at_hand_or_sure", count)
         tree.inclusion(299, ENTRIES, root)
         assert len(taken) == 1
+
+    def test_asks_again_on_another_connection_where_its_own_was_cut(self, filled: Ledger) -> None:
+        if filled.log.statements.sqlite:
+            pytest.skip("an SQLite file has no other end")
+        tree, root = Tree(filled.log), filled.head().root
+        before = tree.inclusion(299, ENTRIES, root)
+        cut(filled)
+        tree.forget()
+        assert tree.inclusion(299, ENTRIES, root) == before
+
+    def test_keeps_a_connection_for_the_next_proof(self, filled: Ledger) -> None:
+        tree, root = Tree(filled.log), filled.head().root
+        tree.inclusion(299, ENTRIES, root)
+        kept = [*filled.log._at_hand]
+        tree.inclusion(300, ENTRIES, root)
+        assert kept
+        assert [*filled.log._at_hand] == kept
 
     def test_remembers_what_is_asked_for_again_and_again(self, filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("ledger.tree._MOST_REMEMBERED", 3)
@@ -131,6 +149,17 @@ class TestTree:
     def test_an_empty_log_has_the_empty_root(self, ledger: Ledger) -> None:
         assert Tree(ledger.log).root(0) == merkle.EMPTY_ROOT
         assert Tree(ledger.log).grow(0, merkle.EMPTY_ROOT) == 0
+
+
+def cut(ledger: Ledger) -> None:
+    """End every connection to the database but one, which is new."""
+    other = store.engine(ledger.log.engine.url)
+    with other.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    other.dispose()
 
 
 def tamper(ledger: Ledger, statement: str, trigger: str = "entries_never_change") -> None:
