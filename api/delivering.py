@@ -9,6 +9,7 @@ id, and nothing else is.
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ from domain.webhook import (
     WebhookIsRemoved,
     webhook_stream,
 )
-from ledger.alone import alone
+from ledger.alone import BackOff, alone
 from ledger.bell import LOOK_EVERY_S
 from ledger.checkpoints import Checkpoints
 from ledger.entry import written
@@ -59,6 +60,8 @@ _PAGE: Final = 500
 _LOOK_S: Final = 1.0
 """How often it is looked for what is asked of webhooks: new ones, other secrets, deliveries to be sent again."""
 _AGAIN_S: Final = 1.0
+_AGAIN_MOST_S: Final = 5.0
+"""After failures in a row."""
 _GRACE_S: Final = 5.0
 """What calls under way have to end when the service stops."""
 BURST_S: Final = 0.25
@@ -195,15 +198,19 @@ class Delivering:
 
     async def _keep_on(self) -> None:
         self._task = asyncio.current_task()
+        pauses = BackOff(_AGAIN_S, _AGAIN_MOST_S)
         while not self._stop.is_set():
+            begun = time.monotonic()
             try:
                 with alone(self._deliveries.engine, _DELIVERING) as still:
                     if still is not None:
                         _LOG.info("this process sends webhooks now")
                         await Round(*self._of).go_on(still)
+                pause_s = pauses.well()
             except Exception as failure:  # noqa: BLE001 (whatever it is, what was not delivered waits, and is tried again)
                 _complain(failure)
-            await asyncio.sleep(_AGAIN_S)
+                pause_s = pauses.failed() if time.monotonic() - begun < _AGAIN_MOST_S else pauses.well()
+            await asyncio.sleep(pause_s)
 
 
 def _complain(failure: Exception) -> None:

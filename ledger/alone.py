@@ -15,6 +15,24 @@ G = TypeVarTuple("G")
 _LOOK_S: Final = 0.05
 
 
+class BackOff:
+    """How long to wait before what failed is tried again: twice as long after each failure in a row, up to the most."""
+
+    def __init__(self, first_s: float, most_s: float) -> None:
+        self._first_s = self._next_s = first_s
+        self._most_s = most_s
+
+    def well(self) -> float:
+        """It went well: the pause before it is done the next time."""
+        self._next_s = self._first_s
+        return self._first_s
+
+    def failed(self) -> float:
+        """It failed: the pause before it is tried again."""
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._most_s)
+        return pause_s
+
+
 @contextmanager
 def alone(engine: Engine, key: int) -> Iterator[Callable[[], None] | None]:
     """Be the one who does it, by an advisory lock of PostgreSQL's under a key; nothing, if somebody else is.

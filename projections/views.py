@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
 from ledger import store
-from ledger.alone import alone
+from ledger.alone import BackOff, alone
 from ledger.bell import LOOK_EVERY_S, Wake
 from ledger.entry import Registry
 from ledger.failures import Unavailable
@@ -53,6 +53,8 @@ _FOLLOWING: Final = 0x6C636C_04
 """The key of the advisory lock under which one process follows on PostgreSQL."""
 _AGAIN_S: Final = 1.0
 """After a failure of the database, and between attempts to become the one who follows."""
+_AGAIN_MOST_S: Final = 5.0
+"""After failures in a row: as long as clients are told to wait."""
 _LOOK_S: Final = 0.02
 _GATHER_S: Final = 0.025
 """How long entries may gather, while nobody waits for them: few steps of many entries cost less than many of few."""
@@ -223,18 +225,23 @@ class Views:
             raise
 
     def _follow(self, wake: Wake, stop: threading.Event) -> None:
+        pauses = BackOff(_AGAIN_S, _AGAIN_MOST_S)
         while not stop.is_set():
+            before = self._follower.position
             try:
                 with alone(self._tables.engine, _FOLLOWING) as still:
                     if still is not None:
                         self._follow_alone(wake, stop, still)
+                pause_s = pauses.well()
             except Unavailable as failure:
                 _LOG.warning("following goes on when the database is back: %s", failure.reason)
+                pause_s = pauses.failed() if self._follower.position == before else pauses.well()
             except DBAPIError:
                 _LOG.exception("the database of the read models failed; following goes on in a moment")
+                pause_s = pauses.failed()
             finally:
                 self._following = False
-            stop.wait(_AGAIN_S)
+            stop.wait(pause_s)
 
     def _follow_alone(self, wake: Wake, stop: threading.Event, still: Callable[[], None]) -> None:
         self._follower.retry()

@@ -171,11 +171,12 @@ def crowded(_ledger: Ledger, url: str) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
+def small_disk(folder: Path, mib: int = 8) -> Iterator[Path]:
     """A disk of a few MiB in memory; skips the test where none may be mounted."""
     disk = folder / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], capture_output=True, text=True, check=False)
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", disk]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"whoever runs the tests may not mount a disk: {mounted.stderr.strip()}")
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -232,17 +233,28 @@ class TestADatabaseThatTakesNoWrites:
         async with AsyncExitStack() as stack:
             disk = stack.enter_context(small_disk(tmp_path))
             service = await stack.enter_async_context(story.serving(disk / "ledger"))
-            await story.gather(service)
-            await story.agree_award(service)
-            size = service.app.state.ledger.head().size
-            with filled(disk):
-                told = await service.cora.post(CLAIMS, large_claim(), key="k")
-                assert slug(told) == (503, "database-unavailable")
-                assert "disk is full" in told.json()["details"]["reason"]
-                assert service.app.state.ledger.head().size == size
-                assert (await service.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
-                await _expect_not_writable(service, "disk is full")
-            await _expect_to_go_on(service, large_claim())
+            await self._expect_to_outlast_a_full(disk, service)
+
+    async def test_because_the_disk_of_its_tables_really_is_full(self, postgres_server: postgres.Server, tmp_path: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=postgres_server.folder) as reachable, small_disk(Path(reachable), mib=32) as disk:
+            disk.parent.chmod(0o755)
+            name = postgres_server.create_on(disk)
+            async with story.serving(tmp_path / "ledger", **_on(postgres_server.url(name))) as service:
+                await self._expect_to_outlast_a_full(disk, service)
+            postgres_server.drop_from(name)
+
+    async def _expect_to_outlast_a_full(self, disk: Path, service: Service) -> None:
+        await story.gather(service)
+        await story.agree_award(service)
+        size = service.app.state.ledger.head().size
+        with filled(disk):
+            told = await service.cora.post(CLAIMS, large_claim(), key="k")
+            assert slug(told) == (503, "database-unavailable")
+            assert "disk is full" in told.json()["details"]["reason"]
+            assert service.app.state.ledger.head().size == size
+            assert (await service.cora.get(f"/v1/awards/{AWARD}")).status_code == 200
+            await _expect_not_writable(service, "disk is full")
+        await _expect_to_go_on(service, large_claim())
 
     async def test_because_it_takes_no_connection(self, service_url: str, tmp_path: Path) -> None:
         async with story.serving(tmp_path / "ledger", **_on(service_url)) as service:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, QueuePool, event
 
 from ledger import store
-from ledger.alone import turn_of_all
+from ledger.alone import BackOff, turn_of_all
 
 KEY = 0x6C636C
 
@@ -37,6 +37,13 @@ async def test_one_does_it_at_a_time_and_the_others_wait(postgres_url: str, *, f
     assert done == ["first", "second"]
     one.dispose()
     other.dispose()
+
+
+class TestBackOff:
+    def test_waits_twice_as_long_after_each_failure_until_it_goes_well(self) -> None:
+        pauses = BackOff(1.0, 5.0)
+        assert [pauses.failed() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
+        assert (pauses.well(), pauses.failed()) == (1.0, 1.0)
 
 
 class Held:

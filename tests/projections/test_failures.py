@@ -1,8 +1,10 @@
 """The database of the read models fails: no model is blamed for it, and following goes on when it is back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import Connection, Engine, event, exc, make_url
 
 from ledger.failures import Unavailable
 from ledger.ledger import Ledger
+from projections import views as views_module
 from projections.views import Views
 from tests import postgres
 from tests.faults import until
@@ -51,6 +54,21 @@ class TestADatabaseThatFails:
                 await until(lambda: not views._following)
             await views.wait(ledger.head().size, 60)
         assert all(checked.agrees for checked in views.check())
+
+    async def test_is_asked_less_and_less_often_while_it_is_away(self, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[float] = []
+
+        def away(*_: object) -> None:
+            asked.append(time.monotonic())
+            raise Unavailable("it is away")
+
+        monkeypatch.setattr(views_module, "alone", away)
+        monkeypatch.setattr(views_module, "_AGAIN_S", 0.05)
+        monkeypatch.setattr(views_module, "_AGAIN_MOST_S", 0.2)
+        async with _following(views):
+            await until(lambda: len(asked) == 5)
+        pauses = [later - earlier for earlier, later in pairwise(asked)]
+        assert all(pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.2), strict=True)), pauses
 
 
 class TestAFollowerThatLosesItsConnection:
