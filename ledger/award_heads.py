@@ -21,6 +21,7 @@ from typing import Final, Self
 from ledger import notes
 from ledger.checkpoints import Checkpoints, KeyIsAnother, Signed
 from ledger.ledger import Ledger
+from ledger.log import Damaged
 from ledger.notes import NoteIsWrong, Signer
 
 HEADING: Final = "life-chances-ledger/award-head/v1"
@@ -70,7 +71,8 @@ def sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
 def to_sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, signer: Signer) -> AwardHead | None:
     """The head of an award as of a checkpoint, of which the last entry is proved to be under the checkpoint's root.
 
-    Nothing if the award had no entries then. Raises `KeyIsAnother` if this is not the key to sign it, and `Damaged`.
+    That it is the last is looked up in the headers of all that come after it, up to the checkpoint. Nothing if the award had no
+    entries then. Raises `KeyIsAnother` if this is not the key to sign it, and `Damaged`.
     """
     if signer.public != checkpoints.key():
         raise KeyIsAnother(KeyIsAnother.__doc__)
@@ -79,4 +81,9 @@ def to_sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed
         return None
     position, entries, leaf = tip
     checkpoints.tree.inclusion(position - 1, signed.size, checkpoints.root_of(signed))
+    if ledger.log.reads.naming(award, position, signed.size) != (signed.size - position, 0):
+        raise Damaged(
+            f"the log is not what was sealed: after entry {position}, the last of {award} that is found, entries are missing or "
+            "name the award as well; `lcledger verify` says which"
+        )
     return AwardHead(signed.origin, award, entries, leaf, signed.size)

@@ -406,6 +406,16 @@ class Reads:
         )
         return (found[0][0], found[0][1], bytes(found[0][2])) if found else None
 
+    def naming(self, award: str, after: int, upto: int) -> tuple[int, int]:
+        """How many entries there are after one position and up to another, and how many of their headers name an award.
+
+        Headers are what is sealed, so that it takes as long as reading them all; the columns beside them may say anything.
+        """
+        sought = "instr(header, ?)" if self._sql.sqlite else "position(? IN header)"
+        sql = f"SELECT count(*), count(CASE WHEN {sought} > 0 THEN 1 END) FROM entries WHERE position > ? AND position <= ?"  # noqa: S608
+        ((there, named),) = self._rows(sql, f" {award} ".encode(), after, upto)
+        return there, named
+
     def leaves(self, after: int, upto: int) -> list[bytes]:
         """The leaves of the entries at the positions after one and up to one, in order."""
         found = self._rows("SELECT leaf FROM entries WHERE position > ? AND position <= ? ORDER BY position", after, upto)

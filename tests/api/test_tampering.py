@@ -272,6 +272,14 @@ def take_the_tail_of_an_award_away(tampering: Tampering) -> None:
     )
 
 
+def say_that_the_tail_of_an_award_is_another_s(tampering: Tampering) -> None:
+    """In the columns by which entries are found; the headers, which are sealed, stay."""
+    tampering.do(
+        f"UPDATE entries SET award = 'INDIGO-POJ-9999' WHERE award = '{story.AWARD}' AND award_sequence > "
+        f"(SELECT max(award_sequence) - 7 FROM entries WHERE award = '{story.AWARD}')"
+    )
+
+
 def take_a_stream_away(tampering: Tampering) -> None:
     tampering.do("DELETE FROM entries WHERE stream LIKE '%/clawback/CB-2'")
 
@@ -532,6 +540,7 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (insert_an_entry, rf"entry {_MIDDLE}: its position is {_MIDDLE}, but {_MIDDLE - 1} in what was sealed"),
     (append_an_entry, r"entry \d+: no head seals it"),
     (take_the_tail_of_an_award_away, r"entry \d+: it is missing"),
+    (say_that_the_tail_of_an_award_is_another_s, r"entry \d+: its award is INDIGO-POJ-9999"),
     (take_a_stream_away, r"entry \d+: it is missing"),
     (close_the_gaps_of_a_stream, r"entry \d+: it is missing"),
     (renumber_an_entry, r"entry \d+: it is missing, and so is everything up to"),
@@ -639,13 +648,29 @@ class TestPacks:
         with pytest.raises(Damaged):
             _packed(tampering)
 
+    @pytest.mark.parametrize(
+        "deed", [take_a_stream_away, take_the_tail_of_an_award_away, say_that_the_tail_of_an_award_is_another_s]
+    )
+    def test_are_made_of_no_other_log_by_a_service_that_remembers_its_tree(
+        self, tampering: Tampering, deed: Callable[[Tampering], None]
+    ) -> None:
+        with Ledger.open(tampering.settings.log_url, vault_key=KEY) as ledger:
+            checkpoints = Checkpoints(ledger)
+            _pack(ledger, checkpoints)
+            deed(tampering)
+            with pytest.raises(Damaged):
+                _pack(ledger, checkpoints)
+
 
 def _packed(tampering: Tampering) -> None:
     with Ledger.open(tampering.settings.log_url, vault_key=KEY) as ledger:
-        checkpoints = Checkpoints(ledger)
-        signed = checkpoints.last()
-        assert signed is not None
-        packing.pack(ledger, checkpoints, story.AWARD, signed, OURS)
+        _pack(ledger, Checkpoints(ledger))
+
+
+def _pack(ledger: Ledger, checkpoints: Checkpoints) -> None:
+    signed = checkpoints.last()
+    assert signed is not None
+    assert packing.pack(ledger, checkpoints, story.AWARD, signed, OURS)
 
 
 class TestATailThatIsSealedAnew:
