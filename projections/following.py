@@ -111,13 +111,26 @@ class Follower:
         self._keep(self._tables.standings())
 
     def retry(self) -> None:
-        """Let models that failed try again: this process may know better."""
+        """Let models that failed try again: this process may know better. Those that are not of this log stop."""
         with self._stepping, self._tables.turn() as connection:
             found = self._tables.standings(connection, keep=True)
-            again = [(each, replace(each, failed=None)) for each in found if each.failed is not None]
-            if again:
-                self._tables.note(connection, again)
-            self._keep([replace(each, failed=None) for each in found])
+            now = [replace(each, failed=self._strange(each)) for each in found]
+            moved = [(was, each) for was, each in zip(found, now, strict=True) if was != each]
+            if moved:
+                self._tables.note(connection, moved)
+            self._keep(now)
+        for _, each in moved:
+            if each.failed is not None:
+                _LOG.error("the read model %s has stopped: %s", each.model.name, each.failed)
+
+    def _strange(self, standing: Standing) -> str | None:
+        """Why a model cannot go on from where it stands, if so: as where the log was put back to before, and it was not."""
+        if standing.position == 0:
+            return None
+        known = self._ledger.log.reads.heads(standing.position - 1, 1)
+        if known and standing.root in {None, *(root.hex() for size, root in known if size == standing.position)}:
+            return None
+        return f"the log ends before {standing.position}, or is another one: `lcledger rebuild` makes this model anew"
 
     def step(self, limit: int) -> bool:
         """Fold the next entries, at most so many; whether there may be more."""

@@ -393,6 +393,24 @@ class TestCheck:
         assert [each.name for each in views.check() if not each.agrees] == ["runs"]
 
 
+class TestModelsOfAnotherLog:
+    """The log was put back to what it was before, and its read models were not."""
+
+    @pytest.mark.parametrize("put_back", ["position = 1000000", "root = 'ab'"], ids=["that was longer", "that was as long"])
+    def test_stop_until_they_are_made_anew(self, story: Story, ledger: Ledger, views: Views, put_back: str) -> None:
+        story.whole()
+        views.catch_up()
+        with views._tables.turn() as connection:
+            connection.exec_driver_sql(f"UPDATE models SET {put_back} WHERE name = 'runs'")
+        for _ in range(2):
+            views.catch_up()
+            (stopped,) = [each for each in views.health() if each.failed is not None]
+            assert (stopped.name, "lcledger rebuild" in str(stopped.failed)) == ("runs", True)
+        views.rebuild()
+        assert views.catch_up() == ledger.head().size
+        assert [each.failed for each in views.health()] == [None] * len(views.health())
+
+
 class TestFollow:
     async def test_hears_of_what_is_recorded(self, story: Story, ledger: Ledger, views: Views) -> None:
         following = asyncio.create_task(views.follow())
