@@ -1,5 +1,6 @@
 """The database itself keeps the log as it is, and says so at every start."""
 
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -140,6 +141,16 @@ class TestMigrate:
 
     def test_six_processes_at_once_on_postgres(self, postgres_server: postgres.Server) -> None:
         name = postgres_server.create(template="template1")
+        _six_at_once(postgres_server.url(name))
+        postgres_server.drop(name)
+
+    def test_six_processes_at_once_from_the_first_release(self, postgres_server: postgres.Server, tmp_path: Path) -> None:
+        name = postgres_server.create(template="template1")
+        engine = store.engine(postgres_server.url(name))
+        shutil.copy(schema.MIGRATIONS / "versions" / "0001_log.py", tmp_path)
+        with schema.migrating(engine) as connection:
+            schema.upgrade(connection, schema.MIGRATIONS, tmp_path)
+        engine.dispose()
         _six_at_once(postgres_server.url(name))
         postgres_server.drop(name)
 
