@@ -84,6 +84,11 @@ def reason_of(error: BaseException) -> str | None:
             return None if isinstance(error, OSError) else _driver(error)
 
 
+def is_loss(error: BaseException) -> bool:
+    """Whether the server went away, so that a question can be asked again on another connection."""
+    return reason_of(error) in {_LOST, _STOPPED}
+
+
 def _driver(error: BaseException | None) -> str | None:
     if isinstance(error, OSError):
         return _LOST

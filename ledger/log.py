@@ -51,7 +51,7 @@ _CLEANING_MS: Final = 200
 """How long the writer waits at most for readers to let go of old pages after an erasure."""
 _AT_ONCE: Final = 2_000
 """Rows that go to PostgreSQL in one statement."""
-_MOST_AT_HAND: Final = 2
+_MOST_AT_HAND: Final = 4
 _LEAST: Final = -(2**62)
 _MOST: Final = 2**62
 _SIGNED: Final = "size, origin, root, key, note, made_at"
@@ -780,24 +780,16 @@ class Log:
 
     @contextmanager
     def reading(self) -> Iterator[Reads]:
-        """What can be asked of the log by one thread with several questions, each of which sees what there is then.
-
-        Before anybody else's question the pool asks PostgreSQL whether it is still there, which takes as long as a short answer.
-        Here a connection is kept that was good a while ago, and whoever is told nothing by it asks another one again.
-        """
+        """What can be asked of the log by one thread with several questions, each of which sees what there is then."""
         with failures.told():
             connection, is_sure = self._at_hand_or_sure()
 
         def ask(sql: str, parameters: tuple[Any, ...]) -> Rows:
             nonlocal connection, is_sure
             with failures.told():
-                try:
-                    return self._ask_on(connection, sql, parameters)
-                except Exception:
-                    if is_sure:
-                        raise
-                connection, is_sure = self.engine.raw_connection(), True
-                return self._ask_on(connection, sql, parameters)
+                rows, answered = self._ask_surely(connection, sql, parameters, is_sure=is_sure)
+                connection, is_sure = answered, is_sure or answered is not connection
+                return rows
 
         try:
             yield Reads(self.statements, ask)
@@ -863,13 +855,22 @@ class Log:
 
     def _ask(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
         with failures.told():
-            connection = self._at_hand_or_sure()[0] if self.statements.sqlite else self.engine.raw_connection()
-            rows = self._ask_on(connection, sql, parameters)
-            if self.statements.sqlite:
-                self._put_back(connection)
-            else:
-                connection.close()
+            connection, is_sure = self._at_hand_or_sure()
+            rows, connection = self._ask_surely(connection, sql, parameters, is_sure=is_sure)
+            self._put_back(connection)
             return rows
+
+    def _ask_surely(
+        self, connection: PoolProxiedConnection, sql: str, parameters: tuple[Any, ...], *, is_sure: bool
+    ) -> tuple[Rows, PoolProxiedConnection]:
+        """Ask on a connection, and again on another one if it was lost while nobody asked; and on which it was answered."""
+        try:
+            return self._ask_on(connection, sql, parameters), connection
+        except Exception as failure:
+            if is_sure or not failures.is_loss(failure):
+                raise
+        connection = self.engine.raw_connection()
+        return self._ask_on(connection, sql, parameters), connection
 
     def _ask_on(self, connection: PoolProxiedConnection, sql: str, parameters: tuple[Any, ...]) -> Rows:
         try:
@@ -880,14 +881,14 @@ class Log:
             raise
 
     def _at_hand_or_sure(self) -> tuple[PoolProxiedConnection, bool]:
-        """A connection, and whether it is sure to be good."""
+        """A connection, and whether it is sure to live."""
         try:
             return self._at_hand.pop(), self.statements.sqlite
         except IndexError:
-            return self.engine.raw_connection(), True
+            return self.engine.raw_connection(), True  # The pool asks PostgreSQL first, which takes as long as a short answer.
 
     def _put_back(self, connection: PoolProxiedConnection) -> None:
-        """Keep one or two at hand: the pool takes longer than SQLite over most questions."""
+        """Keep a few at hand: the pool takes longer than SQLite over most questions, and asks PostgreSQL one of its own."""
         if len(self._at_hand) < _MOST_AT_HAND:
             self._at_hand.append(connection)
         else:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -85,6 +85,35 @@ class TestAServerThatStops:
             assert is_whole(ledger)
 
 
+class TestConnectionsAtHand:
+    def test_are_asked_again_on_another_where_they_were_lost_while_nobody_asked(self, postgres_url: str) -> None:
+        with _opened(postgres_url) as ledger, own_connection(postgres_url) as connection:
+            ledger.record_now(open_pot, ASKED)
+            for _ in range(2):
+                with ExitStack() as held:  # Several ask at once, so that several are at hand.
+                    for _ in range(3):
+                        held.enter_context(ledger.log.reading())
+                end_others(connection)
+                assert [ledger.load(pot("2021-Q3"))[1], ledger.head().size, len(list(ledger.entries()))] == [1, 1, 1]
+
+    def test_are_not_asked_in_vain_of_a_wrong_statement(self, postgres_url: str) -> None:
+        with _opened(postgres_url) as ledger:
+            assert ledger.head().size == 0
+            asked = list[str]()
+            event.listen(ledger.log.engine, "checkout", lambda *_: asked.append("the pool"))
+            with pytest.raises(psycopg.Error, match="no_such_table"):
+                ledger.log.reads._rows("SELECT 1 FROM no_such_table")
+            assert asked == []
+
+    def test_are_asked_nothing_but_the_question(self, postgres_url: str) -> None:
+        with _opened(postgres_url) as ledger:
+            assert ledger.head().size == 0
+            asked = list[str]()
+            event.listen(ledger.log.engine, "checkout", lambda *_: asked.append("the pool"))
+            assert ledger.head().size == 0
+            assert asked == []
+
+
 class TestADatabaseThatTakesNoWrites:
     def test_because_its_disk_is_full(self, ledger: Ledger, database_url: str) -> None:
         ledger.record_now(open_pot, ASKED)
@@ -143,8 +172,7 @@ class TestAConnectionThatIsNew:
 
         with _opened(postgres_url) as ledger:
             ledger.record_now(open_pot, ASKED)
-            ledger.log._drop_writer()
-            ledger.log.engine.dispose()
+            ledger.log.close()  # Its connections only: it opens others.
             before = postgres_server.create(name)
             ledger.change_now(pot("2021-Q3"), partial(Pot.fill, pence=50), ASKED)
             postgres_server.drop(name)
