@@ -17,7 +17,7 @@ the clients send again what was not answered. In the end:
 
 Seen on two busy cores, with `ttl: 20`: when it was killed, another was primary after 16 to 21 seconds, and so long was the gap;
 when it hung, it went on acknowledging, with its standby's word, until that was promoted; nothing was acknowledged from then
-until it went on and stepped down: 9 seconds of 30. Only the loopback is used, and everything ends with the script.
+until it went on and stepped down: 9 to 11 seconds of 30. Only the loopback is used, and everything ends with the script.
 """
 
 import argparse
