@@ -409,11 +409,13 @@ class Reads:
     def naming(self, award: str, after: int, upto: int) -> tuple[int, int]:
         """How many entries there are after one position and up to another, and how many of their headers name an award.
 
-        Headers are what is sealed, so that it takes as long as reading them all; the columns beside them may say anything.
+        Headers are what is sealed, so that it takes as long as reading them all; the columns beside them may say anything. There
+        the award stands after the moment, which ends in the first Z: a reference may be a number, and others stand beside it.
         """
-        sought = "instr(header, ?)" if self._sql.sqlite else "position(? IN header)"
-        sql = f"SELECT count(*), count(CASE WHEN {sought} > 0 THEN 1 END) FROM entries WHERE position > ? AND position <= ?"  # noqa: S608
-        ((there, named),) = self._rows(sql, f" {award} ".encode(), after, upto)
+        part = "substr(header, instr(header, ?) + 2, ?)" if self._sql.sqlite else "substr(header, position(? IN header) + 2, ?)"
+        sql = f"SELECT count(*), count(CASE WHEN {part} = ? THEN 1 END) FROM entries WHERE position > ? AND position <= ?"  # noqa: S608
+        sought = f"{award} ".encode()
+        ((there, named),) = self._rows(sql, b"Z ", len(sought), sought, after, upto)
         return there, named
 
     def leaves(self, after: int, upto: int) -> list[bytes]:

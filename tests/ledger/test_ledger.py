@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain import party
-from domain.aggregate import Decision, Facts, PersonId
+from domain.aggregate import Decision, Facts, PersonId, Stream
 from domain.event import Event
 from domain.money import Money
 from ledger import merkle
@@ -259,6 +259,20 @@ class TestHead:
             moments.append((clock(), done.last))
         assert [ledger.size_at(moment) for moment, _ in moments] == [size for _, size in moments]
         assert [ledger.size_at(moment + timedelta(minutes=30)) for moment, _ in moments] == [size for _, size in moments]
+
+
+class TestNaming:
+    @pytest.mark.parametrize("award", ["2", "0", "Z", "POJ"])
+    def test_takes_no_other_number_or_word_of_a_header_for_an_award(self, ledger: Ledger, award: str) -> None:
+        ledger.record_now(partial(open_pot, award=award), ASKED)
+        for other in ("INDIGO-POJ", "INDIGO-Z", f"INDIGO.{award}", f"{award}-INDIGO", f"{award}Z"):
+            ledger.record_now(partial(open_pot, award=other), ASKED)
+            ledger.record_now(partial(open_pot, award=other, name="2021-Q4"), ASKED)
+        ledger.record_now(lambda _: {Stream("pot/of-no-award", Pot): (PotOpened(amount=Money(1)),)}, ASKED)
+        size = ledger.head().size
+        assert ledger.log.reads.naming(award, 1, size) == (size - 1, 0)
+        assert ledger.log.reads.naming(award, 0, size) == (size, 1)
+        assert ledger.log.reads.naming("INDIGO-Z", 0, size) == (size, 2)
 
 
 class TestWake:
