@@ -93,12 +93,12 @@ class Files(dict[str, bytes]):
 
     def __init__(self, place: Path) -> None:
         if place.is_dir():
-            found = (each for each in place.rglob("*") if each.is_file())
-            super().__init__((each.relative_to(place).as_posix(), each.read_bytes()) for each in found)
+            super().__init__((at.relative_to(place).as_posix(), at.read_bytes()) for at in place.rglob("*") if at.is_file())
             return
         with zipfile.ZipFile(place) as packed:
             expect(sum(each.file_size for each in packed.infolist()) < MOST_BYTES, "the pack unpacks to more than any pack has")
             super().__init__((name, packed.read(name)) for name in packed.namelist())
+            expect(len(self) == len(packed.namelist()), "the pack has two files of one name")
 
     def __getitem__(self, name: str) -> bytes:
         Files.last = name
@@ -224,6 +224,7 @@ class Line:
         self.counts = dict(zip(LIMITS, (self.outcome, said.get("participant"), self.outcome, self.year, ""), strict=True))
         self.units, self.pence, self.numbers = defaultdict(Fraction, undecided=self.quantity), Counter[str](), list[int]()
         self.terms, self.priced, self.back = Json(), Json(), tuple[Any, ...]()  # As assessed last; what is to be assessed anew.
+        self.listed = {"outcome": said["outcome"], "achieved_on": self.day}  # As every later entry repeats it.
 
 
 class Award:
@@ -260,7 +261,7 @@ class Award:
             case _ if kind.startswith("claim.lines-") and kind not in ASSESSING:
                 for said in event["lines"]:
                     if kind == "claim.lines-listed":
-                        self.lines[stream, said["line"]] = Line(name, said, self.received[stream])
+                        self.lines.setdefault((stream, said["line"]), Line(name, said, self.received[stream]))
                     self.compare(kind, self.lines[stream, said["line"]], said)
         known = kind in PARTS or not kind.startswith(("claim.lines-", "payment.", "receivable."))
         expect(known, f"{Files.last} is of a type that this program does not know; it may be of a later release")
@@ -269,9 +270,8 @@ class Award:
         """Work an assessment out at its first entry: what it takes back, then restates, then assesses; and its sums (M11)."""
         events, rows = defaultdict[str, list[Json]](list), defaultdict[str, list[tuple[Line, Json]]](list)
         for entry in group:
-            event, stream = entry.event, entry.stream
-            events[entry.type].append(event)
-            rows[entry.type] += [(self.lines[stream, each["line"]], event | each) for each in event.get("lines", ())]
+            events[entry.type].append(event := entry.event)
+            rows[entry.type] += [(self.lines[entry.stream, each["line"]], event | each) for each in event.get("lines", ())]
         before, follows = Counter(self.allotted), number == self.number + 1 and len(events["award.assessed"]) == 1
         expect(follows, f"assessment {self.number} is followed by {number}, or that has no sums, or has them twice")
         event = events["award.assessed"][0]
@@ -289,7 +289,7 @@ class Award:
                 self.moved[payer or stage] += amount
         stated = Counter({payer: pence(amount) for payer, amount in event["allotted"].items()})
         self.allotted = before + stated
-        if event["kind"] == "opening-position":  # It is taken as two persons agreed it, as nobody can look behind it.
+        if event["kind"] == "opening-position" and number == 1:  # As two persons agreed it: nobody can look behind it.
             self.parts = {key: list(map(pence, parts)) for key, (_, parts) in event["accumulated"].items()}
             self.used.update({("outcome_quantity", each): Fraction(units) for each, units in event["quantities"].items()})
             for limit, of in (("outcome_amount", "outcomes"), ("year_amount", "years")):
@@ -305,7 +305,7 @@ class Award:
 
     def compare(self, kind: str, line: Line, said: Json) -> None:
         """What an entry says of a line must be what we work out; then it counts."""
-        same(f"{Files.last} claim and line {line.name}", said, self.ours(kind, line, said))
+        same(f"{Files.last} claim and line {line.name}", said, self.ours(kind, line, said) | line.listed)
         for (stage, _, payer, _), _, amount in postings(f"{kind}/lines", said):
             line.pence[payer or stage] += amount
             self.moved[payer or stage] += amount
@@ -329,8 +329,9 @@ class Award:
         rate = Fraction(pence(priced["price"]), priced["per"])
         match kind:
             case "claim.lines-listed":
-                return {"value": worth(rate, line.quantity)}
+                return {"value": worth(rate, line.quantity) + has["claimed"], "quantity": abs(line.quantity)}
             case "claim.lines-withdrawn":
+                units["undecided"] = Fraction(0)
                 return {"amount": has["undecided"]}
             case "claim.lines-declined":
                 units["declined"], units["awaiting"] = units["declined"] + units["awaiting"], Fraction(0)
@@ -343,14 +344,14 @@ class Award:
                 valued = -sum(has[each] for each in ("claimed", "undecided", "rejected", "deferred"))
                 more = max(worth(rate, accepted) - valued, -has["awaiting"]) if accepts else 0
                 decided = worth(rate, accepted + rejected)
-                values = {"accepted_value": more, "rejected_value": decided - valued - more - has["rejected"]}
-                values["deferred_value"] = -has["claimed"] - decided - has["deferred"]
-                return values | {"deferred": is_open - accepts - rejects}
+                values: Json = {"accepted_value": more, "rejected_value": decided - valued - more - has["rejected"]}
+                values |= {"accepted": min(abs(accepts), is_open), "deferred_value": -has["claimed"] - decided - has["deferred"]}
+                return values | {"rejected": min(abs(rejects), is_open - accepts), "deferred": is_open - accepts - rejects}
             case "claim.lines-restated":  # M9: at another price; of its stages what is accepted comes first, and undecided last.
                 stages = "awaiting", "declined", "rejected", "deferred", "undecided"
                 ends = [worth(rate, each) for each in accumulate((units[stage] for stage in stages), initial=Fraction(0))]
                 told = {stage: end - begin - has[stage] for stage, (begin, end) in zip(stages, pairwise(ends), strict=True)}
-                return told | {"claimed": worth(rate, line.quantity) + has["claimed"]}
+                return told | Json(claimed=worth(rate, line.quantity) + has["claimed"], price=priced["price"], per=priced["per"])
             case "claim.lines-assessed":
                 return self.assessed(line, priced, rate)
             case _:
@@ -397,10 +398,10 @@ class Award:
             self.allotted[payer] -= back if paid[-1:] in ([], [self.in_force(self.on, "payers", payer)["payee"]]) else 0
         to, line.back = ("rejected", ()) if said["clawed_back"] else ("awaiting", (quantity, stood - kept, rate))
         units.update({"assessed": remaining, to: units[to] + quantity})
-        told = {"version": terms["version"], "price": line.priced["price"], "per": line.priced["per"], "remaining": remaining}
+        told = {"version": terms["version"], "price": line.priced["price"], "per": line.priced["per"], "quantity": abs(quantity)}
         told |= {"payable": max(units["payable"] - remaining, Fraction(0)), "worth": stood - kept, "reversed": amount}
         told |= {"limits": [{"limit": limit, "amount": cut} for limit, cut in cuts.items() if cut], "unfunded": unfunded}
-        told |= {"before": sum(given), "after": sum(given) - amount}
+        told |= {"remaining": max(remaining, Fraction(0)), "before": sum(given), "after": sum(given) - amount}
         return told | {"reversals": {"payer": payers, "part": parts, "reversed": taken}}
 
     def split(self, terms: Json, amount: int, received_on: str) -> Json:
@@ -453,8 +454,7 @@ def sealed(files: Files, known: dict[str, bytes]) -> tuple[str, list[Entry], str
     for name in sorted(listed.keys() | (files.keys() - {"manifest.txt"})):
         expect(name in listed, f"{name} does not belong to the pack")
         expect(sha256(files[name]).hexdigest() == listed[name], f"{name} was changed: manifest.txt has another hash")
-    what = f"{len(found):,} entries, all that {award} has up to entry {size}"
-    return award, found, f"{what}; {len(sizes)} checkpoints of one history"
+    return of, found, f"{len(found):,} entries, all that {of} has up to entry {size}; {len(sizes)} checkpoints of one history"
 
 
 def worked_out(files: Files, found: list[Entry]) -> tuple[Award, list[Posting], str]:

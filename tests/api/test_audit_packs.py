@@ -534,6 +534,22 @@ def of_another_stage(of: str, event: dict[str, Any]) -> None:
         line["declined"], line["rejected"] = line["rejected"], line["declined"]
 
 
+def otherwise(kind: str, **told: Any) -> Callable[[str, dict[str, Any]], None]:
+    """Says something else of the lines of a type of entry."""
+
+    def change(of: str, event: dict[str, Any]) -> None:
+        for line in event["lines"] if of == kind else ():
+            line.update(told)
+
+    return change
+
+
+def opened_again(of: str, event: dict[str, Any]) -> None:
+    """Has an award bring something with it from elsewhere when it has long begun here."""
+    if of == "award.assessed" and event["kind"] == "adjustment":
+        event.update(kind="opening-position", allotted={"GB-LAE-KIR": "5.00"})
+
+
 def again(kind: str) -> Callable[[str, dict[str, Any]], None]:
     """Says the number of the first of a type once more in the next one."""
     numbers: list[int] = []
@@ -574,6 +590,12 @@ class TestVerifyWhatWasSigned:
             (of_another_stage, ": declined is"),
             (amount_of("claim.lines-reversed", "lines", 0, "worth"), ": worth is"),
             (other_limit, ": limits 1: limit is year_amount"),
+            (otherwise("claim.lines-assessed", outcome="SUPPORT"), ": outcome is SUPPORT, but"),
+            (otherwise("claim.lines-reversed", achieved_on="2019-08-02"), ": achieved_on is 2019-08-02, but"),
+            (otherwise("claim.lines-withdrawn", achieved_on="2019-08-02"), ": achieved_on is 2019-08-02, but"),
+            (otherwise("claim.lines-restated", price="901.00"), ": price is 901.00, but"),
+            (otherwise("claim.lines-restated", per=8), ": per is 8, but"),
+            (opened_again, "assessment 7: GB-LAE-KIR is 5.00, but"),
             (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "part"), ": reversals: part 1 is"),
             (amount_of("claim.lines-reversed", "lines", 0, "reversals", 0, "reversed"), ": reversals: reversed 1 is"),
             (amount_of("claim.lines-reversed", "lines", 0, "unfunded"), ": unfunded is"),
@@ -676,6 +698,17 @@ class TestVerifyAnything:
         (tmp_path / "pack.zip").write_bytes(contents)
         assert verify.main([str(tmp_path / "pack.zip")]) == 1
         assert capsys.readouterr().out.startswith("FAIL: the pack cannot be read: ")
+
+    @pytest.mark.filterwarnings("ignore:Duplicate name")
+    def test_that_has_two_files_of_one_name(self, told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A reader that takes the first of them would see another statement than the one that was checked."""
+        forged = tmp_path / "pack.zip"
+        with zipfile.ZipFile(forged, "w") as packed:
+            packed.writestr("statement.json", b"{}")
+            for name, contents in unpacked(told.packs[AWARD]).items():
+                packed.writestr(name, contents)
+        assert verify.main([str(forged)]) == 1
+        assert capsys.readouterr().out == "FAIL: the pack has two files of one name\n"
 
     def test_that_unpacks_to_more_than_any_pack_has(
         self, told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
