@@ -17,6 +17,7 @@ from ledger.snapshot import Snapshot
 _AT_ONCE: Final = 500
 _SAID: Final = "SELECT position, state, leaf FROM entries WHERE stream = ? ORDER BY position"
 _PACKED: Final = "SELECT subject, key, note FROM pack_signatures WHERE subject > ? ORDER BY subject LIMIT ?"
+_UNNAMED: Final = "SELECT count(*) FROM pack_signatures WHERE subject = ''"
 _ORPHANS: Final = "SELECT size, witness FROM cosignatures WHERE size NOT IN (SELECT size FROM checkpoints) ORDER BY size"
 
 
@@ -95,7 +96,7 @@ class Checkpoints:
             self._findings.note("log", size, f"{how} of {size} entries under another root: up to there history was rewritten")
 
     def _all(self) -> Iterator[Signed]:
-        after = -1
+        after = -(2**62)
         while rows := self._reads.checkpoints(after, _AT_ONCE):
             yield from (Signed(*row) for row in rows)
             after = rows[-1][0]
@@ -123,7 +124,7 @@ class Checkpoints:
         Gives what was signed, unless the note is not as it was.
         """
         say, size = self._findings.note, signed.size
-        must = [key for since, key in keys if since <= size][-1]
+        must = [key for since, key in keys if since <= max(size, 0)][-1]
         if signed.key != must:
             say(
                 "checkpoint", size, "it is signed by a key that is not the log's: it is forged, or the key's introduction is gone"
@@ -154,6 +155,8 @@ class Checkpoints:
 
     def _packed(self, known: set[bytes]) -> None:
         """What was signed for audit packs was signed by a key of the log, and stands where its text is looked for."""
+        if self._reads.ask(_UNNAMED)[0][0]:
+            self._findings.note("pack signature", None, "it stands in the place of no text")
         after = ""
         while rows := self._reads.ask(_PACKED, after, _AT_ONCE):
             after = rows[-1][0]

@@ -229,7 +229,7 @@ class _Columns:
         """Say which of a header's words is another than was to be expected; the time that was sealed."""
         position, header, _, _, _, _, _, recorded_at, award, sequence = row
         words = header.removesuffix(b"\n").decode("ascii", "replace").split(" ")
-        if len(words) != 6 or words[0] != PREFIX:  # noqa: PLR2004 (as the format has them)
+        if len(words) != 6 or words[0] != PREFIX or not header.endswith(b"\n"):  # noqa: PLR2004 (as the format has them)
             self._findings.note("entry", position, "its header is no header")
             return recorded_at
         _, at, moment, named, counted, previous = words

@@ -13,7 +13,7 @@ _SUBTREES: Final = "SELECT height, number, root FROM subtrees WHERE (height, num
 
 def inspect(reads: Snapshot, findings: Findings) -> None:
     """Work every root out anew from the 256 leaves or roots below it; that leaves are right, `entries` says."""
-    after = (0, -1)
+    after = (-(2**62), 0)
     while rows := reads.ask(_SUBTREES, *after, _AT_ONCE):
         for height, number, root in rows:
             span = number * WIDTH, (number + 1) * WIDTH

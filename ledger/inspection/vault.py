@@ -88,11 +88,9 @@ class Vault:
 
     def inspect(self, seals: Seals | None) -> None:
         """Look the vault over, when everything that the log says was heard."""
-        if seals is None:
-            self._findings.left_out.append("what the vault's values are, as its key was not given: only that they are there")
-        elif self._reads.checked() not in {None, seals.checked}:
-            self._say("the vault was made with another key than the one that is given")
-            seals = None
+        seals = self._fitting(seals)
+        if b"" in self._unheard:
+            self._say("there is a text or a participant without a name, which no entry can have named")
         for text in self._all_texts():
             self._text(text, seals)
         for participant in self._all_participants():
@@ -104,6 +102,19 @@ class Vault:
             if token.encode() not in self._tokens and token not in self._erased:
                 told = f"entry {position} is of participant {token}, whom the vault does not know"
                 self._findings.note("vault", position, told)
+
+    def _fitting(self, seals: Seals | None) -> Seals | None:
+        """The vault's key, if it was given, and is the one with which the vault was made."""
+        if seals is None:
+            self._findings.left_out.append("what the vault's values are, as its key was not given: only that they are there")
+            return None
+        checked = self._reads.checked()
+        if checked is None and self._texts:
+            self._say("it says no more with which key it was made")
+        elif checked not in {None, seals.checked}:
+            self._say("the vault was made with another key than the one that is given")
+            return None
+        return seals
 
     def _all_texts(self) -> Iterator[Text]:
         after = ""

@@ -416,6 +416,10 @@ def sign_another_root(tampering: Tampering) -> None:
         tampering.say(connection, "UPDATE checkpoints SET root = ?, note = ? WHERE size = ?", b"\x66" * 32, note, size)
 
 
+def sign_less_than_nothing(tampering: Tampering) -> None:
+    tampering.do("INSERT INTO checkpoints SELECT -3, origin, root, key, note, made_at FROM checkpoints WHERE size > 0 LIMIT 1")
+
+
 def change_a_note(tampering: Tampering) -> None:
     tampering.do("UPDATE checkpoints SET note = replace(note, '\n\n', '\nmore\n\n')")
 
@@ -478,6 +482,32 @@ def exchange_what_was_signed_for_packs(tampering: Tampering) -> None:
 def change_the_root_of_a_subtree(tampering: Tampering) -> None:
     with tampering.free() as connection:
         tampering.say(connection, "UPDATE subtrees SET root = ? WHERE height = 8 AND number = 0", b"\x66" * 32)
+
+
+def put_a_subtree_before_all_others(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "INSERT INTO subtrees VALUES (?, ?, ?)", 0, -5, b"\x66" * 32)
+
+
+def move_the_end_of_a_header_into_the_state(tampering: Tampering) -> None:
+    """So that what is hashed is what it was."""
+    row = tampering.rows()[_MIDDLE - 1]
+    with tampering.free() as connection:
+        sql = "UPDATE entries SET header = ?, state = ? WHERE position = ?"
+        tampering.say(connection, sql, row.header[:-1], row.header[-1:] + row.state, row.position)
+
+
+def add_a_text_without_a_name(tampering: Tampering) -> None:
+    with tampering.free() as connection:
+        tampering.say(connection, "INSERT INTO texts VALUES (?, ?, ?, ?)", "", None, b"", b"\x07" * 60)
+
+
+def sign_no_text_of_a_pack(tampering: Tampering) -> None:
+    tampering.do("INSERT INTO pack_signatures SELECT '', key, note FROM pack_signatures LIMIT 1")
+
+
+def forget_the_key_of_the_vault(tampering: Tampering) -> None:
+    tampering.do("DELETE FROM vault_key")
 
 
 def invent_a_subtree(tampering: Tampering) -> None:
@@ -561,6 +591,7 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (take_a_participant_away, r"vault \d+: entry \d+ is of participant \w+, whom the vault does not know"),
     (forge_a_checkpoint, r"checkpoint \d+: it is signed by a key that is not the log's"),
     (sign_another_root, r"log \d+: a checkpoint was signed of \d+ entries under another root"),
+    (sign_less_than_nothing, r"checkpoint -3: its note does not say what stands beside it"),
     (change_a_note, r"checkpoint \d+: it is not as it was signed"),
     (change_the_root_beside_a_note, r"checkpoint \d+: its note does not say what stands beside it"),
     (sign_with_the_key_of_before, r"checkpoint \d+: it is signed by a key that is not the log's"),
@@ -571,6 +602,11 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (forge_what_was_signed_for_a_pack, r"pack signature: \w{16}: it is signed by a key that was never the log's"),
     (exchange_what_was_signed_for_packs, r"pack signature: \w{16}: it stands in the place of another text"),
     (change_the_root_of_a_subtree, r"subtree 0: of height 8: its root is not that of what is below it"),
+    (put_a_subtree_before_all_others, r"subtree -5: of height 0: the log has not all of what is below it"),
+    (move_the_end_of_a_header_into_the_state, rf"entry {_MIDDLE}: its header is no header"),
+    (add_a_text_without_a_name, r"vault: there is a text or a participant without a name"),
+    (sign_no_text_of_a_pack, r"pack signature: it stands in the place of no text"),
+    (forget_the_key_of_the_vault, r"vault: it says no more with which key it was made"),
     (invent_a_subtree, r"subtree 0: of height 16: the log has not all of what is below it"),
     (spoil_a_fingerprint, r"receipt \d+: of \S+ by \S+: its fingerprint is none"),
     (change_a_sum_of_the_accounts, r"read model accounts: .* is .*, must be"),
