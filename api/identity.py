@@ -230,7 +230,7 @@ def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
 
     The key stands in a file before it means anything, and under its own name when it does, so that no crash can lose it. Of
     several processes that start together one registers its key; the others drop theirs. A key of another ledger that stands
-    there already is put aside, as it may be the only one by which that ledger can be restored.
+    there already is kept beside it, as it may be the only one by which that ledger can be restored.
     """
     file = settings.data_dir / FIRST_KEY_FILE
     if _has(ledger, party_stream(OPERATOR)):
@@ -238,6 +238,8 @@ def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
         return None
     minted, person = mint(), PersonId(secrets.token_hex(_ID_BYTES))
     draft = _write_secret(file, minted.shown)
+    # Before the record: from then on any process that starts gives the draft its name, whatever stands there.
+    kept = [_write_secret(file, file.read_text("utf-8").strip())] if file.exists() else []
     decide = partial(
         keys.begin,
         party=OPERATOR,
@@ -250,11 +252,12 @@ def first_administrator(ledger: Ledger, settings: Settings) -> Path | None:
     try:
         ledger.record_now(decide, LedgerRequest(Actor(person, OPERATOR)))
     except PartyExists:
-        draft.unlink(missing_ok=True)
+        for mine in (draft, *kept):
+            mine.unlink(missing_ok=True)
         return None
-    if file.exists():
-        file.replace(_aside(file))
-    return draft.replace(file)
+    with suppress(FileNotFoundError):  # Another process that starts may have been quicker.
+        draft.replace(file)
+    return file
 
 
 def _has(ledger: Ledger, stream: Stream[Any]) -> bool:
@@ -273,13 +276,9 @@ def _recover(ledger: Ledger, file: Path) -> None:
             draft.replace(file)
 
 
-def _aside(file: Path) -> Path:
-    return file.with_name(f"{file.name}.{secrets.token_hex(_ID_BYTES)}")
-
-
 def _write_secret(file: Path, secret: str) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = _aside(file)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(_ID_BYTES)}")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
         out.write(secret + "\n")
         out.flush()

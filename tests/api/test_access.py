@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.identity import FIRST_KEY_FILE
+from api.identity import FIRST_KEY_FILE, first_administrator
+from api.settings import Settings
+from domain.aggregate import Command
+from ledger.ledger import Ledger, Recorded, Request
 from tests.api import story
 from tests.api.story import AWARD, KIRKLEES, Holder, Service, slug
 
@@ -163,13 +166,28 @@ class TestTheFirstStart:
         assert [found.name for found in file.parent.glob(f"{FIRST_KEY_FILE}*")] == [FIRST_KEY_FILE]
 
     async def test_is_the_only_one_that_does(self, bare: Service) -> None:
-        from api.identity import first_administrator
-
         size = bare.app.state.ledger.head().size
         assert first_administrator(bare.app.state.ledger, bare.settings) is None
         assert bare.app.state.ledger.head().size == size
 
-    async def test_puts_the_key_of_another_ledger_aside(self, tmp_path: Path) -> None:
+    async def test_may_be_finished_by_another_process_that_starts_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = Ledger.record_now
+
+        def start_another(ledger: Ledger, decide: Command, request: Request) -> Recorded:
+            recorded = record(ledger, decide, request)
+            monkeypatch.undo()
+            assert first_administrator(ledger, Settings(data_dir=tmp_path)) is None
+            return recorded
+
+        (tmp_path / FIRST_KEY_FILE).write_text("the lost ledger's")
+        monkeypatch.setattr(Ledger, "record_now", start_another)
+        async with story.serving(tmp_path) as service:
+            assert (await service.first.reads("/v1/me"))["roles"] == ["administrator"]
+        assert _keys_in(tmp_path) == {"the lost ledger's", service.first.secret}
+
+    async def test_keeps_the_key_of_another_ledger_beside_it(self, tmp_path: Path) -> None:
         """It may be the only one by which that ledger can be restored."""
         (tmp_path / FIRST_KEY_FILE).write_text("the lost ledger's")
         async with story.serving(tmp_path) as service:
