@@ -2,8 +2,9 @@
 
 It trusts nothing but the stored bytes, and what was published or signed elsewhere: a history that was rewritten from one entry to
 the end, with every hash made anew, is whole in itself, and only a head or a checkpoint that somebody kept can say that it was
-another. It changes nothing, needs no trigger to stand, and may run beside the service. `entries` goes along the log; `receipts`,
-`subtrees`, `vault` and `checkpoints` are what stands beside it. Read models are compared above, as they are made there.
+another. It changes nothing, needs no trigger to stand, and may run beside the service. `kinds` sees that values can be read;
+`entries` goes along the log; `receipts`, `subtrees`, `vault` and `checkpoints` are what stands beside it. Read models are
+compared above, as they are made there.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from domain.log import SealedHead
 from ledger import failures, schema
 from ledger.entry import Registry
-from ledger.inspection import receipts, subtrees
+from ledger.inspection import kinds, receipts, subtrees
 from ledger.inspection.checkpoints import Checkpoints
 from ledger.inspection.entries import Entries
 from ledger.inspection.findings import Fault, Findings
@@ -51,6 +52,8 @@ def inspect(log: Log, registry: Registry, evidence: Evidence, progress: Callable
     findings = Findings()
     _protection(log, findings)
     with snapshot(log) as reads:
+        if not kinds.inspect(reads, findings):
+            return findings
         checkpoints, vault = Checkpoints(reads, findings, registry), Vault(reads, findings, registry)
         entries = Entries(findings, checkpoints.sizes | evidence.sizes)
         entries.go(reads, vault.look, progress)

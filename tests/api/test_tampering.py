@@ -643,6 +643,38 @@ class TestVerify:
         told = [str(fault) for fault in tampering.found().faults]
         assert [fault for fault in told if re.search(named, fault)], told
 
+    @pytest.mark.parametrize(
+        ("table", "column", "kind"),
+        [
+            ("entries", "leaf", "text"),
+            ("entries", "state", "text"),
+            ("entries", "version", "text"),
+            ("entries", "award", "blob"),
+            ("heads", "frontier", "text"),
+            ("heads", "root", "text"),
+            ("receipts", "first", "text"),
+            ("receipts", "fingerprint", "blob"),
+            ("texts", "sealed", "integer"),
+            ("checkpoints", "key", "text"),
+            ("checkpoints", "note", "blob"),
+            ("checkpoints", "origin", "blob"),
+            ("subtrees", "root", "text"),
+            ("pack_signatures", "note", "blob"),
+        ],
+    )
+    def test_names_what_sqlite_keeps_in_a_column_of_another_kind(
+        self, tampering: Tampering, table: str, column: str, kind: str
+    ) -> None:
+        if not tampering.sql.sqlite:
+            pytest.skip("PostgreSQL keeps nothing of another kind")
+        made = {"text": "'x' || hex({0})", "blob": "CAST({0} AS BLOB)", "integer": "7"}[kind].format(column)
+        tampering.do(
+            f"UPDATE {table} SET {column} = {made} WHERE rowid = (SELECT max(rowid) FROM {table} WHERE {column} IS NOT NULL)"
+        )
+        found = tampering.found()
+        assert [fault for fault in map(str, found.faults) if re.search(rf"table {table}: .*, {column} is {kind}, must be", fault)]
+        assert found.left_out == ["whatever else there is, as not all of what is stored is of its column's kind"]
+
     def test_names_a_key_that_is_not_the_one_at_hand(self, tampering: Tampering) -> None:
         assert "signed by another key" in str(tampering.found(current=FORGERS.public).faults[0])
 
