@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from domain.erasure import ErasureRecorded, texts_of
+from domain.reference import canonical
 from domain.webhook import WebhookRemoved, WebhookSecretRotated
 from ledger.entry import Registry, reader
 from ledger.inspection.entries import Row
@@ -41,9 +42,13 @@ class Vault:
         self._reads = reads
         self._findings = findings
         self._read = reader(registry)
-        self._texts = {row[0].encode() for row in reads.ask("SELECT commitment FROM texts")}
+        self._texts = {
+            commitment.encode(): canonical(award) if award is not None else None
+            for commitment, award in reads.ask("SELECT commitment, award FROM texts")
+        }
+        """The awards of the vault's texts, by their commitments."""
         self._tokens = {row[0].encode() for row in reads.ask("SELECT token FROM participants")}
-        self._unheard = self._texts | self._tokens
+        self._unheard = self._texts.keys() | self._tokens
         """Names in the vault that no entry has said so far."""
         self._unknown: dict[int, set[str]] = {}
         """What may be commitments, and are not in the vault, by the entry that says them."""
@@ -64,8 +69,17 @@ class Vault:
             unheard.difference_update(names)
             if any(len(name) == _DIGITS and name not in texts for name in names):
                 self._unknown[row[0]] = {name.decode() for name in _COMMITMENTS.findall(state) if name not in texts}
+            if row[8] is not None and any(texts.get(name, row[8]) != row[8] for name in names):
+                self._misplaced(row[0], row[8], names)
             if row[6] in _NOTED or row[5] == 1:
                 self._note(row)
+
+    def _misplaced(self, position: int, award: str, names: Sequence[bytes]) -> None:
+        """Name texts that the vault has under another award than the entry's: they would not be erased with those of theirs."""
+        for name in names:
+            if (found := self._texts.get(name, award)) != award:
+                told = f"text {name.decode()} of entry {position} is kept as one of {found or 'no award'}, not of {award}"
+                self._findings.note("vault", position, told)
 
     def _note(self, row: Row) -> None:
         position, _, state, _, stream, version, kind, _, award, _ = row

@@ -349,6 +349,17 @@ def change_a_sealed_text(tampering: Tampering) -> None:
         tampering.say(connection, "UPDATE texts SET sealed = ? WHERE commitment = ?", b"\x07" * 60, _text(tampering, connection))
 
 
+def say_that_a_text_is_another_award_s(tampering: Tampering) -> None:
+    """It would not be erased with the other texts of its award."""
+    of = "(SELECT min(commitment) FROM texts WHERE award IS NOT NULL)"
+    tampering.do(f"UPDATE texts SET award = 'INDIGO-POJ-9999' WHERE commitment = {of}")
+
+
+def say_that_a_text_is_no_award_s(tampering: Tampering) -> None:
+    of = "(SELECT max(commitment) FROM texts WHERE award IS NOT NULL)"
+    tampering.do(f"UPDATE texts SET award = NULL WHERE commitment = {of}")
+
+
 def take_a_text_away(tampering: Tampering) -> None:
     with tampering.free() as connection:
         tampering.say(connection, "DELETE FROM texts WHERE commitment = ?", _text(tampering, connection))
@@ -582,6 +593,8 @@ DEEDS: list[tuple[Callable[[Tampering], None], str]] = [
     (change_the_salt_of_a_text, r"vault: text \w+ with its salt is not what its entry committed to"),
     (put_another_text_in_its_place, r"vault: text \w+ with its salt is not what its entry committed to"),
     (change_a_sealed_text, r"vault: text \w+ cannot be opened"),
+    (say_that_a_text_is_another_award_s, r"vault \d+: text \w+ of entry \d+ is kept as one of INDIGO-POJ-9999, not of \S+"),
+    (say_that_a_text_is_no_award_s, r"vault \d+: text \w+ of entry \d+ is kept as one of no award, not of \S+"),
     (take_a_text_away, r"vault \d+: entry \d+ commits to text \w+, which is not in the vault"),
     (erase_a_text_without_a_word, r"vault: text \w+ is gone, and no entry says that it was erased"),
     (keep_what_a_webhook_let_go_of, r"vault: text \w+ is there, though an entry says that it was erased"),
