@@ -233,7 +233,7 @@ class Client:
 
 def follow(follower: Follower, scheduler: Scheduler, spectator: "Spectator", content: Callable[[], bool]) -> None:
     while not content():
-        if scheduler.random.random() < 0.05:  # It has something else to do for a while, and is far behind then.
+        if scheduler.random.random() < 0.15:  # It has something else to do for a while, and is far behind then.
             until = spectator.size + 3 * FAR
             gate("lets entries gather", lambda until=until: content() or spectator.size >= until)  # type: ignore[misc]
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,8 +88,9 @@ class TestWebhooks:
             queue_and_park(deliveries, webhook, datetime.now(UTC))
         done = run("feed", "--type", "award.agreed", "--json")
         assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"award.agreed"}
-        how = "has taken nothing since 2021-11-05 10:00:00, has 1 parked"
-        assert done.stderr.strip() == f"✗ The webhook {webhook} (127.0.0.1) {how}"
+        # What was before it was enabled is not told.
+        how = rf"has taken nothing since {datetime.now(UTC).year}\S+ \S+, has 1 parked"
+        assert re.fullmatch(rf"✗ The webhook {webhook} \(127\.0\.0\.1\) {how}", done.stderr.strip()), done.stderr
         assert run("webhooks", "remove", webhook).exit_code == 0
         assert run("feed", "--type", "award.agreed", "--json").stderr == ""
 
