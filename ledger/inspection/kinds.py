@@ -5,9 +5,10 @@ from typing import Final
 from ledger.inspection.findings import MOST_NAMED, Findings
 from ledger.snapshot import Snapshot
 
-_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('alembic_version', 'sqlite_sequence')"
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _COLUMNS: Final = 'SELECT name, lower(type), "notnull" FROM pragma_table_info(?) ORDER BY cid'
 _KINDS: Final = frozenset({"integer", "text", "blob"})
+"""What the log's columns are of. A table that has none such is none of its tables: SQLite's own have columns of no kind."""
 
 
 def inspect(reads: Snapshot, findings: Findings) -> bool:
@@ -17,16 +18,18 @@ def inspect(reads: Snapshot, findings: Findings) -> bool:
     before = len(findings.faults)
     for (table,) in reads.ask(_TABLES):
         _table(reads, table, findings)
-    if is_fit := len(findings.faults) == before:
-        return is_fit
+    if len(findings.faults) == before:
+        return True
     findings.left_out.append("whatever else there is, as not all of what is stored is of its column's kind")
-    return is_fit
+    return False
 
 
 def _table(reads: Snapshot, table: str, findings: Findings) -> None:
     columns = [
         (name, kind, {kind} if needed else {kind, "null"}) for name, kind, needed in reads.ask(_COLUMNS, table) if kind in _KINDS
     ]
+    if not columns:
+        return
     fit = " AND ".join(f"typeof({name}) IN ({', '.join(map(repr, sorted(may)))})" for name, _, may in columns)
     kinds = ", ".join(f"typeof({name})" for name, *_ in columns)
     key = columns[0][0]
