@@ -61,8 +61,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
         return None
     rows = list(ledger.log.reads.walk(award=award, upto=signed.size))
     if len(rows) != head.entries:
-        there = f"of {head.entries} entries of {award} there are {len(rows)}"
-        raise Damaged(f"the log is not what was sealed: {there}; `lcledger verify` says what is wrong")
+        raise Damaged.found(f"of {head.entries} entries of {award} there are {len(rows)}")
     headed = pack_signatures.first(ledger, signed.origin, signer, lambda _: head.text)
     entries = [decode(row, ledger.registry) for row in rows]
     before = _before(checkpoints, signed.size)
@@ -97,7 +96,7 @@ def pack(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed, s
 def _stored(row: Row) -> bytes:
     """Two lines, which are an entry's bytes as they are hashed, and a newline: canonical JSON has none within."""
     if b"\n" in row.state:
-        raise Damaged(f"the log is not what was sealed: the entry at {row.position} is no canonical JSON")
+        raise Damaged.found(f"the entry at {row.position} is no canonical JSON")
     return row.header + row.state + b"\n"
 
 

@@ -82,8 +82,5 @@ def to_sign(ledger: Ledger, checkpoints: Checkpoints, award: str, signed: Signed
     position, entries, leaf = tip
     checkpoints.tree.inclusion(position - 1, signed.size, checkpoints.root_of(signed))
     if ledger.log.reads.naming(award, position, signed.size) != (signed.size - position, 0):
-        raise Damaged(
-            f"the log is not what was sealed: after entry {position}, the last of {award} that is found, entries are missing or "
-            "name the award as well; `lcledger verify` says which"
-        )
+        raise Damaged.found(f"after entry {position}, the last of {award}, entries are missing or name the award as well")
     return AwardHead(signed.origin, award, entries, leaf, signed.size)

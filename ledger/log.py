@@ -62,6 +62,11 @@ _COLUMNS: Final = "position, stream, version, type, recorded_at, award, award_se
 class Damaged(RuntimeError):
     """The last head does not stand for the last entry: something other than the ledger wrote to the log."""
 
+    @classmethod
+    def found(cls, what: str) -> "Damaged":
+        """What was read is not what was sealed, as when an entry is missing."""
+        return cls(f"the log is not what was sealed: {what}; `lcledger verify` says what is wrong")
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

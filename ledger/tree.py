@@ -142,7 +142,7 @@ class Tree:
 
     def _damaged(self, what: str) -> Damaged:
         self.forget()
-        return Damaged(f"the log is not what was sealed: {what}; `lcledger verify` says what is wrong")
+        return Damaged.found(what)
 
     def _root(self, reads: Reads, size: int, start: int, end: int) -> bytes:
         """The root over the leaves from one up to another, where the book's cuts are, in the tree over the first `size` leaves.
